@@ -1,0 +1,51 @@
+# `make demo` and `make test` set up everything that they need; only Python 3.11+ and make must be there.
+PYTHON ?= python3
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --constraint $(CONSTRAINTS)
+
+.PHONY: demo test check lint types imports tests test-lowest train-digits clean
+
+demo: $(VENV)/installed
+	$(BIN)/advbench attack --defense round --bpda
+
+test: $(VENV)/installed-test
+	$(MAKE) --no-print-directory check
+
+check: lint types imports tests
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports
+
+tests:
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+# The lowest versions that pyproject.toml allows, in an environment of their own.
+test-lowest:
+	$(MAKE) --no-print-directory VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt .venv-lowest/installed-test
+	$(MAKE) --no-print-directory VENV=.venv-lowest tests
+
+train-digits: $(VENV)/installed
+	$(BIN)/python -m advbench.models.train_digits --out advbench/models/weights/digits-cnn.safetensors
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/pip pyproject.toml $(CONSTRAINTS)
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(INSTALL) --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv .venv-lowest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,41 @@
+"""Is it robust, or is only its gradient hidden? Attacks on image classifiers behind defenses, with BPDA."""
+
+from typing import TYPE_CHECKING
+
+from advbench.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from advbench.backward import BPDA as BPDA
+    from advbench.backward import bpda as bpda
+    from advbench.backward import identity as identity
+    from advbench.defended import DefendedModel as DefendedModel
+    from advbench.defended import Placement as Placement
+    from advbench.draws import Draws as Draws
+    from advbench.errors import AdvbenchError as AdvbenchError
+    from advbench.evaluation import Evaluation as Evaluation
+    from advbench.evaluation import evaluate as evaluate
+    from advbench.interfaces import Attack as Attack
+    from advbench.interfaces import Attempt as Attempt
+    from advbench.normalized import Normalized as Normalized
+    from advbench.threat import Threat as Threat
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "AdvbenchError": ".errors",
+        "Attack": ".interfaces",
+        "Attempt": ".interfaces",
+        "BPDA": ".backward",
+        "DefendedModel": ".defended",
+        "Draws": ".draws",
+        "Evaluation": ".evaluation",
+        "Normalized": ".normalized",
+        "Placement": ".defended",
+        "Threat": ".threat",
+        "bpda": ".backward",
+        "evaluate": ".evaluation",
+        "identity": ".backward",
+    },
+)

@@ -1,0 +1,7 @@
+"""`python -m advbench`, also under `torchrun -m advbench`."""
+
+import sys
+
+from advbench.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Checkpoints of every usual form, loaded without running anything that they hold."""

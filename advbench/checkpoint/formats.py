@@ -1,0 +1,74 @@
+"""What kind of file a checkpoint is, told by its contents and never by its name."""
+
+import zipfile
+from enum import Enum
+from pathlib import Path
+
+from advbench.errors import CheckpointError
+
+
+class Format(Enum):
+    """The kinds of checkpoint that can be told apart."""
+
+    PICKLE = "torch.save"
+    SAFETENSORS = "safetensors"
+    TORCHSCRIPT = "TorchScript"
+    EXPORTED = "torch.export"
+
+
+_ZIP = b"PK\x03\x04"
+_PICKLE = b"\x80"  # the PROTO opcode, with which every pickle since protocol 2 begins
+
+
+def detect_format(path: Path) -> Format:
+    """Look at the first bytes of a file, and at the members of an archive; nothing is unpickled.
+
+    Raises:
+        CheckpointError: a file that is missing, empty, truncated, or no checkpoint.
+    """
+    head = _read_head(path)
+    if head.startswith(_ZIP):
+        return _detect_archive(path)
+    if head.startswith(_PICKLE):
+        return Format.PICKLE
+    if head[8:9] == b"{":  # after the header's length; whether the file is whole, its reader will say
+        return Format.SAFETENSORS
+    raise CheckpointError(
+        f"{path} is not a checkpoint: it begins with {head[:8]!r}. Expected a state dict (.pt, .pth, .th, "
+        ".pt.tar, .safetensors) or a program (TorchScript, .pt2)."
+    )
+
+
+def _read_head(path: Path) -> bytes:
+    if not path.exists():
+        raise CheckpointError(f"there is no checkpoint {path}.")
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not a file; give the checkpoint file itself.")
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+    if not head:
+        raise CheckpointError(f"{path} is empty.")
+    return head
+
+
+def _detect_archive(path: Path) -> Format:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [name.partition("/")[2] for name in archive.namelist()]
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise CheckpointError(damaged(path)) from error
+    if any(name.startswith("code/") for name in members):
+        return Format.TORCHSCRIPT
+    if "serialized_exported_program.json" in members or "archive_format" in members:
+        return Format.EXPORTED
+    if "data.pkl" in members:
+        return Format.PICKLE
+    raise CheckpointError(f"{path} is a zip archive, but not one that torch.save or torch.export wrote.")
+
+
+def damaged(path: Path) -> str:
+    """The message for a file that breaks off or does not decode."""
+    return f"{path} is truncated or damaged. Copy or download it again, and compare its checksum."

@@ -1,0 +1,64 @@
+"""From a checkpoint file to a network with its weights."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from advbench.checkpoint.fit import fit_weights
+from advbench.checkpoint.formats import Format, detect_format
+from advbench.checkpoint.program import load_program
+from advbench.checkpoint.read import read_state_dicts
+from advbench.errors import CheckpointError
+from advbench.spec import Spec
+
+
+class Loaded(NamedTuple):
+    """A network and where its weights came from."""
+
+    network: nn.Module
+    source: str
+    """How the file holds them: `state dict`, `state dict at state_dict`, `TorchScript`, ..."""
+
+
+def load_checkpoint(
+    path: Path,
+    build: Callable[[], nn.Module] | None,
+    spec: Spec | None,
+    device: torch.device,
+    *,
+    trust_program: bool = False,
+) -> Loaded:
+    """Load a checkpoint; nothing in the file is executed unless it is a trusted program.
+
+    Args:
+        path: a state dict (`.pt`, `.pth`, `.th`, `.pt.tar`, `.safetensors`), TorchScript, or `.pt2`.
+        build: makes the network that takes a state dict; None if no model was named.
+        spec: the network's name and parameters, for messages.
+        device: where the network goes.
+        trust_program: whether TorchScript and `.pt2` files may run.
+
+    Raises:
+        CheckpointError: missing, damaged, unsafe, or not fitting.
+    """
+    form = detect_format(path)
+    if form in (Format.TORCHSCRIPT, Format.EXPORTED):
+        return Loaded(load_program(path, form, device, trusted=trust_program), form.value)
+    if build is None or spec is None:
+        raise CheckpointError(
+            f"{path} holds weights without a network. Name it: --model NAME, package.module:factory or "
+            "file.py:factory."
+        )
+    found = read_state_dicts(path, form)
+    network = build()
+    label = fit_weights(network, found, path, spec)
+    return Loaded(network.to(device), f"state dict at {label}" if label else "state dict")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

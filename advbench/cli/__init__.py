@@ -1,0 +1,75 @@
+"""The command line: the only place that knows the core, the attacks, the defenses and the reports."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from advbench.errors import AdvbenchError
+
+INTERRUPTED = 130
+FAILED = 1
+WRONG_USE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code.
+
+    0 done, 1 the run failed, 2 wrong use or bad input, 130 interrupted. Every failure is one line on
+    stderr; `--debug` shows where it came from.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except AdvbenchError as error:
+        return _fail(str(error), error.exit_code, error, words)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED, None, words)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has left; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if _is_usage_error(error):
+            return _fail(_usage_message(error), WRONG_USE, None, words)
+        return _fail(_describe(error), FAILED, error, words)
+
+
+def _run(words: list[str]) -> int:
+    import typer  # noqa: PLC0415  # imported when a command runs, not when the package is named
+
+    from advbench.cli.app import app  # noqa: PLC0415
+
+    if not words:
+        words = ["--help"]
+    try:
+        code = typer.main.get_command(app)(args=words, prog_name="advbench", standalone_mode=False, obj=words)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    if code == INTERRUPTED:  # recent typers return what older ones raise
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int, error: Exception | None, words: Sequence[str]) -> int:
+    if error is not None and "--debug" in words:
+        raise error
+    print(f"advbench: error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _is_usage_error(error: Exception) -> bool:
+    """Whether the command line itself was wrong: click's errors, or typer's copy of them."""
+    return hasattr(error, "format_message") and hasattr(error, "exit_code")
+
+
+def _usage_message(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    command = getattr(context, "command_path", None) or "advbench"
+    message: str = error.format_message()  # type: ignore[attr-defined]  # as _is_usage_error found
+    return f"{message.rstrip('.')}. See '{command} --help'."
+
+
+def _describe(error: Exception) -> str:
+    if type(error).__name__ == "OutOfMemoryError":
+        return "the device is out of memory: lower --batch-size."
+    return f"{type(error).__name__}: {error} (a fault of advbench or of the model; --debug shows where)"

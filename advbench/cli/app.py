@@ -1,0 +1,34 @@
+"""The commands. Nothing here imports torch, so that every `--help` answers at once."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from advbench import __version__
+from advbench.cli.attack import attack
+from advbench.cli.listing import list_names
+
+app = typer.Typer(
+    name="advbench",
+    help="Is it robust, or is only its gradient hidden?",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(attack)
+app.command("list")(list_names)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"advbench {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Attack image classifiers behind non-differentiable defenses, with and without BPDA."""

@@ -1,0 +1,174 @@
+"""One `advbench attack`, from its words to its files."""
+
+import dataclasses
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from rich.console import Console
+
+from advbench.cli.assemble import Job, assemble, formats_of
+from advbench.cli.attack import AttackOptions
+from advbench.cli.progress import RunProgress
+from advbench.errors import InputError, RunError
+from advbench.evaluation import Checked, Evaluation, Event, RungDone, evaluate
+from advbench.models.registry import PIXELS
+from advbench.provenance import machine, versions
+from advbench.reports import render, terminal_table
+from advbench.reports.formats import FILE_NAMES, Format
+from advbench.run_folder import RunFolder, check_free, open_folder
+
+_NEAR_CHANCE = 1.5
+
+
+def run(options: AttackOptions) -> None:
+    """Do what the options say: load, check, attack, write, print.
+
+    Nothing is written, and nothing but an error said, before every input has proved usable: the
+    checkpoint, the places of the defenses, the images, and the model on every clean image.
+    """
+    formats = formats_of(options.formats, list(FILE_NAMES))
+    if options.out is not None:
+        check_free(options.out, overwrite=options.overwrite)
+    job = assemble(options)
+    keeper = _Keeper(options.out, f"{job.classifier.name}-{job.dataset}", _manifest(options, job))
+    with RunProgress(Console(stderr=True), _announcement(job), quiet=options.quiet) as progress:
+        found = _evaluate(options, job, keeper, progress)
+        for warning in _warnings(found, len(job.images.classes)):
+            progress.note(warning)
+    folder = keeper.write(found, [cast("Format", each) for each in formats])
+    _show(found, as_json=options.json)
+    progress.note(f"written to {folder}")
+
+
+def _evaluate(options: AttackOptions, job: Job, keeper: "_Keeper", progress: RunProgress) -> Evaluation:
+    def tell(event: Event) -> None:
+        keeper.tell(event)
+        progress.tell(event)
+
+    try:
+        return evaluate(
+            job.classifier.model,
+            job.images,
+            threat=job.threat,
+            attacks=job.attacks.objects,
+            defenses=job.defenses.objects,
+            bpda=options.bpda,
+            indices=job.indices,
+            seed=options.seed,
+            batch_size=options.batch_size,
+            names=(job.classifier.name, job.dataset),
+            notify=tell,
+        )
+    except BaseException as error:
+        keeper.give_up(error)
+        raise
+
+
+class _Keeper:
+    """Writes a run down while it happens; the folder appears only once the input has proved usable."""
+
+    def __init__(self, out: Path | None, label: str, manifest: dict[str, Any]) -> None:
+        self.out = out
+        self.label = label
+        self.manifest = manifest
+        self.folder: RunFolder | None = None
+
+    def tell(self, event: Event) -> None:
+        match event:
+            case Checked(fingerprint=fingerprint):
+                self.manifest["data"]["fingerprint"] = fingerprint
+                manifest = {"status": "running", "started": _now(), **self.manifest}
+                self.folder = open_folder(self.out, self.label, manifest)
+            case RungDone(samples=samples):
+                assert self.folder is not None
+                self.folder.add_part(samples)
+
+    def give_up(self, error: BaseException) -> None:
+        """Say in `run.json` how the run ended; input that no attack could use leaves nothing behind."""
+        if self.folder is None:
+            return
+        if isinstance(error, InputError) and self.folder.parts == 0:
+            self.folder.discard()
+        elif not isinstance(error, RunError):  # a disk that is full takes no last word either
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self.folder.update(status=status, finished=_now())
+
+    def write(self, found: Evaluation, formats: list[Format]) -> Path:
+        """Write the results; returns the folder."""
+        assert self.folder is not None
+        self.folder.write_samples("samples.parquet", found.samples)
+        for form in formats:
+            self.folder.write_text(FILE_NAMES[form], render(found.rows, form))
+        self.folder.update(status="done", finished=_now())
+        return self.folder.path
+
+
+def _manifest(options: AttackOptions, job: Job) -> dict[str, Any]:
+    """Everything that the result depends on, for `run.json`."""
+    return {
+        "command": list(options.command),
+        "settings": {
+            "model": job.classifier.name,
+            "mean": job.classifier.normalization.mean,
+            "std": job.classifier.normalization.std,
+            "dataset": job.dataset,
+            "data_root": str(options.data_root),
+            "split": options.split,
+            "image_size": options.image_size,
+            "limit": options.limit,
+            "first": options.first,
+            "norm": job.threat.norm,
+            "eps": job.threat.text,
+            "eps_value": job.threat.eps,
+            "attacks": job.attacks.settings,
+            "defenses": job.defenses.settings,
+            "bpda": options.bpda,
+            "seed": options.seed,
+            "batch_size": options.batch_size,
+        },
+        "checkpoint": job.classifier.provenance,
+        "data": {"n": len(job.indices)},
+        "versions": versions(),
+        "machine": machine(job.device),
+    }
+
+
+def _announcement(job: Job) -> str:
+    classifier = job.classifier
+    mean, std = (
+        " ".join(f"{each:g}" for each in part) for part in dataclasses.astuple(classifier.normalization)
+    )
+    normalization = "no normalisation" if classifier.normalization == PIXELS else f"mean {mean}, std {std}"
+    return ", ".join(
+        [
+            f"{classifier.name} ({classifier.provenance['source']}; {normalization})",
+            f"{len(job.indices)} images of {job.dataset}",
+            f"{job.threat.norm} eps {job.threat.text}",
+            *job.attacks.objects,
+            str(job.device),
+        ]
+    )
+
+
+def _warnings(found: Evaluation, classes: int) -> list[str]:
+    """What a specialist would want to be told about the numbers."""
+    clean = found.rows[0].rates["clean"].accuracy
+    if classes > 1 and clean < _NEAR_CHANCE / classes:
+        return [
+            f"warning: clean accuracy is {clean:.1%}, near chance for {classes} classes. Are the "
+            "normalisation (--mean, --std) and the order of the classes those of the model?"
+        ]
+    return []
+
+
+def _show(found: Evaluation, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(render(found.rows, "json"))
+    else:
+        Console().print(terminal_table(found.rows))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,76 @@
+"""Images by dataset index, a batch at a time."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from advbench.errors import DatasetError
+
+
+class Images(Protocol):
+    """A map-style data set, as torch's own: `dataset[i]` is (pixels in [0, 1] `(c, h, w)`, label)."""
+
+    def __getitem__(self, index: int, /) -> Any:
+        """Image and label number `index`."""
+        ...
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+
+class Batch(NamedTuple):
+    """Some images of a data set."""
+
+    indices: Tensor
+    """Dataset index of each, `(n,)` int64."""
+    x: Tensor
+    """Pixels in [0, 1], `(n, c, h, w)` float32."""
+    y: Tensor
+    """Labels, `(n,)` int64."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        return Batch(*(each.to(device, non_blocking=True) for each in self))
+
+
+def batches(dataset: Images, indices: Sequence[int], batch_size: int) -> Iterator[Batch]:
+    """Read the images `indices` of a data set in order; only one batch is in memory at a time.
+
+    Raises:
+        DatasetError: images that are not `(c, h, w)` in [0, 1], differ in shape, or labels below 0.
+    """
+    for start in range(0, len(indices), batch_size):
+        yield _read(dataset, indices[start : start + batch_size])
+
+
+def _read(dataset: Images, indices: Sequence[int]) -> Batch:
+    items = [dataset[int(each)] for each in indices]
+    x = _stack([image for image, _ in items], indices)
+    y = torch.tensor([int(label) for _, label in items], dtype=torch.int64)
+    if int(y.min()) < 0:
+        raise DatasetError(f"labels must be 0, 1, 2, ..., got {int(y.min())} in the data set.")
+    return Batch(torch.tensor(indices, dtype=torch.int64), x, y)
+
+
+def _stack(images: list[Any], indices: Sequence[int]) -> Tensor:
+    shapes = {tuple(getattr(image, "shape", ())): index for image, index in zip(images, indices, strict=True)}
+    if len(shapes) > 1:
+        (one, first), (other, second) = list(shapes.items())[:2]
+        raise DatasetError(
+            f"images differ in shape: {one} at index {first}, {other} at index {second}. "
+            "Give --image-size N to resize and crop them."
+        )
+    shape = next(iter(shapes))
+    if len(shape) != 3 or 0 in shape or not isinstance(images[0], Tensor):
+        raise DatasetError(f"an image must be a tensor (c, h, w), got {type(images[0]).__name__} {shape}.")
+    x = torch.stack(images).to(torch.float32)
+    low, high = float(x.min()), float(x.max())
+    if not (low >= 0.0 and high <= 1.0):
+        raise DatasetError(
+            f"pixels must lie in [0, 1], got [{low:.3g}, {high:.3g}]. Normalisation belongs to the model "
+            "(--mean, --std), never to the data."
+        )
+    return x

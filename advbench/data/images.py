@@ -1,0 +1,34 @@
+"""A loaded data set: images on demand, labels at hand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from advbench.data.batches import Images
+
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """A map-style data set whose labels are known without decoding an image.
+
+    Args:
+        images: `images[i]` is (pixels in [0, 1] `(c, h, w)`, label).
+        labels: all labels, `(n,)`.
+        classes: their names in order; empty where the data do not say how many there are.
+    """
+
+    images: Images
+    labels: Labels
+    classes: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Any:
+        """Image and label number `index`."""
+        return self.images[index]

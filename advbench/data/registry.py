@@ -1,0 +1,92 @@
+"""The data sets that can be named on the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from advbench.models.registry import IMAGENET, PIXELS, Normalization
+from advbench.registry import Entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetEntry(Entry):
+    """A data set that can be named.
+
+    Args:
+        normalization: the constants that most models of it are trained with.
+        eps: the L-inf radius that most papers attack it with, as they write it.
+        eps_l2: likewise the L2 radius.
+        expects: what `--data-root` must hold, for messages; empty if nothing is needed.
+        downloads: whether it can be fetched.
+    """
+
+    normalization: Normalization
+    eps: str
+    eps_l2: str = "0.5"
+    expects: str = ""
+    downloads: bool = False
+
+
+def _torchvision(
+    name: str, mean: tuple[float, ...], std: tuple[float, ...], radii: tuple[str, str], expects: str
+) -> DatasetEntry:
+    return DatasetEntry(
+        factory=f"advbench.data.sources:{name}",
+        summary=f"torchvision's {name}",
+        source="torchvision.datasets",
+        normalization=Normalization(mean, std),
+        eps=radii[0],
+        eps_l2=radii[1],
+        expects=expects,
+        downloads=True,
+    )
+
+
+DATASETS: Final[Mapping[str, DatasetEntry]] = {
+    "digits": DatasetEntry(
+        factory="advbench.data.sources:digits",
+        summary="scikit-learn's 1,797 handwritten digits, 8x8 grey; no download",
+        source="Alpaydin, Kaynak 1998",
+        normalization=PIXELS,
+        eps="0.15",
+    ),
+    "mnist": _torchvision("mnist", (0.1307,), (0.3081,), ("0.3", "2"), "MNIST/raw/*-ubyte"),
+    "fashion-mnist": _torchvision(
+        "fashion_mnist", (0.2860,), (0.3530,), ("0.1", "1.5"), "FashionMNIST/raw/*-ubyte"
+    ),
+    "cifar10": _torchvision(
+        "cifar10",
+        (0.4914, 0.4822, 0.4465),
+        (0.2470, 0.2435, 0.2616),
+        ("8/255", "0.5"),
+        "cifar-10-batches-py/",
+    ),
+    "cifar100": _torchvision(
+        "cifar100", (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762), ("8/255", "0.5"), "cifar-100-python/"
+    ),
+    "svhn": _torchvision(
+        "svhn", (0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970), ("8/255", "0.5"), "test_32x32.mat"
+    ),
+    "imagenet": DatasetEntry(
+        factory="advbench.data.sources:imagenet",
+        summary="ILSVRC 2012 as folders of images, 256 -> 224 centre crop",
+        source="Russakovsky et al. 2015",
+        normalization=IMAGENET,
+        eps="4/255",
+        expects="val/<wnid>/*.JPEG",
+    ),
+    "imagefolder": DatasetEntry(
+        factory="advbench.data.sources:imagefolder",
+        summary="any folder of images, a folder a class, in alphabetical order",
+        normalization=IMAGENET,
+        eps="8/255",
+        expects="<class>/*.jpg, or <split>/<class>/*.jpg",
+    ),
+    "npz": DatasetEntry(
+        factory="advbench.data.sources:npz",
+        summary="arrays x (n, c, h, w), (n, h, w, c) or (n, h, w), and y (n,)",
+        normalization=PIXELS,
+        eps="8/255",
+        expects="an .npz file of that name, or <split>.npz in a folder",
+    ),
+}

@@ -1,0 +1,218 @@
+"""Where the images come from: one function a data set, all with the same parameters.
+
+Each takes the folder, the split, whether a download is allowed, and the size to resize and crop to; each
+returns images in [0, 1] without any normalisation.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from advbench.data.images import LabelledImages
+from advbench.errors import DatasetError, first_line
+
+_TRAIN_FRACTION = 0.8
+_DIGITS_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a data set is and how it is to be read.
+
+    Args:
+        root: its folder or file.
+        split: `train`, `test`, ...
+        download: whether it may be fetched.
+        image_size: side of the square that images are resized and cropped to; None leaves them.
+    """
+
+    root: Path
+    split: str
+    download: bool = False
+    image_size: int | None = None
+
+
+def digits(place: Place) -> LabelledImages:
+    """scikit-learn's handwritten digits, 8x8 grey, in a fixed stratified split of 1,437 and 360."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415  # a second to import
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+
+    _known_split(place, ("train", "test"))
+    _as_they_are(place)
+    bunch = load_digits()
+    train, test = train_test_split(
+        np.arange(len(bunch.target)),
+        train_size=_TRAIN_FRACTION,
+        stratify=bunch.target,
+        random_state=_DIGITS_SEED,
+    )
+    chosen = np.sort(train if place.split == "train" else test)
+    x = torch.from_numpy(bunch.images[chosen]).to(torch.float32).unsqueeze(1) / 16.0
+    y = torch.from_numpy(bunch.target[chosen]).to(torch.int64)
+    return LabelledImages(TensorDataset(x, y), y.numpy(), [str(each) for each in range(10)])
+
+
+def mnist(place: Place) -> LabelledImages:
+    """MNIST, 28x28 grey."""
+    return _torchvision(place, "MNIST", train=_is_train(place))
+
+
+def fashion_mnist(place: Place) -> LabelledImages:
+    """Fashion-MNIST, 28x28 grey."""
+    return _torchvision(place, "FashionMNIST", train=_is_train(place))
+
+
+def cifar10(place: Place) -> LabelledImages:
+    """CIFAR-10, 32x32 RGB. Its files are pickles, which torchvision reads only if their MD5 is right."""
+    return _torchvision(place, "CIFAR10", train=_is_train(place))
+
+
+def cifar100(place: Place) -> LabelledImages:
+    """CIFAR-100, 32x32 RGB, read like CIFAR-10."""
+    return _torchvision(place, "CIFAR100", train=_is_train(place))
+
+
+def svhn(place: Place) -> LabelledImages:
+    """Street view house numbers, 32x32 RGB."""
+    _known_split(place, ("train", "test", "extra"))
+    return _torchvision(place, "SVHN", split=place.split)
+
+
+def imagenet(place: Place) -> LabelledImages:
+    """ILSVRC 2012; the split `test` means the validation images, whose labels are public."""
+    split = "val" if place.split == "test" else place.split
+    return _folder(Place(root=place.root, split=split, image_size=place.image_size or 224))
+
+
+def imagefolder(place: Place) -> LabelledImages:
+    """A folder of images with a folder a class, in `root/split` if that exists, else in `root`."""
+    return _folder(place)
+
+
+def npz(place: Place) -> LabelledImages:
+    """Arrays `x` and `y` of an `.npz` file; uint8 pixels are divided by 255, object arrays are refused."""
+    _as_they_are(place)
+    path = place.root if place.root.is_file() else place.root / f"{place.split}.npz"
+    if not path.is_file():
+        raise DatasetError(f"there is no {path.name}.")
+    x, y = _read_arrays(path)
+    if y.ndim != 1 or x.ndim < 1 or len(x) != len(y) or y.dtype.kind not in "ui":
+        raise DatasetError(f"y must hold one whole number an image, got {y.dtype} {y.shape} for x {x.shape}.")
+    if x.ndim == 3:
+        x = x[:, None]
+    elif x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
+        x = x.transpose(0, 3, 1, 2)
+    if x.ndim != 4 or not (x.dtype == np.uint8 or x.dtype.kind == "f"):
+        raise DatasetError(
+            "x must be uint8 or float images (n, c, h, w), (n, h, w, c) or (n, h, w), "
+            f"got {x.dtype} {x.shape}."
+        )
+    return LabelledImages(_Arrays(x, y), y.astype(np.int64), classes=())
+
+
+def _read_arrays(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files if name in ("x", "y")}
+            held = ", ".join(arrays.files)
+    except Exception as error:  # a damaged archive can make numpy raise anything
+        raise DatasetError(f"{path.name} is damaged, no .npz archive, or holds pickled objects.") from error
+    if len(found) < 2 or not all(isinstance(each, np.ndarray) for each in found.values()):
+        raise DatasetError(f"{path.name} must hold arrays x and y, it holds {held or 'none'}.")
+    return found["x"], found["y"]
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    x: npt.NDArray[Any]
+    y: npt.NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        scale = 255.0 if self.x.dtype == np.uint8 else 1.0
+        x = torch.from_numpy(np.ascontiguousarray(self.x[index], dtype=np.float32))
+        return x / scale, int(self.y[index])
+
+
+def _torchvision(place: Place, name: str, **split: Any) -> LabelledImages:
+    import torchvision.datasets  # noqa: PLC0415  # a second to import
+
+    dataset_class = getattr(torchvision.datasets, name)
+    try:
+        dataset = dataset_class(
+            str(place.root), transform=_pixels(place.image_size), download=place.download, **split
+        )
+        labels = np.asarray(dataset.labels if name == "SVHN" else dataset.targets, dtype=np.int64)
+    except Exception as error:  # a damaged file can make its reader raise anything
+        missing = "not found" in str(error)
+        reason = "its files are missing or not as published" if missing else f"damaged: {first_line(error)}"
+        raise DatasetError(f"{reason}.") from error
+    if len(labels) != len(dataset.data):
+        raise DatasetError(f"damaged: {len(dataset.data)} images, but {len(labels)} labels.")
+    classes = getattr(dataset, "classes", [str(each) for each in range(int(labels.max()) + 1)])
+    return LabelledImages(dataset, labels, classes)
+
+
+_SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
+
+
+def _folder(place: Place) -> LabelledImages:
+    from torchvision.datasets import ImageFolder  # noqa: PLC0415  # a second to import
+
+    root = place.root / place.split
+    if not root.is_dir():
+        splits = sorted(each.name for each in place.root.iterdir() if each.is_dir() and each.name in _SPLITS)
+        if splits:
+            raise DatasetError(f"there is no split {place.split!r}, only {', '.join(splits)}.")
+        root = place.root
+    try:
+        dataset = ImageFolder(str(root), transform=_pixels(place.image_size), loader=_load_image)
+    except (FileNotFoundError, OSError) as error:
+        raise DatasetError(f"{first_line(error).rstrip('.')}.") from error
+    return LabelledImages(dataset, np.asarray(dataset.targets, dtype=np.int64), dataset.classes)
+
+
+def _load_image(path: str) -> Any:
+    from torchvision.datasets.folder import default_loader  # noqa: PLC0415  # a second to import
+
+    try:
+        return default_loader(path)
+    except (OSError, SyntaxError, ValueError) as error:  # PIL raises all three for broken files
+        raise DatasetError(f"image {path} cannot be read: {first_line(error)}.") from error
+
+
+def _pixels(image_size: int | None) -> Callable[[Any], Tensor]:
+    """Images to float32 in [0, 1]; with a size, resized to 256/224 of it and cropped to the centre."""
+    from torchvision.transforms import v2  # noqa: PLC0415  # a second to import
+
+    resize = (
+        [] if image_size is None else [v2.Resize(round(image_size * 256 / 224)), v2.CenterCrop(image_size)]
+    )
+    transform: Callable[[Any], Tensor] = v2.Compose(
+        [*resize, v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
+    )
+    return transform
+
+
+def _as_they_are(place: Place) -> None:
+    if place.image_size is not None:
+        raise DatasetError("its images are used as they are; leave --image-size away.")
+
+
+def _is_train(place: Place) -> bool:
+    _known_split(place, ("train", "test"))
+    return place.split == "train"
+
+
+def _known_split(place: Place, splits: tuple[str, ...]) -> None:
+    if place.split not in splits:
+        raise DatasetError(f"the split must be one of {', '.join(splits)}, got {place.split!r}.")

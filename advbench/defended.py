@@ -1,0 +1,135 @@
+"""A classifier with every defense in its place: the only thing that is ever judged."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from advbench.backward import BPDA, Map, TrueGradient, identity
+from advbench.errors import DefenseError, nearest
+from advbench.normalized import Normalized
+from advbench.spec import INPUT, LOGITS
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A defense at a place of the network.
+
+    Args:
+        defense: any function or module on batches `(n, ...)`; it may carry an attribute `substitute`.
+        at: `input`, `logits`, or the name of a module as in `model.named_modules()`, whose output is
+            defended.
+        substitute: what stands in for the defense in BPDA's backward pass; by default what the defense
+            names itself, else the identity.
+    """
+
+    defense: Map
+    at: str = INPUT
+    substitute: Map | None = None
+
+    def stage(self, *, bpda: bool) -> nn.Module:
+        """The defense as a module, with its substitute's gradient or with its own."""
+        if not bpda:
+            return TrueGradient(self.defense)
+        return BPDA(self.defense, self.chosen_substitute)
+
+    @property
+    def chosen_substitute(self) -> Map:
+        """What stands in for the defense: what was asked for, else the defense's own, else the identity."""
+        if self.substitute is not None:
+            return self.substitute
+        own: Map = getattr(self.defense, "substitute", identity)
+        return own
+
+
+class DefendedModel(nn.Module):
+    """A classifier with defenses in place; the model itself stays as it is.
+
+    Defenses inside the network are forward hooks that live for one forward pass, so several defended
+    models can share one classifier. A chain at one place runs in its order.
+
+    Args:
+        model: `f`, pixels in [0, 1] `(n, c, h, w)` to logits `(n, k)`.
+        placements: the defenses, in the order in which they act.
+        bpda: whether gradients go through the substitutes (True) or through the defenses as they are.
+
+    Raises:
+        DefenseError: a place that the network does not have; the message suggests the nearest ones.
+    """
+
+    def __init__(self, model: nn.Module, placements: Sequence[Placement], *, bpda: bool = False) -> None:
+        super().__init__()
+        self.model = model
+        self.stages = nn.ModuleList(each.stage(bpda=bpda) for each in placements)
+        self.places = tuple(each.at for each in placements)
+        inside = sorted(set(self.places) - {INPUT, LOGITS})
+        # A tuple, so that they are not registered as modules of this one a second time.
+        self._sites = tuple((place, find_module(model, place)) for place in inside)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the defended model, `(n, k)`."""
+        x = self._through(INPUT, x)
+        with self._hooks() as reached:
+            logits: Tensor = self.model(x)
+        missed = {place for place, _ in self._sites} - reached
+        if missed:
+            raise DefenseError(
+                f"the model never called its module {min(missed)!r}, so the defense there does nothing. "
+                "Place it at a module that the forward pass goes through."
+            )
+        return self._through(LOGITS, logits)
+
+    def _through(self, place: str, x: Tensor) -> Tensor:
+        for at, stage in zip(self.places, self.stages, strict=True):
+            if at == place:
+                x = stage(x)
+        return x
+
+    @contextmanager
+    def _hooks(self) -> Iterator[set[str]]:
+        reached: set[str] = set()
+        handles = [module.register_forward_hook(self._hook(place, reached)) for place, module in self._sites]
+        try:
+            yield reached
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _hook(self, place: str, reached: set[str]) -> Callable[..., Tensor]:
+        def defend(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
+            if not isinstance(output, Tensor):
+                raise DefenseError(
+                    f"module {place!r} returns {type(output).__name__}, not a tensor; place the defense at "
+                    "a module before or after it."
+                )
+            reached.add(place)
+            return self._through(place, output)
+
+        return defend
+
+
+def network_of(model: nn.Module) -> nn.Module:
+    """The user's own network, without the wrappers that defenses and normalisation add."""
+    if isinstance(model, DefendedModel):
+        return network_of(model.model)
+    return network_of(model.network) if isinstance(model, Normalized) else model
+
+
+def find_module(model: nn.Module, name: str) -> nn.Module:
+    """The module called `name` in the network's own `named_modules()`, under its normalisation if it has one.
+
+    Raises:
+        DefenseError: no such module; the message suggests the nearest ones.
+    """
+    modules: dict[str, nn.Module] = dict(network_of(model).named_modules())
+    del modules[""]  # the network itself
+    if not modules:
+        raise DefenseError(
+            f"the model shows no modules to place a defense at, so not {name!r}: it is a single module or a "
+            "program (TorchScript, .pt2). Use 'input' or 'logits'."
+        )
+    if name not in modules:
+        raise DefenseError(f"the model has no module {name!r}. {nearest(name, [INPUT, LOGITS, *modules])}")
+    return modules[name]

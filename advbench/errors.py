@@ -1,0 +1,68 @@
+"""The errors that advbench raises on purpose; anything else that escapes is a fault of advbench."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class AdvbenchError(Exception):
+    """Base of every error that advbench raises on purpose; its message is one line and says what to do."""
+
+    exit_code = 1
+
+
+class RunError(AdvbenchError):
+    """A run that could not go on: a disk that is full, for example."""
+
+
+class InputError(AdvbenchError, ValueError):
+    """What the user gave cannot be used: a name, a number, a file, a model or a data set."""
+
+    exit_code = 2
+
+
+class SpecError(InputError):
+    """A `NAME[:key=value,...][@place]` that cannot be read, or a parameter outside its range."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint that is missing, damaged, unsafe, or does not fit the model."""
+
+
+class DatasetError(InputError):
+    """A data set that is missing, damaged, or not in the form that was promised."""
+
+
+class ModelError(InputError):
+    """A model that breaks the contract: pixels `(n, c, h, w)` in [0, 1] to finite logits `(n, k)`."""
+
+
+class DefenseError(InputError):
+    """A defense that cannot be put where it was asked for, or a substitute that cannot stand in for it."""
+
+
+class RunFolderError(InputError):
+    """A run folder that cannot be written, or that already holds another run."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's message, for use inside one of ours."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """What to suggest for a misspelt name, as the end of an error message.
+
+    Args:
+        name: what was given.
+        known: every name that would have been right.
+        count: how many names to suggest at most.
+
+    Returns:
+        `Did you mean 'a' or 'b'?`, or the known names where none is near.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=count, cutoff=0.5)
+    if close:
+        return f"Did you mean {' or '.join(repr(each) for each in close)}?"
+    listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return f"Known: {listed}."

@@ -1,0 +1,262 @@
+"""The harness: every rung on the same images, judged afresh, one record an image and rung."""
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from advbench.backward import Map
+from advbench.check import checked_logits
+from advbench.data.batches import Batch, Images, batches
+from advbench.defended import DefendedModel, Placement
+from advbench.draws import Draws
+from advbench.errors import InputError
+from advbench.interfaces import Attack, Attempt
+from advbench.judge import Judgement, judge
+from advbench.preserve import prepared
+from advbench.records import SAMPLE_TYPES, UNDEFENDED, Row, Rung, join_samples, rates_of
+from advbench.threat import Threat
+
+Chain = Map | Placement | Sequence[Placement]
+"""A defense as a caller may give it: a map at the input, a placement, or several in their order."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Every clean image went through every defended model and nothing was wrong; the attacks begin.
+
+    Args:
+        fingerprint: SHA-256 of the images and labels that are used, in their order.
+        work: how many (image, rung) pairs are to come.
+    """
+
+    fingerprint: str
+    work: int
+
+
+@dataclass(frozen=True)
+class RungDone:
+    """A batch was judged under one rung of one defense and attack; its records."""
+
+    defense: str
+    attack: str
+    rung: Rung
+    samples: pd.DataFrame
+
+
+Event = Checked | RungDone
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run found.
+
+    Args:
+        rows: the table, the undefended model first, then the defenses in the order given.
+        samples: one record an image and rung, columns as in `records.SAMPLE_TYPES`.
+        fingerprint: SHA-256 of the images and labels that were used.
+    """
+
+    rows: tuple[Row, ...]
+    samples: pd.DataFrame
+    fingerprint: str
+
+
+def evaluate(
+    model: nn.Module,
+    dataset: Images,
+    *,
+    threat: Threat,
+    attacks: Mapping[str, Attack],
+    defenses: Mapping[str, Chain] | None = None,
+    bpda: bool = True,
+    indices: Sequence[int] | None = None,
+    seed: int = 0,
+    batch_size: int = 128,
+    names: tuple[str, str] = ("model", "data"),
+    notify: Callable[[Event], None] = lambda _: None,
+) -> Evaluation:
+    """Attack a classifier behind each defense, along the defense's own gradient and with BPDA.
+
+    Only images that the defended model classifies correctly are attacked; the others count as not
+    robust. What an attack returns is projected into ball and box and judged by a forward pass of its own.
+    The model is used on its device and left as it was found.
+
+    Args:
+        model: pixels in [0, 1] `(n, c, h, w)` to logits `(n, k)`, normalisation inside.
+        dataset: any map-style data set of (image `(c, h, w)` in [0, 1], label), for example a
+            `TensorDataset`.
+        threat: what the adversary may do.
+        attacks: the attacks by the name that the table gives them.
+        defenses: the defenses by the name that the table gives them; the undefended model, called
+            `none`, is always there too.
+        bpda: whether to run the bpda rung.
+        indices: which images of the data set; all of them by default.
+        seed: of the images' random streams.
+        batch_size: images at a time; it changes memory and speed, not the table.
+        names: the model's and the data set's name in the table.
+        notify: is told of each `Event` as it happens.
+
+    Raises:
+        ModelError: a model that breaks its contract on clean images.
+        DatasetError: images or labels that cannot be used.
+        DefenseError: a place that the network does not have, or a substitute that does not fit.
+    """
+    chains = {UNDEFENDED: (), **{name: _placements(each) for name, each in (defenses or {}).items()}}
+    chosen = range(len(dataset)) if indices is None else indices
+    if len(chosen) == 0:
+        raise InputError("there are no images to evaluate.")
+    plan = _Plan(model, chains, attacks, threat, bpda, seed)
+    with prepared(model):
+        clean, fingerprint = _clean_samples(plan, dataset, chosen, batch_size)
+        rungs = [cell for cell in plan.cells() if cell.rung != "clean"]
+        notify(Checked(fingerprint, len(chosen) * len(rungs)))
+        parts = {_Cell(defense, "", "clean"): each for defense, each in clean.items()}
+        for cell in rungs:
+            done = []
+            for samples in _attacked_samples(plan, cell, dataset, clean[cell.defense], batch_size):
+                notify(RungDone(cell.defense, cell.attack, cell.rung, samples))
+                done.append(samples)
+            # Back into the order of the images, which the attack has left behind.
+            parts[cell] = join_samples(done).set_index("index").loc[list(chosen)].reset_index()
+    samples = join_samples([parts[cell] for cell in plan.cells()])
+    return Evaluation(_rows(plan, samples, names), samples, fingerprint)
+
+
+class _Cell(NamedTuple):
+    """One rung of one defense and attack; the clean rung belongs to no attack."""
+
+    defense: str
+    attack: str
+    rung: Rung
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be run."""
+
+    model: nn.Module
+    chains: Mapping[str, tuple[Placement, ...]]
+    attacks: Mapping[str, Attack]
+    threat: Threat
+    bpda: bool
+    seed: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        tensors = itertools.chain(self.model.parameters(), self.model.buffers())
+        return next((each.device for each in tensors), torch.device("cpu"))
+
+    def cells(self) -> Iterator[_Cell]:
+        """Every rung that is run, in the order of the table and the ladder."""
+        for defense, chain in self.chains.items():
+            yield _Cell(defense, "", "clean")
+            for attack in self.attacks:
+                yield _Cell(defense, attack, "shattered")
+                if self.bpda and chain:
+                    yield _Cell(defense, attack, "bpda")
+
+
+def _placements(chain: Chain) -> tuple[Placement, ...]:
+    if isinstance(chain, Placement):
+        return (chain,)
+    return (Placement(chain),) if callable(chain) else tuple(chain)
+
+
+def _update(digest: "hashlib._Hash", batch: Batch) -> None:
+    """Add a batch's images to a fingerprint, each with its label, so that batch sizes leave no trace."""
+    for x, y in zip(batch.x.numpy(), batch.y.numpy(), strict=True):
+        digest.update(np.ascontiguousarray(x).tobytes())
+        digest.update(y.tobytes())
+
+
+def _clean_samples(
+    plan: _Plan, dataset: Images, chosen: Sequence[int], batch_size: int
+) -> tuple[dict[str, pd.DataFrame], str]:
+    """Judge the clean images behind every defense; also their fingerprint."""
+    digest = hashlib.sha256()
+    parts: dict[str, list[pd.DataFrame]] = {defense: [] for defense in plan.chains}
+    for batch in batches(dataset, chosen, batch_size):
+        _update(digest, batch)
+        on_device = batch.to(plan.device)
+        for defense, chain in plan.chains.items():
+            logits = checked_logits(DefendedModel(plan.model, chain), on_device.x, on_device.y)
+            judged = judge(logits, on_device.x, on_device.x, on_device.y, plan.threat)
+            parts[defense].append(_samples(_Cell(defense, "", "clean"), batch, judged))
+    return {defense: join_samples(each) for defense, each in parts.items()}, digest.hexdigest()
+
+
+def _attacked_samples(
+    plan: _Plan, cell: _Cell, dataset: Images, clean: pd.DataFrame, batch_size: int
+) -> Iterator[pd.DataFrame]:
+    """Attack the images that still stand, in full batches; those that do not are written down as they are."""
+    standing = clean[clean["robust"]]
+    for batch in batches(dataset, standing["index"].tolist(), batch_size):
+        judged, attempt = _attack(plan, cell, batch.to(plan.device))
+        yield _samples(cell, batch, judged, attempt)
+    fallen = clean[~clean["robust"]]
+    if len(fallen):
+        yield fallen.assign(rung=cell.rung, attack=cell.attack)
+
+
+def _samples(cell: _Cell, batch: Batch, judged: Judgement, attempt: Attempt | None = None) -> pd.DataFrame:
+    """The records of a batch. What is attacked was right at first, so its clean prediction is its label."""
+    zero = torch.zeros_like(batch.y)
+    columns = {
+        "index": batch.indices,
+        "label": batch.y,
+        "clean_prediction": judged.prediction if attempt is None else batch.y,
+        "prediction": judged.prediction,
+        "robust": judged.robust,
+        "distance": judged.distance,
+        "loss": judged.loss,
+        "steps": zero if attempt is None else attempt.steps,
+        "queries": zero if attempt is None else attempt.queries,
+    }
+    frame = pd.DataFrame({name: each.cpu().numpy() for name, each in columns.items()})
+    return frame.assign(rung=cell.rung, defense=cell.defense, attack=cell.attack)[list(SAMPLE_TYPES)]
+
+
+def _attack(plan: _Plan, cell: _Cell, batch: Batch) -> tuple[Judgement, Attempt]:
+    """Run an attack on one rung and judge what it returns by a forward pass of its own."""
+    indices, x, y = batch
+    chain, threat = plan.chains[cell.defense], plan.threat
+    target = DefendedModel(plan.model, chain, bpda=cell.rung == "bpda")
+    draws = Draws(plan.seed, indices).stream(cell.rung)
+    attempt = plan.attacks[cell.attack](target, x, y, threat, draws)
+    x_adv = threat.project(attempt.x_adv.detach(), x)
+    with torch.no_grad():
+        logits = DefendedModel(plan.model, chain)(x_adv)
+    return judge(logits, x_adv, x, y, threat), attempt
+
+
+def _rows(plan: _Plan, samples: pd.DataFrame, names: tuple[str, str]) -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            model=names[0],
+            dataset=names[1],
+            n=rates["clean"].n,
+            defense=defense,
+            norm=plan.threat.norm,
+            eps=plan.threat.text,
+            attack=attack,
+            rates=rates,
+            reasons={"bpda": "no defense to substitute"} if plan.bpda and not chain else {},
+            substitute="+".join(map(_substitute_name, chain)) if plan.bpda else "",
+        )
+        for defense, chain in plan.chains.items()
+        for attack in plan.attacks
+        for rates in [rates_of(samples, defense, attack)]
+    )
+
+
+def _substitute_name(placement: Placement) -> str:
+    substitute = placement.chosen_substitute
+    return getattr(substitute, "__name__", type(substitute).__name__)

@@ -1,0 +1,38 @@
+"""What the core expects of an attack."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from advbench.draws import Draws
+from advbench.threat import Threat
+
+
+class Attempt(NamedTuple):
+    """What an attack hands back: its best iterates and what they cost, never whether they succeeded."""
+
+    x_adv: Tensor
+    """Best iterate of each image, `(n, c, h, w)`."""
+    steps: Tensor
+    """Gradient passes spent on each image, `(n,)` int64."""
+    queries: Tensor
+    """Forward passes spent on each image, those of the gradient passes included, `(n,)` int64."""
+
+
+class Attack(Protocol):
+    """A way to look for adversarial examples; its settings are fixed when it is made."""
+
+    def __call__(
+        self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, threat: Threat, draws: Draws
+    ) -> Attempt:
+        """Look for adversarial examples.
+
+        Args:
+            model: pixels `(n, c, h, w)` to logits `(n, k)`, to be differentiated as it is.
+            x: clean images in [0, 1], all classified correctly.
+            y: labels, `(n,)`.
+            threat: the ball to stay in; the harness projects again and judges by itself.
+            draws: the images' random streams; an attack draws from nothing else.
+        """
+        ...

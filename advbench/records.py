@@ -1,0 +1,128 @@
+"""What a run found, as plain records: one sample an image and rung, one row a line of the table."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
+
+import pandas as pd
+
+Rung = Literal["clean", "static", "shattered", "bpda", "gradient_free", "worst"]
+RUNGS: Final[tuple[Rung, ...]] = ("clean", "static", "shattered", "bpda", "gradient_free", "worst")
+
+UNDEFENDED: Final = "none"
+
+SAMPLE_TYPES: Final[Mapping[str, str]] = {
+    "index": "int64",
+    "label": "int64",
+    "rung": "str",
+    "defense": "str",
+    "attack": "str",
+    "clean_prediction": "int64",
+    "prediction": "int64",
+    "robust": "bool",
+    "distance": "float64",
+    "loss": "float64",
+    "steps": "int64",
+    "queries": "int64",
+}
+"""Columns of `samples.parquet`. `attack` is empty on the clean rung; a prediction of -1 is none at all."""
+
+
+class Interval(NamedTuple):
+    """A confidence interval of a fraction."""
+
+    low: float
+    high: float
+
+
+def wilson_interval(count: int, n: int, z: float = 1.959963984540054) -> Interval:
+    """Wilson's score interval of `count` successes in `n` trials (Wilson 1927), 95 % by default.
+
+    `(p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)`. It stays inside [0, 1] and keeps its width
+    at 0 and n, where the textbook interval collapses.
+    """
+    if not 0 <= count <= n or n == 0:
+        raise ValueError(f"need 0 <= count <= n and n > 0, got {count} of {n}")
+    p = count / n
+    centre = p + z * z / (2 * n)
+    spread = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    low = 0.0 if count == 0 else (centre - spread) / scale
+    high = 1.0 if count == n else (centre + spread) / scale
+    return Interval(low, high)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How many of `n` images a rung left standing."""
+
+    count: int
+    n: int
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction, in [0, 1]."""
+        return self.count / self.n
+
+    @property
+    def interval(self) -> Interval:
+        """Its 95 % Wilson interval."""
+        return wilson_interval(self.count, self.n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table: a model behind a defense under a threat and an attack.
+
+    Args:
+        model: the model's name.
+        dataset: the data set's name.
+        n: images that were evaluated.
+        defense: the defense as it was written, or `none`.
+        norm: the threat's norm.
+        eps: the threat's radius as it was written.
+        attack: the attack as it was written.
+        rates: what each rung that was run left standing; a wrongly classified clean image does not stand.
+        reasons: why a rung is missing that other rows have.
+        substitute: what stood in for the defense in the bpda rung; empty where there was none.
+        verdict: empty until a ladder has been climbed.
+    """
+
+    model: str
+    dataset: str
+    n: int
+    defense: str
+    norm: str
+    eps: str
+    attack: str
+    rates: Mapping[Rung, Rate]
+    reasons: Mapping[Rung, str] = field(default_factory=dict)
+    substitute: str = ""
+    verdict: str = ""
+
+    @property
+    def masking_gap(self) -> float | None:
+        """Shattered minus bpda accuracy: how much of the robustness was a hidden gradient."""
+        if "shattered" not in self.rates or "bpda" not in self.rates:
+            return None
+        return self.rates["shattered"].accuracy - self.rates["bpda"].accuracy
+
+
+def rates_of(samples: pd.DataFrame, defense: str, attack: str) -> dict[Rung, Rate]:
+    """What each rung left standing of one defense under one attack, in the order of the ladder.
+
+    Args:
+        samples: columns as in `SAMPLE_TYPES`.
+        defense: whose row.
+        attack: whose row; the clean rung belongs to every attack.
+    """
+    mine = samples[(samples["defense"] == defense) & samples["attack"].isin(["", attack])]
+    standing = {rung: each["robust"] for rung, each in mine.groupby("rung", sort=False)}
+    return {rung: Rate(int(standing[rung].sum()), len(standing[rung])) for rung in RUNGS if rung in standing}
+
+
+def join_samples(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Samples of several batches as one frame, in the order of defense, rung and index as they came."""
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(SAMPLE_TYPES))
+    return frame.astype(dict(SAMPLE_TYPES))

@@ -1,0 +1,168 @@
+"""Literal tables of what can be named, and how a name with parameters becomes an object."""
+
+import importlib
+import importlib.metadata
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from advbench.errors import SpecError, nearest
+from advbench.spec import Spec, parse_number
+
+Kind = Literal["attack", "defense", "model"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One thing that can be named: where its factory lives and what it is.
+
+    Args:
+        factory: `package.module:attribute`, imported on first use. Its keyword parameters are the
+            parameters that a user may give, with the defaults that the user gets.
+        summary: one line for `advbench list`.
+        source: the paper or the project that it comes from.
+    """
+
+    factory: str
+    summary: str
+    source: str = ""
+
+    def load(self) -> Callable[..., Any]:
+        """Import the factory."""
+        module, _, attribute = self.factory.partition(":")
+        factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        return factory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One parameter of a factory: what it may hold and what it holds by default."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+
+def find(table: Mapping[str, Entry], name: str, kind: Kind) -> Entry:
+    """The entry called `name`, built in or added by an installed package.
+
+    Packages add their own through entry points of the group `advbench.<kind>s`, which are read only
+    when the name is not built in.
+
+    Raises:
+        SpecError: no such name; the message suggests the nearest ones.
+    """
+    if name in table:
+        return table[name]
+    added = {each.name: each for each in importlib.metadata.entry_points(group=f"advbench.{kind}s")}
+    if name in added:
+        return Entry(factory=added[name].value, summary=f"from {added[name].value.partition('.')[0]}")
+    raise SpecError(f"there is no {kind} called {name!r}. {nearest(name, [*table, *added])}")
+
+
+def parameters(factory: Callable[..., Any]) -> dict[str, Parameter]:
+    """The named parameters of a factory, in order; a parameter without a type may hold a number or a word."""
+    home = factory.__init__ if inspect.isclass(factory) else factory
+    try:
+        hints = typing.get_type_hints(home)
+    except NameError:  # a user's annotation that only type checkers can resolve
+        hints = {}
+    named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return {
+        name: Parameter(name=name, annotation=hints.get(name, int | float | str), default=each.default)
+        for name, each in inspect.signature(factory).parameters.items()
+        if each.kind in named
+    }
+
+
+def build(factory: Callable[..., Any], spec: Spec, kind: Kind, **given: Any) -> Any:
+    """Call a factory with the parameters of a spec, converted to the types that it declares.
+
+    Args:
+        factory: makes the attack, defense, model or data set.
+        spec: the name and parameters as they were written.
+        kind: the word for it in error messages.
+        given: values for parameters of these names where the factory has them; the spec wins.
+
+    Raises:
+        SpecError: an unknown parameter, or a value of the wrong type or range.
+    """
+    known = parameters(factory)
+    offered = {name: value for name, value in given.items() if name in known}
+    return factory(**{**offered, **converted(spec, known, kind)})
+
+
+def converted(spec: Spec, known: Mapping[str, Parameter], kind: Kind) -> dict[str, Any]:
+    """The parameters of a spec as the types that a factory declares.
+
+    Raises:
+        SpecError: an unknown parameter, or a value that does not fit its type.
+    """
+    for name in spec.parameters:
+        if name not in known:
+            hint = nearest(name, known) if known else "It takes none."
+            raise SpecError(f"{kind} {spec.name!r} has no parameter {name!r}. {hint}")
+    return {
+        name: convert(text, known[name].annotation, f"{spec.name}: {name}")
+        for name, text in spec.parameters.items()
+    }
+
+
+def convert(text: str, annotation: Any, what: str) -> Any:
+    """Read a parameter's text as the type that its factory declares.
+
+    Unions are tried from left to right, so `int | str` prefers the number.
+
+    Raises:
+        SpecError: the text does not fit.
+    """
+    options = [each for each in _alternatives(annotation) if each is not type(None)]
+    error: SpecError | None = None
+    for option in options:
+        try:
+            return _convert_plain(text, option, what)
+        except SpecError as failure:
+            error = failure
+    if len(options) > 1:
+        raise SpecError(f"{what} must be {_words(options)}, got {text!r}.")
+    assert error is not None
+    raise error
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if is_union else (annotation,)
+
+
+def _convert_plain(text: str, annotation: Any, what: str) -> Any:
+    if annotation is float:
+        return parse_number(text, what)
+    if typing.get_origin(annotation) is Literal:
+        choices = {str(each): each for each in typing.get_args(annotation)}
+        if text not in choices:
+            raise SpecError(f"{what} must be one of {', '.join(choices)}, got {text!r}.")
+        return choices[text]
+    readers: dict[Any, Callable[[str], Any]] = {int: int, bool: _read_bool, str: str}
+    try:
+        return readers.get(annotation, str)(text)
+    except ValueError:
+        raise SpecError(f"{what} must be {_words([annotation])}, got {text!r}.") from None
+
+
+def _read_bool(text: str) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in words:
+        raise ValueError(text)
+    return words[text.lower()]
+
+
+def _words(annotations: list[Any]) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+    spoken = [
+        names[each] if each in names else "one of " + ", ".join(map(str, typing.get_args(each)))
+        for each in annotations
+    ]
+    return " or ".join(spoken)

@@ -1,0 +1,98 @@
+"""The grammar of the command line: `NAME[:key=value,...][@place]`, chained with `+`."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from advbench.errors import SpecError
+
+INPUT = "input"
+LOGITS = "logits"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One element as it was written: a name, its parameters as text, and its place."""
+
+    name: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    place: str | None = None
+
+    def __str__(self) -> str:
+        """The element as it would be written."""
+        parameters = ",".join(f"{name}={value}" for name, value in self.parameters.items())
+        body = f"{self.name}:{parameters}" if parameters else self.name
+        return body if self.place is None else f"{body}@{self.place}"
+
+
+def parse_spec(text: str) -> Spec:
+    """Read `NAME[:key=value,...][@place]`.
+
+    A part after a colon holds parameters if it has a `=` in it; otherwise it belongs to the name, so that
+    `package.module:factory` and `path/file.py:factory:key=value` are names too.
+
+    Raises:
+        SpecError: an empty name or place, or parameters that are not `key=value`.
+    """
+    body, at, place = text.strip().partition("@")
+    if at and not place.strip():
+        raise SpecError(f"{text!r} names no place after '@'. Write for example 'round@layer2'.")
+    head, colon, tail = body.rpartition(":")
+    if not colon or "=" not in tail:
+        head, tail = body, ""
+    name = head.strip()
+    if not name or name.endswith(":"):
+        raise SpecError(f"{text!r} has no name, or nothing after ':'. Write NAME[:key=value,...][@place].")
+    return Spec(name, _parse_parameters(tail, text) if tail else {}, place.strip() if at else None)
+
+
+def parse_chain(text: str) -> tuple[Spec, ...]:
+    """Read `SPEC+SPEC+...`; each element has its own parameters and its own place.
+
+    Raises:
+        SpecError: an element that is empty or cannot be read.
+    """
+    elements = _BETWEEN.split(text.strip())
+    if not all(element.strip() for element in elements):
+        raise SpecError(
+            f"{text!r} has an empty element beside a '+'. Write for example 'bit-depth:bits=4+round'."
+        )
+    return tuple(parse_spec(element) for element in elements)
+
+
+_BETWEEN = re.compile(r"\+(?!\d)")
+"""A plus between elements; one before a digit belongs to a number, as in `1e+3`."""
+
+
+def parse_number(text: str, what: str) -> float:
+    """Read `0.03` or `8/255`.
+
+    Args:
+        text: the number as it was written.
+        what: its name in the error message.
+
+    Raises:
+        SpecError: not a finite number.
+    """
+    numerator, slash, denominator = text.strip().partition("/")
+    try:
+        value = float(numerator) / float(denominator) if slash else float(numerator)
+    except (ValueError, ZeroDivisionError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise SpecError(f"{what} must be a number like 0.03 or 8/255, got {text!r}.")
+    return value
+
+
+def _parse_parameters(text: str, whole: str) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    for item in text.split(","):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        key = key.replace("-", "_")
+        if not (key and equals and value):
+            raise SpecError(f"{whole!r}: parameters are written key=value,key=value, got {item.strip()!r}.")
+        if key in parameters:
+            raise SpecError(f"{whole!r} gives {key} twice.")
+        parameters[key] = value
+    return parameters

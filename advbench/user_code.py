@@ -1,0 +1,75 @@
+"""Objects that users name in their own code: `package.module:name` or `path/file.py:name`.
+
+This runs the user's code on purpose; nothing that a checkpoint or a data set says ever ends up here.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from advbench.errors import InputError, first_line, nearest
+
+
+def names_user_code(name: str) -> bool:
+    """Whether a name is of the form `module:attribute` or `file.py:attribute`."""
+    return ":" in name
+
+
+def load_object(name: str) -> Any:
+    """Import what `package.module:name` or `path/file.py:name` stands for.
+
+    Modules are looked for in the current folder too, as with `python -m`.
+
+    Raises:
+        InputError: no such file or module, an error while it is imported, or no such name in it.
+    """
+    home, _, attribute = name.rpartition(":")
+    try:
+        module = _load_file(Path(home)) if home.endswith(".py") else _load_module(home)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # importing the user's module may raise anything
+        raise InputError(f"importing {home!r} failed: {type(error).__name__}: {first_line(error)}") from error
+    if not hasattr(module, attribute):
+        public = [each for each in vars(module) if not each.startswith("_")]
+        raise InputError(
+            f"{home!r} has no {attribute!r}. {nearest(attribute, public) if public else ''}".rstrip()
+        )
+    return getattr(module, attribute)
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InputError(f"there is no file {str(path)!r}.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look their module up by name
+    try:
+        with _importable(path.parent):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+    return module
+
+
+def _load_module(name: str) -> ModuleType:
+    with _importable(Path.cwd()):
+        return importlib.import_module(name)
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let a folder's modules be imported, as if a script in it ran."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))

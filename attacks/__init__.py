@@ -1,0 +1,12 @@
+"""Attacks: `(model, x, y, threat, draws) -> x_adv`. None judges itself; the harness does."""
+
+from typing import TYPE_CHECKING
+
+from advbench.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .pgd import PGD as PGD
+    from .pgd import fgsm as fgsm
+    from .registry import ATTACKS as ATTACKS
+
+__getattr__, __dir__ = lazy_names(__name__, {"PGD": ".pgd", "fgsm": ".pgd", "ATTACKS": ".registry"})

@@ -1,0 +1,77 @@
+"""The best iterate of each image, kept along an attack."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Best:
+    """What an attack has found so far for a batch of `n` images.
+
+    An image is settled once it has reached the goal: nothing that is offered for it counts any more, so
+    that its result does not depend on how long it shares a batch with others.
+
+    Args:
+        goal: the rank at which an image is settled.
+        x_adv: best iterates, `(n, c, h, w)`; the clean images at first.
+        rank: how much each achieves, `(n,)` int64: 0 nothing, more is better; what the ranks mean is the
+            attack's business.
+        loss: its loss, `(n,)`; breaks ties of rank.
+        steps: gradient passes spent on each, `(n,)` int64.
+        queries: forward passes spent on each, `(n,)` int64.
+    """
+
+    goal: int
+    x_adv: Tensor
+    rank: Tensor
+    loss: Tensor
+    steps: Tensor
+    queries: Tensor
+
+    @classmethod
+    def nothing(cls, x: Tensor, goal: int) -> "Best":
+        """The state before the first iterate."""
+        zero = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        loss = torch.full((len(x),), -torch.inf, device=x.device)
+        return cls(goal, x.clone(), zero, loss, zero.clone(), zero.clone())
+
+    def offer(self, rows: Tensor, x_adv: Tensor, rank: Tensor, loss: Tensor, *, steps: int) -> None:
+        """Take the iterates that beat what is there, and book the forward pass that measured them.
+
+        Args:
+            rows: places in the batch that the iterates belong to, `(m,)`.
+            x_adv: iterates, `(m, c, h, w)`.
+            rank: their ranks, `(m,)`.
+            loss: their losses, `(m,)`; NaN never wins.
+            steps: 1 if that pass took a gradient too, 0 if not.
+        """
+        unsettled = self.rank[rows] < self.goal
+        self.steps[rows] += steps * unsettled
+        self.queries[rows] += unsettled.long()
+        higher = (rank > self.rank[rows]) | ((rank == self.rank[rows]) & (loss > self.loss[rows]))
+        better = higher & unsettled
+        taken = rows[better]
+        self.x_adv[taken] = x_adv[better]
+        self.rank[taken] = rank[better]
+        self.loss[taken] = loss[better].to(self.loss.dtype)
+
+    def still_wanted(self, rows: Tensor) -> Tensor | None:
+        """Which of `rows` to go on with, as an index; None for all of them, or where no shorter size fits.
+
+        All that are not settled stay, and a few of the others, so that the batch takes few different
+        sizes: allocators and convolution libraries keep memory for every size that they meet.
+        """
+        unsettled = self.rank[rows] < self.goal
+        count = int(unsettled.sum())
+        if count == 0:
+            return rows[:0]
+        size = roomy(count)
+        return None if size >= len(rows) else unsettled.argsort(descending=True, stable=True)[:size]
+
+
+def roomy(count: int) -> int:
+    """The least of 1, 2, 3, 4, 6, 8, 12, 16, 24, ... that is not below `count`: at most a third is wasted."""
+    power = 1 << (count - 1).bit_length()
+    return power * 3 // 4 if count <= power * 3 // 4 else power

@@ -1,0 +1,162 @@
+"""Projected gradient descent and its one-step case, the fast gradient method."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from advbench.draws import Draws
+from advbench.errors import SpecError
+from advbench.interfaces import Attempt
+from advbench.judge import fooled, predict
+from advbench.threat import Threat
+
+from .best import Best
+from .gradient import Model, loss_and_gradient
+from .losses import AGAINST_A_CLASS, LossName, logit_difference, without
+
+Target = int | Literal["runner-up", "least-likely"]
+
+_NEVER = 3  # above every rank
+
+
+class _Images(NamedTuple):
+    """The images that a restart is still busy with."""
+
+    rows: Tensor  # their places in the batch, (m,)
+    x: Tensor
+    y: Tensor
+    rival: Tensor
+
+    def take(self, which: Tensor) -> "_Images":
+        return _Images(*(each[which] for each in self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PGD:
+    """Ascent on the loss along the steepest direction of the threat's norm, projected after each step.
+
+        x_{t+1} = Pi_{ball and box}(x_t + step_size * steepest(grad L(x_t, y)))
+
+    Madry, Makelov, Schmidt, Tsipras, Vladu 2018, equation 3. For each image the best iterate is kept, not
+    the last: one that is misclassified before one that is not, then the one of higher loss. Success is
+    noticed in the logits of the gradient pass, and an image that has fallen leaves the batch. A targeted
+    attack goes on until the target is predicted.
+
+    Args:
+        steps: gradient steps a restart.
+        step_size: in pixel units; by default 2.5 * eps / steps, or eps where there is one step.
+        random_start: begin at a uniform point of the ball (True) or at the image itself (False).
+        restarts: how often to begin anew for the images that still stand; without a random start every
+            restart would be the same, so there is one.
+        loss: `ce`, `margin` or `logit-difference`.
+        target: a class that every image is driven to, or each image's `runner-up` or `least-likely`
+            class at its clean point; none by default. Images of the target class are driven to their
+            runner-up.
+        early_stop: let images that have fallen leave the batch. Without it every image costs all steps.
+
+    Raises:
+        SpecError: a number outside its range.
+    """
+
+    steps: int = 40
+    step_size: float | None = None
+    random_start: bool = True
+    restarts: int = 1
+    loss: LossName = "ce"
+    target: Target | None = None
+    early_stop: bool = True
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise SpecError(f"pgd: steps must be at least 1, got {self.steps}.")
+        if self.restarts < 1:
+            raise SpecError(f"pgd: restarts must be at least 1, got {self.restarts}.")
+        if self.step_size is not None and not 0.0 < self.step_size < float("inf"):
+            raise SpecError(f"pgd: step_size must be positive, got {self.step_size:g}.")
+        if isinstance(self.target, int) and self.target < 0:
+            raise SpecError(f"pgd: target must be a class, got {self.target}.")
+
+    def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
+        """Adversarial examples for `x`.
+
+        Args:
+            model: pixels `(n, c, h, w)` to logits `(n, k)`; differentiated as it is.
+            x: clean images in [0, 1].
+            y: labels, `(n,)`.
+            threat: the ball to stay in.
+            draws: the images' random streams.
+
+        Returns:
+            Each image's best iterate and what it cost.
+        """
+        everything = _Images(torch.arange(len(x), device=x.device), x, y, self._rival(model, x, y))
+        best = Best.nothing(x, self._goal if self.early_stop else _NEVER)
+        for restart in range(self.restarts if self.random_start else 1):
+            wanted = best.still_wanted(everything.rows)
+            images = everything if wanted is None else everything.take(wanted)
+            if len(images.rows) == 0:
+                break
+            start = images.x
+            if self.random_start:
+                start = threat.random_point(images.x, draws.take(images.rows).stream(restart))
+            self._climb(model, start, images, threat, best)
+        return Attempt(best.x_adv, best.steps, best.queries)
+
+    def _climb(self, model: Model, x_adv: Tensor, images: _Images, threat: Threat, best: Best) -> None:
+        """One restart; `best` takes what it finds."""
+        step_size = self.step_size or (2.5 * threat.eps / self.steps if self.steps > 1 else threat.eps)
+        for _ in range(self.steps):
+            logits, loss, grad = loss_and_gradient(model, x_adv, partial(self._loss, images=images))
+            best.offer(images.rows, x_adv, self._rank(logits, images), loss, steps=1)
+            x_adv = threat.project(x_adv.add(threat.steepest(grad), alpha=step_size), images.x)
+            wanted = best.still_wanted(images.rows)
+            if wanted is not None:
+                x_adv, images = x_adv[wanted], images.take(wanted)
+                if len(x_adv) == 0:
+                    return
+        with torch.no_grad():
+            logits = model(x_adv)
+        best.offer(images.rows, x_adv, self._rank(logits, images), self._loss(logits, images), steps=0)
+
+    @property
+    def _goal(self) -> int:
+        """The rank at which an image has fallen for good."""
+        return 1 if self.target is None else 2
+
+    def _rank(self, logits: Tensor, images: _Images) -> Tensor:
+        """0 still right, 1 misclassified, 2 classified as the target; `(m,)`."""
+        prediction = predict(logits)
+        wrong = fooled(prediction, images.y).long()
+        return wrong if self.target is None else wrong + (prediction == images.rival).long()
+
+    def _loss(self, logits: Tensor, images: _Images) -> Tensor:
+        if self.loss == "logit-difference":
+            return logit_difference(logits, images.y, images.rival)
+        against = AGAINST_A_CLASS[self.loss]
+        return against(logits, images.y) if self.target is None else -against(logits, images.rival)
+
+    @torch.no_grad()
+    def _rival(self, model: Model, x: Tensor, y: Tensor) -> Tensor:
+        """The class that each image is driven to, `(n,)`; the label itself where the loss names none."""
+        if self.target is None and self.loss != "logit-difference":
+            return y
+        others = without(model(x), y)
+        runner_up = others.argmax(1)
+        if self.target == "least-likely":
+            return others.masked_fill(others == -torch.inf, torch.inf).argmin(1)
+        if not isinstance(self.target, int):
+            return runner_up
+        if self.target >= others.shape[1]:
+            raise SpecError(f"pgd: target must be a class below {others.shape[1]}, got {self.target}.")
+        return torch.where(y == self.target, runner_up, self.target)
+
+
+def fgsm(*, loss: LossName = "ce", target: Target | None = None) -> PGD:
+    """Fast gradient sign method: one step of length eps from the image itself.
+
+    Goodfellow, Shlens, Szegedy 2015, section 4; in L2 the step follows the gradient's direction.
+    """
+    return PGD(steps=1, random_start=False, loss=loss, target=target)

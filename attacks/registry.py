@@ -1,0 +1,18 @@
+"""The attacks that can be named on the command line."""
+
+from typing import Final
+
+from advbench.registry import Entry
+
+ATTACKS: Final = {
+    "pgd": Entry(
+        factory="advbench.attacks.pgd:PGD",
+        summary="projected gradient descent, best iterate kept",
+        source="Madry et al. 2018",
+    ),
+    "fgsm": Entry(
+        factory="advbench.attacks.pgd:fgsm",
+        summary="one gradient step of length eps",
+        source="Goodfellow, Shlens, Szegedy 2015",
+    ),
+}

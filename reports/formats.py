@@ -1,0 +1,52 @@
+"""Records to text, a format at a time."""
+
+import json
+from collections.abc import Sequence
+from typing import Literal, assert_never
+
+from advbench.records import Row
+
+from .frame import flat_rows, table_frame
+from .grid import grid
+
+Format = Literal["csv", "markdown", "json"]
+
+FILE_NAMES: dict[Format, str] = {"csv": "table.csv", "markdown": "table.md", "json": "table.json"}
+
+
+def render(rows: Sequence[Row], form: Format) -> str:
+    """The table as text; the same rows give the same bytes.
+
+    Args:
+        rows: the table, at least one row.
+        form: `csv` and `json` hold fractions in full precision, `markdown` per cent for reading.
+    """
+    match form:
+        case "csv":
+            return str(table_frame(rows).to_csv(index=False, lineterminator="\n"))
+        case "markdown":
+            return markdown(rows)
+        case "json":
+            return json.dumps(flat_rows(rows), indent=2, ensure_ascii=False) + "\n"
+        case _:
+            assert_never(form)
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table for GitHub and papers written in Markdown, with its caption and its notes."""
+    words = grid(rows)
+    align = [":--"] * words.labels + ["--:"] * (len(words.header) - words.labels)
+    lines = [words.header, align, *words.lines]
+    table = ["| " + " | ".join(map(_escape, cells)) + " |" for cells in lines]
+    return (
+        "\n".join([_escape(words.caption), "", *table, "", *(f"{_escape(note)}  " for note in words.notes)])
+        + "\n"
+    )
+
+
+def _escape(text: str) -> str:
+    """Text that Markdown shows as it is: no cell ends early, no tag or emphasis begins."""
+    text = " ".join(text.split())
+    for character in "\\|<>*_`":
+        text = text.replace(character, {"<": "&lt;", ">": "&gt;"}.get(character, f"\\{character}"))
+    return text

@@ -1,0 +1,49 @@
+"""The table as data: one line a row, stable columns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from advbench.records import RUNGS, Row, Rung
+
+
+def rungs_run(rows: Sequence[Row]) -> list[Rung]:
+    """The rungs that any row has, in the order of the ladder."""
+    return [rung for rung in RUNGS if any(rung in row.rates for row in rows)]
+
+
+def table_frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """The table in full precision: fractions of all `n` images, empty where a rung was not run.
+
+    Columns: `model, dataset, n, defense, norm, eps, attack`, then `<rung>_accuracy, <rung>_low,
+    <rung>_high, <rung>_count` for each rung that any row has, then `masking_gap, substitute, verdict`.
+    """
+    frame = pd.DataFrame(flat_rows(rows))
+    counts = {name: "Int64" for name in frame.columns if name.endswith("_count")}
+    return frame.astype(counts)  # whole numbers stay whole beside missing ones
+
+
+def flat_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The table as one flat dictionary a row, None where a rung was not run; keys as in `table_frame`."""
+    rungs = rungs_run(rows)
+    return [_flat(row, rungs) for row in rows]
+
+
+def _flat(row: Row, rungs: Sequence[Rung]) -> dict[str, Any]:
+    cells: dict[str, Any] = {
+        "model": row.model,
+        "dataset": row.dataset,
+        "n": row.n,
+        "defense": row.defense,
+        "norm": row.norm,
+        "eps": row.eps,
+        "attack": row.attack,
+    }
+    for rung in rungs:
+        rate = row.rates.get(rung)
+        cells[f"{rung}_accuracy"] = rate.accuracy if rate else None
+        cells[f"{rung}_low"] = rate.interval.low if rate else None
+        cells[f"{rung}_high"] = rate.interval.high if rate else None
+        cells[f"{rung}_count"] = rate.count if rate else None
+    return {**cells, "masking_gap": row.masking_gap, "substitute": row.substitute, "verdict": row.verdict}

@@ -1,0 +1,100 @@
+"""The table as words for people: what the Markdown and the terminal table have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from advbench.records import Rate, Row, Rung
+
+from .frame import rungs_run
+
+MISSING: Final = "–"
+
+TITLES: Final[dict[Rung, str]] = {
+    "clean": "clean",
+    "static": "static",
+    "shattered": "shattered",
+    "bpda": "BPDA",
+    "gradient_free": "gradient-free",
+    "worst": "worst",
+}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of words.
+
+    Args:
+        caption: what holds for every row.
+        header: titles of the columns.
+        lines: the cells of each row; those after the first `labels` are numbers.
+        labels: how many columns name the row.
+        notes: why cells are missing, and how to read the others.
+    """
+
+    caption: str
+    header: list[str]
+    lines: list[list[str]]
+    labels: int
+    notes: list[str]
+
+
+def grid(rows: Sequence[Row], separator: str = " ") -> Grid:
+    """The rows as words: per cent with their interval, then their count.
+
+    What all rows share (model, data set, threat, attack) goes into the caption; what differs becomes a
+    column.
+
+    Args:
+        rows: the table, at least one row.
+        separator: between a cell's interval and its count.
+    """
+    traits = {
+        "model": [row.model for row in rows],
+        "dataset": [f"{row.dataset}, n = {row.n}" for row in rows],
+        "threat": [f"{row.norm}, eps = {row.eps}" for row in rows],
+        "attack": [row.attack for row in rows],
+    }
+    differing = [name for name, values in traits.items() if len(set(values)) > 1]
+    rungs = rungs_run(rows)
+    gap = any(row.masking_gap is not None for row in rows)
+    return Grid(
+        caption="; ".join(f"{name}: {values[0]}" for name, values in traits.items() if name not in differing),
+        header=[*differing, "defense", *(TITLES[rung] for rung in rungs), *(["gap"] if gap else [])],
+        lines=[
+            [
+                *(traits[name][number] for name in differing),
+                row.defense,
+                *(_rate(row.rates.get(rung), separator) for rung in rungs),
+                *([_gap(row)] if gap else []),
+            ]
+            for number, row in enumerate(rows)
+        ],
+        labels=len(differing) + 1,
+        notes=_notes(rows, gap),
+    )
+
+
+def _rate(rate: Rate | None, separator: str) -> str:
+    if rate is None:
+        return MISSING
+    low, high = rate.interval
+    return f"{100 * rate.accuracy:.1f} [{100 * low:.1f}, {100 * high:.1f}]{separator}{rate.count}/{rate.n}"
+
+
+def _gap(row: Row) -> str:
+    return MISSING if row.masking_gap is None else f"{100 * row.masking_gap:.1f}"
+
+
+def _notes(rows: Sequence[Row], gap: bool) -> list[str]:
+    notes = ["Accuracy in per cent of all images, [95 % Wilson interval], images left standing."]
+    if gap:
+        notes.append(
+            "gap: shattered minus BPDA accuracy, in points: robustness that was only a hidden gradient."
+        )
+    missing = [
+        f"{MISSING} ({TITLES[rung]}, {row.defense}): {reason}."
+        for row in rows
+        for rung, reason in row.reasons.items()
+    ]
+    return notes + list(dict.fromkeys(missing))

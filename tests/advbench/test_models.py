@@ -1,0 +1,346 @@
+"""Classifiers are found by name, built with the right classes, and held to the contract of a model."""
+
+import re
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision.models
+from torch import Tensor, nn
+
+from advbench.check import checked_logits
+from advbench.checkpoint.load import load_checkpoint, sha256
+from advbench.data.batches import batches
+from advbench.data.images import LabelledImages
+from advbench.data.load import load_dataset
+from advbench.data.sampling import balanced_sample
+from advbench.data.sources import Place
+from advbench.errors import AdvbenchError, ModelError, SpecError
+from advbench.models.load import build_network, bundled_weights, find_model
+from advbench.models.registry import IMAGENET
+from advbench.models.train_digits import train
+from advbench.normalized import Normalized
+from advbench.spec import Spec, parse_spec
+
+CPU = torch.device("cpu")
+
+
+def build(text: str, num_classes: int | None = 10) -> nn.Module:
+    return build_network(parse_spec(text), num_classes).eval()
+
+
+def refusal(text: str, kind: type[AdvbenchError] = AdvbenchError) -> str:
+    with pytest.raises(kind) as caught:
+        build(text)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert caught.value.exit_code == 2
+    return message
+
+
+@torch.no_grad()
+def correct(network: nn.Module, dataset: LabelledImages, count: int) -> float:
+    """Accuracy on a balanced sample."""
+    found = [
+        network(batch.x).argmax(1) == batch.y
+        for batch in batches(dataset, balanced_sample(dataset.labels, count, 0), 100)
+    ]
+    return float(torch.cat(found).float().mean())
+
+
+# Millions of parameters: He et al. 2016, table 6; digits-cnn from its model card; LeNet5 counted by hand.
+@pytest.mark.parametrize(
+    ("name", "shape", "millions"),
+    [
+        ("digits-cnn", (1, 8, 8), "0.025978"),
+        ("lenet5", (1, 28, 28), "0.648226"),
+        ("resnet20", (3, 32, 32), "0.27"),
+        ("resnet32", (3, 32, 32), "0.46"),
+        ("resnet44", (3, 32, 32), "0.66"),
+        ("resnet56", (3, 32, 32), "0.85"),
+    ],
+)
+def test_a_built_in_model_has_its_published_size(name: str, shape: tuple[int, ...], millions: str) -> None:
+    network = build(name)
+    assert network(torch.rand(2, *shape)).shape == (2, 10)
+    count = sum(each.numel() for each in network.parameters())
+    assert f"{count / 1e6:.{len(millions) - 2}f}" == millions
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "dataset", "root", "published"),
+    [
+        ("lenet5", "mnist_lenet5_clntrained.pt", "mnist", "mnist", 0.9889),
+        ("lenet5", "mnist_lenet5_advtrained.pt", "mnist", "mnist", 0.9864),
+        ("resnet20", "resnet20-12fca82f.th", "imagefolder", "cifar10-jpeg", 0.8103),
+    ],
+)
+def test_published_weights_reach_their_accuracy(
+    name: str, file: str, dataset: str, root: str, published: float, shared: Path
+) -> None:
+    loaded = load_checkpoint(shared / "checkpoints" / file, lambda: build(name), Spec(name), CPU)
+    network = (
+        Normalized(loaded.network, IMAGENET.mean, IMAGENET.std) if name == "resnet20" else loaded.network
+    )
+    images = load_dataset(dataset, Place(root=shared / "data" / root, split="test"))
+    assert correct(network.eval(), images, 500) == pytest.approx(published, abs=0.05)
+
+
+def test_every_classifier_of_torchvision_is_known() -> None:
+    names = torchvision.models.list_models(module=torchvision.models)
+    assert len(names) > 70
+    for name in names:
+        entry = find_model(name)
+        assert entry is not None
+        assert entry.normalization == IMAGENET
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v3_small", "googlenet"])
+def test_a_torchvision_classifier_builds_with_the_classes_of_the_data_set(name: str) -> None:
+    assert build(name, 7)(torch.rand(1, 3, 64, 64)).shape == (1, 7)
+
+
+MINE = """
+from torch import nn
+
+NOT_A_FACTORY = 3
+
+def make(num_classes: int = 4) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, num_classes))
+
+class Wide(nn.Module):
+    def __init__(self, *, width: int = 2, num_classes=4) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(16, width), nn.Linear(width, num_classes))
+
+    def forward(self, x):
+        return self.layers(x)
+
+def without_classes():
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 6))
+
+def fails():
+    raise RuntimeError("Error(s) in loading state_dict:\\n\\tMissing key(s)")
+
+def returns_a_number():
+    return 5
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A user's models, as `mine.py` and as `package_of_mine.models`, seen from their folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "package_of_mine").mkdir()
+    for file in ("mine.py", "package_of_mine/__init__.py", "package_of_mine/models.py"):
+        (tmp_path / file).write_text("" if "__init__" in file else MINE)
+    (tmp_path / "no_such_import.py").write_text("import no_such_package_anywhere")
+    (tmp_path / "no_python.py").write_text("def (:")
+    (tmp_path / "two_lines.py").write_text("raise ImportError('first\\nsecond')")
+    yield tmp_path
+    for name in ("mine", "package_of_mine", "package_of_mine.models"):
+        sys.modules.pop(name, None)  # the next test's package is another one of the same name
+
+
+@pytest.mark.parametrize("home", ["mine.py", "{}/mine.py", "package_of_mine.models"])
+@pytest.mark.parametrize(
+    ("factory", "classes"),
+    [
+        ("make", 5),
+        ("make:num_classes=9", 9),
+        ("Wide", 5),
+        ("Wide:width=7", 5),
+        ("Wide:width=7,num_classes=9", 9),
+        ("without_classes", 6),
+    ],
+)
+def test_a_factory_of_the_users_is_called(home: str, factory: str, classes: int, mine: Path) -> None:
+    network = build(f"{home.format(mine)}:{factory}", 5)
+    assert network(torch.rand(2, 1, 4, 4)).shape == (2, classes)
+    if "width" in factory:
+        assert network.get_submodule("layers.1").out_features == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        ("lenet5", 7),
+        ("lenet5:num_classes=12", 12),
+        ("resnet20:num_classes=100", 100),
+        ("resnet18:num_classes=3", 3),
+    ],
+)
+def test_the_number_of_classes_comes_from_the_data_set_unless_the_spec_gives_it(
+    text: str, classes: int
+) -> None:
+    network = build(text, 7)
+    assert [each for each in network.modules() if isinstance(each, nn.Linear)][-1].out_features == classes
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mine.py:fails", "RuntimeError"),
+        ("mine.py:returns_a_number", "got int"),
+        ("mine.py:NOT_A_FACTORY", "NOT_A_FACTORY"),
+        ("mine.py:maek", "'make'"),
+        ("mine.py:Wide:widht=3", "'width'"),
+        ("mine.py:Wide:width=big", "whole number"),
+        ("mine.py:without_classes:num_classes=3", "num_classes"),
+        ("missing.py:make", "missing.py"),
+        ("no_such_import.py:make", "no_such_package_anywhere"),
+        ("no_python.py:make", "SyntaxError"),
+        ("two_lines.py:make", "ImportError"),
+        ("package_of_mine.nothing:make", "package_of_mine.nothing"),
+        ("package_of_mine.models:maek", "'make'"),
+        ("no_such_package_anywhere:make", "no_such_package_anywhere"),
+    ],
+)
+def test_a_factory_that_gives_no_network_is_refused(text: str, expected: str, mine: Path) -> None:
+    assert expected in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("resnet21", "'resnet20'"),
+        ("lenet", "'lenet5'"),
+        ("digits_cnn", "'digits-cnn'"),
+        ("resnet_50", "'resnet50'"),
+        ("qqqq", "Known:"),
+        ("lenet5:num_clases=3", "'num_classes'"),
+        ("resnet18:num_clases=3", "'num_classes'"),
+        ("lenet5:num_classes=ten", "whole number"),
+        ("resnet18:num_classes=ten", "whole number"),
+    ],
+)
+def test_a_misspelt_model_or_parameter_suggests_the_nearest(text: str, expected: str) -> None:
+    assert expected in refusal(text, SpecError)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet18"])
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_model_without_classes_is_refused(name: str, count: int) -> None:
+    assert "num_classes" in refusal(f"{name}:num_classes={count}")
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "channels"),
+    [((0.5, 0.1, 0.2), (0.2, 1.0, 2.0), 3), ((0.5,), (0.25,), 3), ((0.5,), (0.25,), 1)],
+)
+def test_normalisation_is_part_of_the_model(
+    mean: tuple[float, ...], std: tuple[float, ...], channels: int
+) -> None:
+    x = torch.rand(2, channels, 4, 4)
+    expected = [(x[:, i] - mean[i % len(mean)]) / std[i % len(std)] for i in range(channels)]
+    torch.testing.assert_close(Normalized(nn.Identity(), mean, std)(x), torch.stack(expected, 1))
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [((0.5,), (0.0,)), ((0.5,), (-1.0,)), ((0.5, 0.5), (1.0,)), ((), ()), ((0.5,), (torch.nan,))],
+)
+def test_constants_that_cannot_normalise_are_refused(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    with pytest.raises(ModelError, match="std"):
+        Normalized(nn.Identity(), mean, std)
+
+
+def test_images_with_other_channels_than_the_constants_are_refused() -> None:
+    model = Normalized(nn.Flatten(), IMAGENET.mean, IMAGENET.std)
+    with pytest.raises(ModelError, match="3 channels, the images have 1"):
+        checked_logits(model, torch.rand(2, 1, 4, 4), torch.zeros(2, dtype=torch.int64))
+
+
+class Returns(nn.Module):
+    """A model that returns what a function makes of the images."""
+
+    def __init__(self, function: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> object:
+        return self.function(x)
+
+
+def broken_at(layer: str) -> nn.Module:
+    """Three linear layers, of which one turns the second image into NaN."""
+    layers = OrderedDict[str, nn.Module](flat=nn.Flatten(), first=nn.Linear(16, 8), middle=nn.Linear(8, 8))
+    layers["last"] = nn.Linear(8, 4)
+    bias = layers[layer].bias
+    assert isinstance(bias, nn.Parameter)
+    nn.init.constant_(bias, torch.nan)
+    return nn.Sequential(layers)
+
+
+def inside(name: str, network: nn.Module) -> nn.Module:
+    return nn.Sequential(OrderedDict([(name, network)]))
+
+
+def check(model: nn.Module, x: Tensor, y: Tensor) -> str:
+    with pytest.raises(ModelError) as caught:
+        checked_logits(model, x, y)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (Returns(lambda x: x), "(2, 1, 4, 4)"),
+        (Returns(lambda x: x.flatten(1)[0]), "(16,)"),
+        (Returns(lambda x: x.flatten(1)[:1]), "(1, 16)"),
+        (Returns(lambda x: {"logits": x.flatten(1)}), "dict"),
+        (Returns(lambda x: (x.flatten(1),)), "tuple"),
+        (Returns(lambda x: x.flatten(1).argmax(1)), "(2,)"),
+        (Returns(lambda x: x.flatten(1).long()), "torch.int64"),
+        (Returns(lambda x: x.flatten(1)[:, :3]), "3 classes and cannot hold label 3"),
+        (Returns(lambda x: x.flatten(1) * torch.tensor([[1.0], [torch.inf]])), "1 of 2 clean images"),
+        (broken_at("last"), "2 of 2 clean images"),
+        (broken_at("middle"), "'middle'"),
+        (Normalized(broken_at("middle"), (0.5,), (0.5,)), "'middle'"),
+        (inside("net", broken_at("first")), "'net.first'"),
+        (inside("model", broken_at("first")), "'model.first'"),
+        (inside("network", broken_at("first")), "'network.first'"),
+    ],
+)
+def test_a_model_that_breaks_its_contract_is_refused(model: nn.Module, expected: str) -> None:
+    assert expected in check(model, torch.rand(2, 1, 4, 4) + 0.1, torch.tensor([0, 3]))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("lenet5", (3, 32, 32)), ("lenet5", (1, 8, 8)), ("digits-cnn", (1, 28, 28)), ("resnet20", (1, 28, 28))],
+)
+def test_images_that_do_not_fit_the_model_are_refused_with_their_shape(
+    name: str, shape: tuple[int, ...]
+) -> None:
+    assert str(shape) in check(build(name), torch.rand(2, *shape), torch.zeros(2, dtype=torch.int64))
+
+
+def test_a_model_that_keeps_its_contract_gives_its_own_logits(linear_model: nn.Sequential) -> None:
+    x = torch.rand(2, 1, 4, 4)
+    assert torch.equal(checked_logits(linear_model, x, torch.tensor([0, 2])), linear_model(x))
+
+
+def test_the_bundled_weights_are_what_their_card_says() -> None:
+    path = bundled_weights(Spec("digits-cnn"))
+    assert path is not None
+    assert path.stat().st_size < 1_000_000
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    network = load_checkpoint(path, lambda: build("digits-cnn"), Spec("digits-cnn"), CPU).network.eval()
+    test = load_dataset("digits", Place(root=Path(), split="test"))
+    count = round(correct(network, test, len(test)) * len(test))
+    assert re.findall(r"SHA-256 `(\w+)`", card) == [sha256(path)]
+    assert re.findall(r"([\d.]+)% \((\d+) of (\d+)\)", card) == [
+        (f"{100 * count / 360:.2f}", str(count), "360")
+    ]
+
+
+@pytest.mark.slow
+def test_the_bundled_recipe_trains_to_98_percent() -> None:
+    test = load_dataset("digits", Place(root=Path(), split="test"))
+    assert correct(train(), test, len(test)) >= 0.98

@@ -1,0 +1,217 @@
+"""Records in, tables out: golden text, missing cells with their reason, and names that cannot break out."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+from scipy.stats import binomtest  # type: ignore[import-untyped]  # no stubs
+
+from advbench.records import RUNGS, Rate, Row, wilson_interval
+from advbench.reports import render, table_frame, terminal_table
+from advbench.reports.formats import Format
+from advbench.reports.grid import MISSING
+
+NONE = Row(
+    model="net",
+    dataset="digits",
+    n=10,
+    defense="none",
+    norm="linf",
+    eps="8/255",
+    attack="pgd",
+    rates={"clean": Rate(10, 10), "shattered": Rate(0, 10)},
+    reasons={"bpda": "no defense to substitute"},
+)
+ROUND = replace(
+    NONE,
+    defense="round",
+    rates={"clean": Rate(9, 10), "shattered": Rate(8, 10), "bpda": Rate(1, 10)},
+    reasons={},
+    substitute="identity",
+)
+HOSTILE = "<script>alert(1)</script> & 100%_|"
+
+CSV = """\
+model,dataset,n,defense,norm,eps,attack,clean_accuracy,clean_low,clean_high,clean_count,\
+shattered_accuracy,shattered_low,shattered_high,shattered_count,\
+bpda_accuracy,bpda_low,bpda_high,bpda_count,masking_gap,substitute,verdict
+net,digits,10,none,linf,8/255,pgd,1.0,0.722467200137,1.0,10,0.0,0.0,0.277532799863,0,,,,,,,
+net,digits,10,round,linf,8/255,pgd,0.9,0.595849973205,0.982123786905,9,\
+0.8,0.490162471537,0.943317848546,8,0.1,0.017876213095,0.404150026795,1,0.7,identity,
+"""
+
+MARKDOWN = """\
+model: net; dataset: digits, n = 10; threat: linf, eps = 8/255; attack: pgd
+
+| defense | clean | shattered | BPDA | gap |
+| :-- | --: | --: | --: | --: |
+| none | 100.0 [72.2, 100.0] 10/10 | 0.0 [0.0, 27.8] 0/10 | – | – |
+| round | 90.0 [59.6, 98.2] 9/10 | 80.0 [49.0, 94.3] 8/10 | 10.0 [1.8, 40.4] 1/10 | 70.0 |
+
+Accuracy in per cent of all images, [95 % Wilson interval], images left standing.\x20\x20
+gap: shattered minus BPDA accuracy, in points: robustness that was only a hidden gradient.\x20\x20
+– (BPDA, none): no defense to substitute.\x20\x20
+"""
+
+
+def on_terminal(*rows: Row) -> str:
+    file = io.StringIO()
+    Console(file=file, width=80).print(terminal_table(rows))
+    return file.getvalue()
+
+
+def rounded(text: str) -> str:
+    """CSV with its fractions to twelve decimals, beyond which platforms may differ."""
+    cells = [[short(cell) for cell in line] for line in csv.reader(io.StringIO(text))]
+    return "".join(",".join(line) + "\n" for line in cells)
+
+
+def short(cell: str) -> str:
+    return str(round(float(cell), 12)) if "." in cell else cell
+
+
+def test_csv_holds_fractions_under_the_names_of_the_design() -> None:
+    assert rounded(render([NONE, ROUND], "csv")) == CSV
+
+
+def test_markdown_holds_per_cent_intervals_counts_and_notes() -> None:
+    assert render([NONE, ROUND], "markdown") == MARKDOWN
+
+
+def test_json_holds_the_same_numbers_as_the_records() -> None:
+    none, rounding = json.loads(render([NONE, ROUND], "json"))
+    assert none["bpda_accuracy"] is None
+    assert none["bpda_count"] is None
+    assert none["masking_gap"] is None
+    assert rounding["eps"] == "8/255"
+    assert list(none) == CSV.partition("\n")[0].split(",")
+    assert isinstance(rounding["bpda_count"], int)
+
+
+def test_json_holds_fractions_in_full_precision() -> None:
+    cells = json.loads(render([ROUND], "json"))[0]
+    assert (cells["clean_low"], cells["clean_high"]) == Rate(9, 10).interval
+
+
+@pytest.mark.parametrize("form", ["csv", "markdown", "json"])
+def test_the_same_rows_give_the_same_bytes(form: Format) -> None:
+    again = [replace(NONE, rates=dict(NONE.rates)), replace(ROUND, rates=dict(sorted(ROUND.rates.items())))]
+    assert render(again, form).encode() == render([NONE, ROUND], form).encode()
+
+
+def test_a_rung_that_no_row_has_makes_no_column() -> None:
+    columns = table_frame([NONE]).columns
+    assert [each for each in columns if each.startswith(("bpda", "static", "worst"))] == []
+    assert "BPDA" not in render([replace(NONE, reasons={})], "markdown")
+
+
+def test_a_missing_cell_is_a_dash_with_its_reason_and_never_zero() -> None:
+    frame = table_frame([NONE, ROUND])
+    assert frame.loc[0, ["bpda_accuracy", "bpda_low", "bpda_high", "bpda_count", "masking_gap"]].isna().all()
+    for text in (render([NONE, ROUND], "markdown"), on_terminal(NONE, ROUND)):
+        line = next(each for each in text.splitlines() if each.lstrip("| ").startswith("none"))
+        assert line.count(MISSING) == 2
+        assert f"{MISSING} (BPDA, none): no defense to substitute." in text
+
+
+def test_two_missing_cells_keep_a_reason_each() -> None:
+    other = replace(NONE, model="other", reasons={"bpda": "it broke"})
+    text = render([NONE, other, ROUND], "markdown")
+    assert "no defense to substitute" in text
+    assert "it broke" in text
+
+
+def test_the_rungs_come_in_the_order_of_the_ladder() -> None:
+    row = replace(ROUND, rates={"worst": Rate(1, 10), "static": Rate(5, 10), **ROUND.rates})
+    header = render([row], "markdown").splitlines()[2]
+    assert header == "| defense | clean | static | shattered | BPDA | worst | gap |"
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "value"),
+    [
+        ({"model": "wide"}, "model", "wide"),
+        ({"dataset": "mnist"}, "dataset", "mnist, n = 10"),
+        ({"eps": "0.5"}, "threat", "linf, eps = 0.5"),
+        ({"norm": "l2"}, "threat", "l2, eps = 8/255"),
+        ({"attack": "fgsm"}, "attack", "fgsm"),
+    ],
+)
+def test_a_trait_that_differs_becomes_a_column_and_leaves_the_caption(
+    change: dict[str, str], column: str, value: str
+) -> None:
+    rows = [ROUND, Row(**{**vars(ROUND), **change})]
+    caption, _, header, _, _, last = render(rows, "markdown").splitlines()[:6]
+    assert f"{column}:" not in caption
+    assert header.startswith(f"| {column} | defense |")
+    assert last.startswith(f"| {value} | round |")
+
+
+@pytest.mark.parametrize(
+    "rows", [(NONE, ROUND), (replace(NONE, attack="fgsm"), ROUND)], ids=["one", "two attacks"]
+)
+def test_the_terminal_shows_every_number_within_80_columns(rows: tuple[Row, ...]) -> None:
+    many = [replace(each, n=10_000, rates={k: Rate(9_999, 10_000) for k in each.rates}) for each in rows]
+    text = on_terminal(*many)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("100.0 [99.9, 100.0]") == 5
+    assert text.count("9999/10000") == 5
+    assert "…" not in text
+
+
+def test_the_terminal_folds_long_names_within_80_columns() -> None:
+    name = "+".join(["bit-depth:bits=4@layer1.0.conv1"] * 4)
+    text = on_terminal(NONE, replace(ROUND, defense=name, attack="pgd:steps=1000,restarts=10"))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "90.0 [59.6, 98.2]" in text
+
+
+def test_six_rungs_on_the_terminal_lose_no_number() -> None:
+    text = on_terminal(replace(ROUND, rates={rung: Rate(k, 10) for k, rung in enumerate(RUNGS, start=1)}))
+    assert [f"{k}/10" for k in range(1, 7) if f"{k}/10" not in text] == []
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_hostile_name_is_text_in_every_format() -> None:
+    row = replace(ROUND, defense=HOSTILE)
+    markdown = render([row], "markdown")
+    assert "<script>" not in markdown
+    assert r"&lt;script&gt;alert(1)&lt;/script&gt;" in markdown
+    assert r"100%\_\|" in markdown
+    line = next(each for each in markdown.splitlines() if "alert" in each)
+    assert line.replace(r"\|", "").count("|") == markdown.splitlines()[2].count("|")
+    wide = io.StringIO()
+    Console(file=wide, width=200).print(terminal_table([row]))
+    assert HOSTILE in wide.getvalue()
+    assert next(csv.DictReader(io.StringIO(render([row], "csv"))))["defense"] == HOSTILE
+    assert json.loads(render([row], "json"))[0]["defense"] == HOSTILE
+
+
+@pytest.mark.parametrize("name", ["[bold]x[/bold]", "[link=x]y", ":smile:", "a\\"])
+def test_markup_in_a_name_is_shown_on_the_terminal_as_it_is(name: str) -> None:
+    assert name in on_terminal(replace(ROUND, defense=name))
+
+
+@pytest.mark.parametrize("name", ["a|b", "a\nb", "a\r\nb", "a\\|b"])
+def test_a_name_cannot_end_its_cell_or_its_line_in_markdown(name: str) -> None:
+    lines = render([replace(ROUND, defense=name)], "markdown").splitlines()
+    cells = lines[4].replace("\\\\", "").replace("\\|", "")
+    assert cells.count("|") == lines[2].count("|")
+    assert lines[5] == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "n"), [(0, 1), (1, 1), (0, 10), (10, 10), (3, 7), (359, 360), (9889, 10_000)]
+)
+def test_the_interval_is_scipys_wilson_interval(count: int, n: int) -> None:
+    expected = binomtest(count, n).proportion_ci(confidence_level=0.95, method="wilson")
+    assert wilson_interval(count, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 0), (-1, 5), (6, 5)])
+def test_an_interval_of_impossible_counts_is_refused(count: int, n: int) -> None:
+    with pytest.raises(ValueError, match="0 <= count <= n"):
+        wilson_interval(count, n)

@@ -1,0 +1,64 @@
+"""Figures that others published, measured again with our own loaders, attack and judge."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from advbench.cli import main
+
+pytestmark = pytest.mark.slow
+
+
+def attack(out: Path, *arguments: str | Path) -> dict[tuple[str, str], float]:
+    """Run the command, and return the numbers of its table by defense and column."""
+    assert main(["attack", "--quiet", "--out", str(out), *map(str, arguments)]) == 0
+    with (out / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {
+        (row["defense"], name): float(text)
+        for row in rows
+        for name, text in row.items()
+        if text and name.endswith(("_count", "_accuracy"))
+    }
+
+
+@pytest.mark.parametrize(
+    ("weights", "clean", "standing"), [("clntrained", 9889, 0), ("advtrained", 9864, 9320)]
+)
+def test_lenet5_on_mnist_under_pgd_40(
+    shared: Path, tmp_path: Path, weights: str, clean: int, standing: int
+) -> None:
+    """Published with the checkpoints: accuracy 98.89 and 98.64 %; error 100 and 6.8 % under this attack."""
+    table = attack(
+        tmp_path / "run",
+        *("--checkpoint", shared / f"checkpoints/mnist_lenet5_{weights}.pt", "--model", "lenet5"),
+        *("--dataset", "mnist", "--data-root", shared / "data/mnist", "--eps", "0.3"),
+        *("--steps", "40", "--step-size", "0.01", "--no-random-start"),
+    )
+    assert table["none", "clean_count"] == clean
+    # An image on the boundary may fall differently under another version's rounding.
+    assert table["none", "shattered_count"] == pytest.approx(standing, abs=3)
+
+
+def test_resnet20_hides_its_gradient_at_the_input_and_inside(shared: Path, tmp_path: Path) -> None:
+    table = attack(
+        tmp_path / "run",
+        *("--checkpoint", shared / "checkpoints/resnet20-12fca82f.th", "--model", "resnet20"),
+        *("--dataset", "imagefolder", "--data-root", shared / "data/cifar10-jpeg", "--limit", "200"),
+        *("--defense", "bit-depth:bits=3", "--defense", "round@layer2", "--bpda", "--steps", "20"),
+    )
+    assert 0.70 < table["none", "clean_accuracy"] < 0.90
+    for defense in ("bit-depth:bits=3", "round@layer2"):
+        assert table[defense, "shattered_accuracy"] > 0.4
+        assert table[defense, "bpda_accuracy"] < 0.02
+
+
+def test_resnet20_keeps_its_accuracy_on_the_recompressed_images(shared: Path, tmp_path: Path) -> None:
+    table = attack(
+        tmp_path / "run",
+        *("--checkpoint", shared / "checkpoints/resnet20-12fca82f.th", "--model", "resnet20"),
+        *("--dataset", "imagefolder", "--data-root", shared / "data/cifar10-jpeg", "--eps", "8/255"),
+        *("--attack", "fgsm"),
+    )
+    assert table["none", "clean_accuracy"] == pytest.approx(0.8103, abs=0.0005)

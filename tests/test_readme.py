@@ -1,0 +1,64 @@
+"""Every command and every example of the README runs, and prints what the README says it prints."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"```console\n\$ (.+)\n((?:.*\n)*?)```", README)
+EXAMPLES = re.findall(r"```python\n((?:.*\n)*?)```(?:(?!```)[\s\S])*```text\n((?:.*\n)*?)```", README)
+
+
+def assert_same_table(printed: str, promised: str) -> None:
+    """Words to the letter; counts up to the images that another machine's rounding may decide otherwise."""
+    counts = re.compile(r"(\d+)/(\d+)")
+    measured, expected = counts.findall(printed), counts.findall(promised)
+    assert len(measured) == len(expected)
+    for (count, n), (promised_count, promised_n) in zip(measured, expected, strict=True):
+        assert n == promised_n
+        assert abs(int(count) - int(promised_count)) <= max(2, int(n) // 100), printed
+    number = re.compile(r"[\d.,\s]+|─+")
+    assert number.sub(" ", printed).strip() == number.sub(" ", promised).strip()
+
+
+def test_the_readme_shows_commands_and_examples() -> None:
+    assert len(COMMANDS) >= 3
+    assert len(EXAMPLES) == README.count("```python") >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "promised"), COMMANDS, ids=[command[:60] for command, _ in COMMANDS])
+def test_a_command_prints_what_the_readme_says(
+    command: str, promised: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if "checkpoints/" in command:
+        shared: Path = request.getfixturevalue("shared")
+        for name in ("checkpoints", "data"):
+            (tmp_path / name).symlink_to(shared / name)
+    program, *arguments = shlex.split(command)
+    assert program == "advbench"
+    done = subprocess.run(
+        [sys.executable, "-m", "advbench", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert_same_table(done.stdout, promised)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("code", "promised"), EXAMPLES)
+def test_an_example_prints_what_the_readme_says(code: str, promised: str, tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert_same_table(done.stdout, promised)
