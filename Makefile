@@ -31,7 +31,7 @@ tests:
 # The lowest versions that pyproject.toml allows, in an environment of their own.
 test-lowest:
 	$(MAKE) --no-print-directory VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt .venv-lowest/installed-test
-	$(MAKE) --no-print-directory VENV=.venv-lowest tests
+	$(MAKE) --no-print-directory VENV=.venv-lowest PYTEST_ARGS="-m 'not slow' $(PYTEST_ARGS)" tests
 
 train-digits: $(VENV)/installed
 	$(BIN)/python -m advbench.models.train_digits --out advbench/models/weights/digits-cnn.safetensors

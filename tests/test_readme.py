@@ -20,7 +20,7 @@ def assert_same_table(printed: str, promised: str) -> None:
     assert len(measured) == len(expected)
     for (count, n), (promised_count, promised_n) in zip(measured, expected, strict=True):
         assert n == promised_n
-        assert abs(int(count) - int(promised_count)) <= max(2, int(n) // 100), printed
+        assert abs(int(count) - int(promised_count)) <= max(2, int(n) // 1000), printed
     number = re.compile(r"[\d.,\s]+|─+")
     assert number.sub(" ", printed).strip() == number.sub(" ", promised).strip()
 
