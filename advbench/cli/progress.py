@@ -3,6 +3,7 @@
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -26,6 +27,8 @@ class RunProgress:
 
     def __init__(self, console: Console, announcement: str, *, quiet: bool) -> None:
         self.announcement = announcement
+        self.rung = ("", "", "")
+        self.standing = self.seen = 0
         self.console = console
         self.quiet = quiet
         columns = (
@@ -58,13 +61,13 @@ class RunProgress:
             case Checked(work=work):
                 self.note(self.announcement)
                 self.bar.update(self.task, total=work, description="attacking")
-            case RungDone(defense=defense, rung=rung, samples=samples):
-                standing = int(samples["robust"].sum())
-                self.bar.update(
-                    self.task,
-                    advance=len(samples),
-                    description=f"{defense} · {rung} · {standing}/{len(samples)} stand",
-                )
+            case RungDone(defense=defense, attack=attack, rung=rung, samples=samples):
+                if self.rung != (defense, attack, rung):
+                    self.rung, self.standing, self.seen = (defense, attack, rung), 0, 0
+                self.standing += int(samples["robust"].sum())
+                self.seen += len(samples)
+                said = f"{defense} · {rung} · {self.standing}/{self.seen} stand"
+                self.bar.update(self.task, advance=len(samples), description=escape(said))
 
     def note(self, text: str) -> None:
         """Say something once, beside the bar."""
