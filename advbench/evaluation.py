@@ -50,9 +50,6 @@ class RungDone:
     samples: pd.DataFrame
 
 
-Event = Checked | RungDone
-
-
 @dataclass(frozen=True)
 class Evaluation:
     """What a run found.
@@ -80,7 +77,8 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 128,
     names: tuple[str, str] = ("model", "data"),
-    notify: Callable[[Event], None] = lambda _: None,
+    begin: Callable[[Checked], pd.DataFrame | None] = lambda _: None,
+    notify: Callable[[RungDone], None] = lambda _: None,
 ) -> Evaluation:
     """Attack a classifier behind each defense, along the defense's own gradient and with BPDA.
 
@@ -101,7 +99,10 @@ def evaluate(
         seed: of the images' random streams.
         batch_size: images at a time; it changes memory and speed, not the table.
         names: the model's and the data set's name in the table.
-        notify: is told of each `Event` as it happens.
+        begin: is told once that the input has proved usable; it may return records of an earlier start
+            of the same evaluation, whose images are then not attacked again.
+        notify: is given the records of each batch under each rung as they are made. What it raises ends
+            the evaluation.
 
     Raises:
         ModelError: a model that breaks its contract on clean images.
@@ -116,11 +117,12 @@ def evaluate(
     with prepared(model):
         clean, fingerprint = _clean_samples(plan, dataset, chosen, batch_size)
         rungs = [cell for cell in plan.cells() if cell.rung != "clean"]
-        notify(Checked(fingerprint, len(chosen) * len(rungs)))
+        known = begin(Checked(fingerprint, len(chosen) * len(rungs)))
         parts = {_Cell(defense, "", "clean"): each for defense, each in clean.items()}
         for cell in rungs:
-            done = []
-            for samples in _attacked_samples(plan, cell, dataset, clean[cell.defense], batch_size):
+            done = [_of_cell(known, cell, chosen)]
+            todo = clean[cell.defense][~clean[cell.defense]["index"].isin(done[0]["index"])]
+            for samples in _attacked_samples(plan, cell, dataset, todo, batch_size):
                 notify(RungDone(cell.defense, cell.attack, cell.rung, samples))
                 done.append(samples)
             # Back into the order of the images, which the attack has left behind.
@@ -204,6 +206,16 @@ def _attacked_samples(
     fallen = clean[~clean["robust"]]
     if len(fallen):
         yield fallen.assign(rung=cell.rung, attack=cell.attack)
+
+
+def _of_cell(known: pd.DataFrame | None, cell: _Cell, chosen: Sequence[int]) -> pd.DataFrame:
+    """The records that are there already of one rung; none without an earlier start."""
+    if known is None:
+        return join_samples([])
+    mine = known["index"].isin(list(chosen))
+    for column, value in cell._asdict().items():
+        mine &= known[column] == value
+    return known[mine]
 
 
 def _samples(cell: _Cell, batch: Batch, judged: Judgement, attempt: Attempt | None = None) -> pd.DataFrame:

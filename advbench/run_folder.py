@@ -1,5 +1,7 @@
 """A run's files: `run.json`, `parts/*.parquet`, `samples.parquet` and the tables, each written whole."""
 
+import hashlib
+import io
 import json
 import os
 import re
@@ -12,10 +14,12 @@ from typing import Any
 import pandas as pd
 
 from advbench.errors import RunError, RunFolderError
+from advbench.records import SAMPLE_TYPES, join_samples
 
 MANIFEST = "run.json"
+SAMPLES = "samples.parquet"
 
-_FILES = (MANIFEST, "samples.parquet", "table.csv", "table.md", "table.json", "parts/*.parquet")
+_FILES = (MANIFEST, SAMPLES, "table.csv", "table.md", "table.json", "parts/*.parquet")
 """What a run writes, and so what another run may replace only when it is told to."""
 
 
@@ -26,12 +30,16 @@ class RunFolder:
     Args:
         path: the folder.
         manifest: what `run.json` says.
-        parts: how many part files have been written.
+        parts: the number of the next part file.
+        known: the records that an earlier start of the same run has left.
+        damaged: how many of its parts could not be read, and so are done again.
     """
 
     path: Path
     manifest: dict[str, Any] = field(default_factory=dict)
     parts: int = 0
+    known: pd.DataFrame = field(default_factory=lambda: join_samples([]))
+    damaged: int = 0
 
     def update(self, **entries: Any) -> None:
         """Write `run.json` anew with more entries."""
@@ -40,12 +48,13 @@ class RunFolder:
 
     def add_part(self, samples: pd.DataFrame) -> None:
         """Keep the records of one batch and rung; a crash after this line does not lose them."""
-        self.write_samples(f"parts/{self.parts:06d}.parquet", samples)
+        contents = samples.to_parquet(index=False)
+        _write_whole(self.path / f"parts/{self.parts:06d}-{_digest(contents)}.parquet", contents)
         self.parts += 1
 
-    def write_samples(self, name: str, samples: pd.DataFrame) -> None:
-        """Write records as a parquet file."""
-        _write_whole(self.path / name, samples.to_parquet(index=False))
+    def write_samples(self, samples: pd.DataFrame) -> None:
+        """Write the records of the whole run."""
+        _write_whole(self.path / SAMPLES, samples.to_parquet(index=False))
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
@@ -60,11 +69,15 @@ class RunFolder:
                 folder.rmdir()
 
 
-def check_free(path: Path, *, overwrite: bool) -> None:
+def check_free(path: Path, manifest: Mapping[str, Any], *, overwrite: bool) -> None:
     """Refuse a folder that cannot take a run, before anything is computed or written.
+
+    A folder that holds an earlier start of the same run can take it; what the run depends on and does not
+    know yet (the fingerprint of its images) is compared when it is opened.
 
     Args:
         path: the folder, which need not exist.
+        manifest: what is to be run, as far as it is known.
         overwrite: whether a run's files there may be replaced.
 
     Raises:
@@ -73,33 +86,119 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     if any(each.exists() and not each.is_dir() for each in (path, *path.parents)):
         raise RunFolderError(f"--out {path} is not a folder.")
     found = next(_present(path), None)
-    if found is not None and not overwrite:
+    if found is None or overwrite:
+        return
+    if not (path / MANIFEST).exists():
+        stray = found.relative_to(path)
+        raise RunFolderError(f"{path} holds {stray}, but no run. Give another --out, or --overwrite.")
+    differences = _differences(_read_manifest(path), manifest)
+    if differences:
+        more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise RunFolderError(
-            f"{path} already holds another run ({found.relative_to(path)}). Give another --out, or "
+            f"{path} already holds another run ({'; '.join(differences[:3])}{more}). Give another --out, or "
             "--overwrite to replace it."
         )
 
 
-def open_folder(path: Path | None, label: str, manifest: Mapping[str, Any]) -> RunFolder:
-    """Create the folder and write its first `run.json`; the files of a run that is replaced are removed.
+def open_folder(
+    path: Path | None, label: str, manifest: Mapping[str, Any], *, overwrite: bool = False
+) -> RunFolder:
+    """Create the folder and write its first `run.json`, or go on with an earlier start of the same run.
 
     Args:
         path: the folder; None for a new dated one under `runs/`.
         label: what is run, for the name of a dated folder.
         manifest: what `run.json` says at first.
+        overwrite: whether to begin anew where there is a run.
 
     Raises:
-        RunFolderError: the folder cannot be written.
+        RunFolderError: the folder cannot be written, or holds another run.
     """
     try:
         folder = RunFolder(_new_dated_folder(label) if path is None else path)
         (folder.path / "parts").mkdir(parents=True, exist_ok=True)
-        for old in _present(folder.path):
-            old.unlink()
+        check_free(folder.path, manifest, overwrite=overwrite)
+        if not overwrite and (folder.path / MANIFEST).exists():
+            _read_parts(folder)
+        else:
+            for old in _present(folder.path):
+                old.unlink()
     except OSError as error:
         raise RunFolderError(f"cannot write to {path or 'runs/'}: {error.strerror}.") from error
-    folder.update(**manifest)
+    folder.update(**manifest, hash=run_hash(manifest))
     return folder
+
+
+def _read_parts(folder: RunFolder) -> None:
+    """Take over what an earlier start has finished; a part that is not what its name says is removed."""
+    for half in [*folder.path.glob(".*.partial"), *(folder.path / "parts").glob(".*.partial")]:
+        half.unlink()  # left by a crash
+    readable = []
+    for part in sorted((folder.path / "parts").glob("*.parquet")):
+        contents = part.read_bytes()
+        try:
+            if part.stem.rpartition("-")[2] != _digest(contents):
+                raise ValueError(part.name)
+            readable.append(join_samples([pd.read_parquet(io.BytesIO(contents))[list(SAMPLE_TYPES)]]))
+        except Exception:  # a damaged part can make its reader raise anything
+            part.unlink()
+            folder.damaged += 1
+        number = part.name.partition("-")[0]
+        folder.parts = max(folder.parts, int(number) + 1 if number.isdigit() else 0)
+    if readable:
+        folder.known = join_samples(readable).drop_duplicates(["index", "rung", "defense", "attack"])
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise RunFolderError(f"{path / MANIFEST} is damaged; give another --out, or --overwrite.") from error
+    if not isinstance(manifest, dict):
+        raise RunFolderError(f"{path / MANIFEST} describes no run; give another --out, or --overwrite.")
+    return manifest
+
+
+def run_hash(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of everything that a run's results depend on."""
+    return hashlib.sha256(json.dumps(_identity(manifest), sort_keys=True).encode()).hexdigest()
+
+
+def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run's results depend on, as flat keys: its settings, its checkpoint and its images."""
+    parts = {
+        "settings": manifest.get("settings"),
+        "checkpoint": _entry(manifest, "checkpoint", "sha256"),
+        "images": _entry(manifest, "data", "fingerprint"),
+    }
+    flat = dict(_flatten(json.loads(json.dumps(parts))))  # through JSON, so that tuples are lists here too
+    return {key.removeprefix("settings."): value for key, value in flat.items() if value is not None}
+
+
+def _entry(manifest: Mapping[str, Any], group: str, name: str) -> Any:
+    values = manifest.get(group)
+    return values.get(name) if isinstance(values, Mapping) else None
+
+
+def _flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _flatten(inner, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, value
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What two runs depend on and do not share, in words; images that are not known yet are left out."""
+    before, after = _identity(old), _identity(new)
+    keys = dict.fromkeys([*before, *after])
+    if "images" not in after:
+        keys.pop("images", None)
+    return [
+        f"{key} was {json.dumps(before.get(key))}, now {json.dumps(after.get(key))}"
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
 
 
 def _new_dated_folder(label: str) -> Path:
@@ -124,6 +223,11 @@ def _present(path: Path) -> Iterator[Path]:
         home, name = path / Path(pattern).parent, Path(pattern).name
         yield from home.glob(name)
         yield from home.glob(f".{name}.*.partial")
+
+
+def _digest(contents: bytes) -> str:
+    """Short enough for a file's name; tells a damaged part from a whole one."""
+    return hashlib.blake2b(contents, digest_size=8).hexdigest()
 
 
 def _write_whole(path: Path, contents: bytes) -> None:

@@ -13,7 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from advbench.evaluation import Checked, Event, RungDone
+from advbench.evaluation import Checked, RungDone
 
 
 class RunProgress:
@@ -55,19 +55,26 @@ class RunProgress:
         if not self.bar.disable:
             self.bar.stop()
 
-    def tell(self, event: Event) -> None:
-        """Show an event of the harness."""
-        match event:
-            case Checked(work=work):
-                self.note(self.announcement)
-                self.bar.update(self.task, total=work, description="attacking")
-            case RungDone(defense=defense, attack=attack, rung=rung, samples=samples):
-                if self.rung != (defense, attack, rung):
-                    self.rung, self.standing, self.seen = (defense, attack, rung), 0, 0
-                self.standing += int(samples["robust"].sum())
-                self.seen += len(samples)
-                said = f"{defense} · {rung} · {self.standing}/{self.seen} stand"
-                self.bar.update(self.task, advance=len(samples), description=escape(said))
+    def begin(self, checked: Checked) -> None:
+        """Say what is run, and how much there is to do."""
+        self.note(self.announcement)
+        self.bar.update(self.task, total=checked.work, description="attacking")
+
+    def resume(self, found: int, damaged: int) -> None:
+        """Say what an earlier start has left."""
+        again = f"; {damaged} damaged parts are done again" if damaged else ""
+        self.note(f"going on with an earlier start of this run: {found} records found{again}")
+        self.bar.update(self.task, advance=found)
+
+    def advance(self, done: RungDone) -> None:
+        """Show what one batch has come to."""
+        rung = (done.defense, done.attack, done.rung)
+        if self.rung != rung:
+            self.rung, self.standing, self.seen = rung, 0, 0
+        self.standing += int(done.samples["robust"].sum())
+        self.seen += len(done.samples)
+        said = f"{done.defense} · {done.rung} · {self.standing}/{self.seen} stand"
+        self.bar.update(self.task, advance=len(done.samples), description=escape(said))
 
     def note(self, text: str) -> None:
         """Say something once, beside the bar."""

@@ -1,18 +1,23 @@
 """One `advbench attack`, from its words to its files."""
 
 import dataclasses
+import hashlib
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+import pandas as pd
 from rich.console import Console
 
 from advbench.cli.assemble import Job, assemble, formats_of
 from advbench.cli.attack import AttackOptions
 from advbench.cli.progress import RunProgress
+from advbench.cli.stopping import Stopping, asked_to_stop
 from advbench.errors import InputError, RunError
-from advbench.evaluation import Checked, Evaluation, Event, RungDone, evaluate
+from advbench.evaluation import Checked, Evaluation, RungDone, evaluate
 from advbench.models.registry import PIXELS
 from advbench.provenance import machine, versions
 from advbench.reports import render, terminal_table
@@ -29,12 +34,14 @@ def run(options: AttackOptions) -> None:
     checkpoint, the places of the defenses, the images, and the model on every clean image.
     """
     formats = formats_of(options.formats, list(FILE_NAMES))
-    if options.out is not None:
-        check_free(options.out, overwrite=options.overwrite)
     job = assemble(options)
-    keeper = _Keeper(options.out, f"{job.classifier.name}-{job.dataset}", _manifest(options, job))
+    manifest = _manifest(options, job)
+    if options.out is not None:
+        check_free(options.out, manifest, overwrite=options.overwrite)
     with RunProgress(Console(stderr=True), _announcement(job), quiet=options.quiet) as progress:
-        found = _evaluate(options, job, keeper, progress)
+        keeper = _Keeper(options, manifest, progress)
+        with asked_to_stop(progress.note) as stopping:
+            found = _evaluate(options, job, keeper, stopping)
         for warning in _warnings(found, len(job.images.classes)):
             progress.note(warning)
     folder = keeper.write(found, [cast("Format", each) for each in formats])
@@ -42,10 +49,14 @@ def run(options: AttackOptions) -> None:
     progress.note(f"written to {folder}")
 
 
-def _evaluate(options: AttackOptions, job: Job, keeper: "_Keeper", progress: RunProgress) -> Evaluation:
-    def tell(event: Event) -> None:
-        keeper.tell(event)
-        progress.tell(event)
+def _evaluate(options: AttackOptions, job: Job, keeper: "_Keeper", stopping: Stopping) -> Evaluation:
+    def begin(checked: Checked) -> pd.DataFrame:
+        stopping.check()
+        return keeper.begin(checked)
+
+    def keep(done: RungDone) -> None:
+        keeper.keep(done)
+        stopping.check()
 
     try:
         return evaluate(
@@ -59,7 +70,8 @@ def _evaluate(options: AttackOptions, job: Job, keeper: "_Keeper", progress: Run
             seed=options.seed,
             batch_size=options.batch_size,
             names=(job.classifier.name, job.dataset),
-            notify=tell,
+            begin=begin,
+            notify=keep,
         )
     except BaseException as error:
         keeper.give_up(error)
@@ -69,27 +81,34 @@ def _evaluate(options: AttackOptions, job: Job, keeper: "_Keeper", progress: Run
 class _Keeper:
     """Writes a run down while it happens; the folder appears only once the input has proved usable."""
 
-    def __init__(self, out: Path | None, label: str, manifest: dict[str, Any]) -> None:
-        self.out = out
-        self.label = label
+    def __init__(self, options: AttackOptions, manifest: dict[str, Any], progress: RunProgress) -> None:
+        self.options = options
         self.manifest = manifest
+        self.progress = progress
         self.folder: RunFolder | None = None
 
-    def tell(self, event: Event) -> None:
-        match event:
-            case Checked(fingerprint=fingerprint):
-                self.manifest["data"]["fingerprint"] = fingerprint
-                manifest = {"status": "running", "started": _now(), **self.manifest}
-                self.folder = open_folder(self.out, self.label, manifest)
-            case RungDone(samples=samples):
-                assert self.folder is not None
-                self.folder.add_part(samples)
+    def begin(self, checked: Checked) -> pd.DataFrame:
+        """Open the folder, and return what an earlier start of the same run has left there."""
+        self.manifest["data"]["fingerprint"] = checked.fingerprint
+        manifest = {"status": "running", "started": _now(), **self.manifest}
+        label = f"{manifest['settings']['model']}-{manifest['settings']['dataset']}"
+        self.folder = open_folder(self.options.out, label, manifest, overwrite=self.options.overwrite)
+        self.progress.begin(checked)
+        if len(self.folder.known):
+            self.progress.resume(len(self.folder.known), self.folder.damaged)
+        return self.folder.known
+
+    def keep(self, done: RungDone) -> None:
+        """Write the records of one batch and rung."""
+        assert self.folder is not None
+        self.folder.add_part(done.samples)
+        self.progress.advance(done)
 
     def give_up(self, error: BaseException) -> None:
         """Say in `run.json` how the run ended; input that no attack could use leaves nothing behind."""
         if self.folder is None:
             return
-        if isinstance(error, InputError) and self.folder.parts == 0:
+        if isinstance(error, InputError) and self.folder.parts == 0 and not len(self.folder.known):
             self.folder.discard()
         elif not isinstance(error, RunError):  # a disk that is full takes no last word either
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -98,7 +117,7 @@ class _Keeper:
     def write(self, found: Evaluation, formats: list[Format]) -> Path:
         """Write the results; returns the folder."""
         assert self.folder is not None
-        self.folder.write_samples("samples.parquet", found.samples)
+        self.folder.write_samples(found.samples)
         for form in formats:
             self.folder.write_text(FILE_NAMES[form], render(found.rows, form))
         self.folder.update(status="done", finished=_now())
@@ -114,7 +133,6 @@ def _manifest(options: AttackOptions, job: Job) -> dict[str, Any]:
             "mean": job.classifier.normalization.mean,
             "std": job.classifier.normalization.std,
             "dataset": job.dataset,
-            "data_root": str(options.data_root),
             "split": options.split,
             "image_size": options.image_size,
             "limit": options.limit,
@@ -126,13 +144,19 @@ def _manifest(options: AttackOptions, job: Job) -> dict[str, Any]:
             "defenses": job.defenses.settings,
             "bpda": options.bpda,
             "seed": options.seed,
-            "batch_size": options.batch_size,
+            "indices": selection_hash(job.indices),
         },
+        "execution": {"data_root": str(options.data_root), "batch_size": options.batch_size},
         "checkpoint": job.classifier.provenance,
         "data": {"n": len(job.indices)},
         "versions": versions(),
         "machine": machine(job.device),
     }
+
+
+def selection_hash(indices: Sequence[int]) -> str:
+    """Which images were chosen: their random draws depend on their indices, not on their pixels."""
+    return hashlib.sha256(np.asarray(indices, dtype=np.int64).tobytes()).hexdigest()[:16]
 
 
 def _announcement(job: Job) -> str:

@@ -32,6 +32,7 @@ from advbench.models.load import WEIGHTS
 from advbench.models.registry import MODELS
 from advbench.records import join_samples
 from advbench.registry import Entry
+from advbench.run_folder import run_hash
 
 WEIGHTS_FILE = WEIGHTS / "digits-cnn.safetensors"
 COMMAND = [sys.executable, "-m", "advbench"]
@@ -135,8 +136,10 @@ def test_the_default_writes_a_whole_run_folder(demo: Demo) -> None:
     assert settings["eps"] == "0.15"
     assert settings["defenses"]["round"][0]["step"] == 0.1
     assert {"steps", "step_size", "restarts", "random_start", "loss"} <= settings["attacks"]["pgd"].keys()
-    given = "model mean std dataset data_root split image_size limit first norm bpda seed batch_size"
+    given = "model mean std dataset split image_size limit first norm bpda seed"
     assert set(given.split()) <= settings.keys()
+    assert manifest["execution"] == {"data_root": "data", "batch_size": 128}
+    assert manifest["hash"] == run_hash(manifest)
 
 
 def test_the_default_keeps_one_sample_an_image_rung_and_defense(demo: Demo) -> None:
@@ -381,23 +384,56 @@ def test_list_prints_every_name(
     assert {*names, *also} - first_words == set()
 
 
-def test_an_interrupt_keeps_what_was_finished(tmp_path: Path) -> None:
-    # Without a defense the images fall at once; behind rounding the gradient is zero and it takes for ever.
-    words = "attack --defense round --first 4 --steps 1000000 --step-size 0.02 --out run"
+class Stopped(NamedTuple):
+    """A run that was sent signals after its first part."""
+
+    process: subprocess.Popen[str]
+    out: str
+    err: str
+    parts: list[Path]
+
+
+def stop(folder: Path, words: str, *signals: int) -> Stopped:
+    """Start a run in a folder, wait for its first part, and send signals half a second apart."""
     process = subprocess.Popen(
-        [*COMMAND, *words.split()], cwd=tmp_path, env=ENVIRONMENT, stdout=PIPE, stderr=PIPE, text=True
+        [*COMMAND, *words.split()], cwd=folder, env=ENVIRONMENT, stdout=PIPE, stderr=PIPE, text=True
     )
     try:
-        part = tmp_path / "run/parts/000000.parquet"
-        while not part.exists() and process.poll() is None:
+        while not list(folder.glob("run/parts/*.parquet")) and process.poll() is None:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.5)
+        out, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
-    assert err.splitlines()[-1] == "advbench: error: interrupted"
-    assert "Traceback" not in err
-    assert out == ""
+    return Stopped(process, out, err, sorted(folder.glob("run/parts/*.parquet")))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_finishes_its_batch_and_the_same_command_goes_on(tmp_path: Path, number: int) -> None:
+    # Without a defense the images fall at once; behind rounding the gradient is zero and it takes longer.
+    words = "attack --defense round --first 8 --steps 1500 --batch-size 4 --out run"
+    stopped = stop(tmp_path, words, number)
+    assert stopped.process.returncode == 130
+    assert stopped.err.splitlines()[-1] == "advbench: error: interrupted"
+    assert "Traceback" not in stopped.err
+    assert stopped.out == ""
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "interrupted"
-    assert pd.read_parquet(part)["defense"].tolist() == ["none"] * 4
+    assert not (tmp_path / "run/samples.parquet").exists()
+    kept = [pd.read_parquet(each) for each in stopped.parts]
+    assert {len(each) for each in kept} == {4}
+    going_on = subprocess.run(
+        [*COMMAND, *words.split()], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    assert f"{4 * len(kept)} records found" in going_on.stderr
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "done"
+    assert sorted((tmp_path / "run/parts").iterdir())[: len(kept)] == stopped.parts
+
+
+def test_a_second_signal_stops_in_the_middle_of_a_batch(tmp_path: Path) -> None:
+    words = "attack --defense round --first 4 --steps 1000000 --step-size 0.02 --out run"
+    stopped = stop(tmp_path, words, signal.SIGINT, signal.SIGINT)
+    assert stopped.process.returncode == 130
+    assert "once more to stop at once" in stopped.err
+    assert pd.read_parquet(stopped.parts[0])["defense"].tolist() == ["none"] * 4

@@ -13,8 +13,8 @@ from advbench import Attempt, Draws, Evaluation, Placement, Threat, evaluate
 from advbench.attacks import PGD
 from advbench.defenses import Round
 from advbench.errors import DefenseError, InputError, ModelError
-from advbench.evaluation import Checked, Event, RungDone
-from advbench.records import SAMPLE_TYPES
+from advbench.evaluation import Checked, RungDone
+from advbench.records import SAMPLE_TYPES, join_samples
 
 Model = Callable[[Tensor], Tensor]
 
@@ -181,14 +181,27 @@ def test_several_attacks_share_the_clean_rung(network: Network, data: TensorData
     assert len(found.samples) == 50 * 3
 
 
-def test_events_tell_of_every_image_and_rung(network: Network, data: TensorDataset) -> None:
-    events: list[Event] = []
-    found = run(network, data, notify=events.append, batch_size=16)
-    checked, done = events[0], events[1:]
-    assert isinstance(checked, Checked)
+def test_every_image_and_rung_is_told_of_as_it_is_done(network: Network, data: TensorDataset) -> None:
+    begun: list[Checked] = []
+    done: list[RungDone] = []
+    found = run(network, data, begin=begun.append, notify=done.append, batch_size=16)
+    (checked,) = begun
     assert checked.fingerprint == found.fingerprint
-    assert all(isinstance(each, RungDone) for each in done)
-    assert sum(len(each.samples) for each in done if isinstance(each, RungDone)) == checked.work == 50 * 5
+    assert sum(len(each.samples) for each in done) == checked.work == 50 * 5
+
+
+@pytest.mark.parametrize("finished", [0, 1, 7, 13, 99])
+def test_an_evaluation_goes_on_from_the_records_of_an_earlier_start(
+    network: Network, data: TensorDataset, finished: int
+) -> None:
+    whole: list[RungDone] = []
+    found = run(network, data, notify=whole.append, batch_size=16)
+    known = join_samples([each.samples for each in whole[:finished]])
+    again: list[RungDone] = []
+    resumed = run(network, data, begin=lambda _: known, notify=again.append, batch_size=16)
+    pd.testing.assert_frame_equal(resumed.samples, found.samples, rtol=1e-4)
+    assert resumed.rows == found.rows
+    assert sum(len(each.samples) for each in again) == 50 * 5 - len(known), "nothing is done twice"
 
 
 def test_the_fingerprint_depends_on_images_and_labels_alone(network: Network, data: TensorDataset) -> None:

@@ -4,16 +4,25 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from advbench.errors import RunError, RunFolderError
-from advbench.run_folder import RunFolder, check_free, open_folder
+from advbench.records import SAMPLE_TYPES, join_samples
+from advbench.run_folder import RunFolder, check_free, open_folder, run_hash
 
 
 def samples(*indices: int) -> pd.DataFrame:
     return pd.DataFrame({"index": list(indices)})
+
+
+def records(*indices: int) -> pd.DataFrame:
+    """Whole records, of images that fell to an attack."""
+    columns: dict[str, object] = {"index": list(indices), "rung": "bpda", "defense": "round", "attack": "pgd"}
+    numbers = {name: 0 for name in SAMPLE_TYPES if name not in columns}
+    return join_samples([pd.DataFrame({**columns, **numbers})[list(SAMPLE_TYPES)]])
 
 
 def files(path: Path) -> list[str]:
@@ -24,17 +33,18 @@ def test_a_run_writes_its_manifest_parts_samples_and_tables(tmp_path: Path) -> N
     folder = open_folder(tmp_path / "a/b", "run", {"status": "running"})
     folder.add_part(samples(0, 1))
     folder.add_part(samples(2))
-    folder.write_samples("samples.parquet", samples(0, 1, 2))
+    folder.write_samples(samples(0, 1, 2))
     folder.write_text("table.md", "– ü\n")
     folder.update(status="done", n=3)
-    assert files(folder.path) == [
+    assert [re.sub(r"-[0-9a-f]{16}", "", each) for each in files(folder.path)] == [
         "parts/000000.parquet",
         "parts/000001.parquet",
         "run.json",
         "samples.parquet",
         "table.md",
     ]
-    assert json.loads((folder.path / "run.json").read_text()) == {"status": "done", "n": 3}
+    manifest = json.loads((folder.path / "run.json").read_text())
+    assert manifest == {"status": "done", "n": 3, "hash": run_hash({})}
     assert (folder.path / "table.md").read_text(encoding="utf-8") == "– ü\n"
     parts = [pd.read_parquet(each) for each in sorted((folder.path / "parts").iterdir())]
     pd.testing.assert_frame_equal(
@@ -69,44 +79,124 @@ def test_a_part_that_was_interrupted_is_not_counted(tmp_path: Path, monkeypatch:
         patch.setattr(os, "fsync", fill)
         with pytest.raises(RunError, match="No space left on device"):
             folder.add_part(samples(1))
-    assert [each.name for each in (tmp_path / "parts").glob("*.parquet")] == ["000000.parquet"]
+    assert len(list((tmp_path / "parts").glob("*.parquet"))) == 1
     folder.add_part(samples(1))
-    assert pd.read_parquet(tmp_path / "parts/000001.parquet")["index"].tolist() == [1]
+    (second,) = (tmp_path / "parts").glob("000001-*.parquet")
+    assert pd.read_parquet(second)["index"].tolist() == [1]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_is_free_if_it_is_missing_empty_or_holds_no_run(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "notes.txt").touch()
-    check_free(tmp_path, overwrite=overwrite)
-    check_free(tmp_path / "not/yet", overwrite=overwrite)
+    check_free(tmp_path, {}, overwrite=overwrite)
+    check_free(tmp_path / "not/yet", {}, overwrite=overwrite)
     assert files(tmp_path) == ["notes.txt"]
 
 
-def test_a_folder_with_a_run_is_free_only_to_overwrite(tmp_path: Path) -> None:
-    open_folder(tmp_path, "run", {"status": "failed"})
-    with pytest.raises(RunFolderError, match=r"already holds another run.*--overwrite"):
-        check_free(tmp_path, overwrite=False)
-    check_free(tmp_path, overwrite=True)
+RUN: dict[str, Any] = {
+    "settings": {"seed": 0, "attacks": {"pgd": {"steps": 40}}},
+    "checkpoint": {"sha256": "abc", "path": "a.pt"},
+    "data": {"fingerprint": "def"},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"settings": {**RUN["settings"], "seed": 1}}, "seed was 0, now 1"),
+        ({"settings": {"seed": 0, "attacks": {"pgd": {"steps": 7}}}}, "attacks.pgd.steps was 40, now 7"),
+        ({"checkpoint": {"sha256": "xyz"}}, 'checkpoint was "abc", now "xyz"'),
+        ({"data": {"fingerprint": "ghi"}}, 'images was "def", now "ghi"'),
+    ],
+)
+def test_a_folder_with_another_run_is_refused_with_what_differs(
+    change: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    open_folder(tmp_path, "run", RUN)
+    for refuse in (
+        lambda run: check_free(tmp_path, run, overwrite=False),
+        lambda run: open_folder(tmp_path, "", run),
+    ):
+        with pytest.raises(RunFolderError, match=re.escape(said) + r".*--overwrite"):
+            refuse({**RUN, **change})
+    check_free(tmp_path, {**RUN, **change}, overwrite=True)
+
+
+def test_the_same_run_goes_on_with_its_parts(tmp_path: Path) -> None:
+    first = open_folder(tmp_path, "run", RUN)
+    parts = [records(0, 1), records(2, 3)]
+    for part in parts:
+        first.add_part(part)
+    before_the_images_are_known = {
+        **RUN,
+        "data": {"n": 4},
+        "checkpoint": {"sha256": "abc", "path": "moved.pt"},
+    }
+    check_free(tmp_path, before_the_images_are_known, overwrite=False)
+    second = open_folder(tmp_path, "run", RUN)
+    pd.testing.assert_frame_equal(second.known, join_samples(parts))
+    assert second.parts == 2
+    assert len(open_folder(tmp_path, "run", RUN, overwrite=True).known) == 0
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "other columns", "no parquet"])
+def test_a_damaged_part_is_done_again_and_nothing_else_is_lost(tmp_path: Path, damage: str) -> None:
+    first = open_folder(tmp_path, "run", RUN)
+    first.add_part(records(0, 1))
+    first.add_part(records(2, 3))
+    part = min((tmp_path / "parts").iterdir())
+    whole = part.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    part.write_bytes(
+        {
+            "flip": bytes(flipped),
+            "cut": whole[:100],
+            "empty": b"",
+            "other columns": samples(0).to_parquet(),
+            "no parquet": b"cos\nsystem\n(S'true'\ntR.",
+        }[damage]
+    )
+    again = open_folder(tmp_path, "run", RUN)
+    assert again.known["index"].tolist() == [2, 3]
+    assert again.damaged == 1
+    assert not part.exists()
+    assert again.parts == 2, "a number is never used twice"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null", "[" * 100_000])
+def test_a_forged_manifest_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(RunFolderError, match=r"run.json (is damaged|describes no run).*--overwrite"):
+        check_free(tmp_path, RUN, overwrite=False)
+
+
+@pytest.mark.parametrize("group", ["settings", "checkpoint", "data"])
+@pytest.mark.parametrize("value", [None, 3, "x", [1], {"sha256": {"deep": []}}])
+def test_a_manifest_of_odd_shape_is_another_run(tmp_path: Path, group: str, value: object) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({**RUN, group: value}))
+    with pytest.raises(RunFolderError, match="already holds another run"):
+        check_free(tmp_path, RUN, overwrite=False)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_file_is_no_folder_for_a_run(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RunFolderError, match="is not a folder"):
-        check_free(tmp_path / "file", overwrite=overwrite)
+        check_free(tmp_path / "file", {}, overwrite=overwrite)
 
 
 def test_a_replaced_run_leaves_nothing_behind_but_what_others_put_there(tmp_path: Path) -> None:
     old = open_folder(tmp_path, "run", {"status": "done", "seed": 1})
     old.add_part(samples(0))
-    old.write_samples("samples.parquet", samples(0))
+    old.write_samples(samples(0))
     for name in ("table.csv", "table.md", "table.json", "notes.txt"):
         old.write_text(name, "old")
-    new = open_folder(tmp_path, "run", {"status": "running"})
+    new = open_folder(tmp_path, "run", {"status": "running"}, overwrite=True)
     assert files(tmp_path) == ["notes.txt", "run.json"]
-    assert json.loads((tmp_path / "run.json").read_text()) == {"status": "running"}
+    assert json.loads((tmp_path / "run.json").read_text())["status"] == "running"
     new.add_part(samples(1))
-    assert files(tmp_path / "parts") == ["000000.parquet"]
+    assert [each[:7] for each in files(tmp_path / "parts")] == ["000000-"]
 
 
 def test_a_replaced_run_leaves_no_half_written_file_behind(
@@ -134,7 +224,7 @@ def test_files_that_are_no_run_are_never_destroyed_without_overwrite(tmp_path: P
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("precious")
     try:
-        check_free(tmp_path, overwrite=False)
+        check_free(tmp_path, {}, overwrite=False)
     except RunFolderError:
         return  # refusing such a folder is as good
     open_folder(tmp_path, "run", {})
