@@ -21,6 +21,22 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "BPDA",
+    "AdvbenchError",
+    "Attack",
+    "Attempt",
+    "DefendedModel",
+    "Draws",
+    "Evaluation",
+    "Normalized",
+    "Placement",
+    "Threat",
+    "bpda",
+    "evaluate",
+    "identity",
+]
+
 __getattr__, __dir__ = lazy_names(
     __name__,
     {

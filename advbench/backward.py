@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from advbench.errors import DefenseError
+from advbench.errors import DefenseError, first_line
 
 Map = Callable[[Tensor], Tensor]
 """A defense or a substitute: a batch `(n, ...)` to a batch `(n, ...)`."""
@@ -59,7 +59,7 @@ class BPDA(nn.Module):
 
     def extra_repr(self) -> str:
         """What `print(module)` shows between the brackets."""
-        return f"defense={self.defense}, substitute={getattr(self.substitute, '__name__', self.substitute)}"
+        return f"defense={self.defense}, substitute={name_of(self.substitute)}"
 
 
 class TrueGradient(nn.Module):
@@ -80,12 +80,13 @@ class TrueGradient(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return `defense(x)`."""
         if not (torch.is_grad_enabled() and x.requires_grad):
-            return _run(self.defense, x)
+            return _run(self.defense, x.clone())
         try:
-            y = _run(self.defense, x)
+            y = self.defense(x.clone())
         except RuntimeError:
             # `x.numpy()` refuses a tensor that requires grad. Any other fault shows again without one.
-            y = _run(self.defense, x.detach())
+            y = _run(self.defense, x.detach().clone())
+        y = _checked(y, x)
         if y.requires_grad:
             return y
         zeroed: Tensor = _ZeroGradient.apply(x, y)
@@ -100,13 +101,14 @@ def bpda(defense: Map, substitute: Map = identity) -> BPDA:
 class _Substituted(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, defense: Map, substitute: Map) -> Tensor:
-        y = _run(defense, x.detach())
+        y = _run(defense, x.detach().clone())  # a defense may work in place
         ctx.substitute = substitute
         if substitute is not identity:
             ctx.save_for_backward(x)
         elif ctx.needs_input_grad[0]:
             _check_shapes(y, x, "identity")
-        return y.view_as(y)  # a defense may return its own input, which autograd would mistake for `x`
+        # The network may go on in place, which autograd allows on a tensor of its own alone.
+        return y.clone() if y._is_view() else y
 
     @staticmethod
     @once_differentiable
@@ -117,7 +119,7 @@ class _Substituted(torch.autograd.Function):
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             s = ctx.substitute(x)
-        _check_shapes(grad, s, getattr(ctx.substitute, "__name__", type(ctx.substitute).__name__))
+        _check_shapes(grad, s, name_of(ctx.substitute))
         if not s.requires_grad:
             return torch.zeros_like(x), None, None
         (through,) = torch.autograd.grad(s, x, grad.to(s.dtype), allow_unused=True)
@@ -128,15 +130,33 @@ class _ZeroGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        return y.view_as(y)
+        return y.clone()
 
     @staticmethod
     def backward(ctx: Any, _: Tensor) -> tuple[Tensor, None]:
         return torch.zeros_like(ctx.saved_tensors[0]), None
 
 
+def name_of(function: Map) -> str:
+    """What a defense or a substitute is called in tables and messages."""
+    return getattr(function, "__name__", type(function).__name__)
+
+
 def _run(defense: Map, x: Tensor) -> Tensor:
-    y = defense(x)
+    try:
+        y = defense(x)
+    except (DefenseError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a user's defense may raise anything
+        shape = tuple(x.shape)
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise DefenseError(
+            f"defense {name_of(defense)} failed on a batch of shape {shape}: {reason}"
+        ) from error
+    return _checked(y, x)
+
+
+def _checked(y: Tensor, x: Tensor) -> Tensor:
     if not isinstance(y, Tensor):
         raise DefenseError(f"a defense must return a tensor, got {type(y).__name__}; use torch.from_numpy.")
     return y.to(device=x.device, dtype=x.dtype)  # NumPy computes in float64 where it may

@@ -46,6 +46,41 @@ def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return logits
 
 
+@torch.no_grad()
+def doubts_about(model: nn.Module, x: Tensor, logits: Tensor) -> list[str]:
+    """What keeps a defended model's answers from being a function of each image alone, a sentence each.
+
+    Args:
+        model: pixels `(n, c, h, w)` to logits `(n, k)`.
+        x: clean images.
+        logits: what the model said of them, `(n, k)`.
+    """
+    if not torch.equal(model(x), logits):
+        return ["two passes over the same images differ: model or defense is random, and so is the table"]
+    alone = model(x[:1])
+    if not torch.allclose(alone, logits[:1], rtol=_ALONE, atol=_ALONE * float(logits.abs().max())):
+        return ["an image's logits depend on its batch (BatchNorm in training mode?), and so do the results"]
+    return []
+
+
+_ALONE = 0.02
+"""How far, relative to the largest logit, rounding may move an image's logits between batch sizes. Loose,
+since a quantiser inside the network makes a whole step of the last bit."""
+
+
+@torch.enable_grad()
+def check_substitutes(model: nn.Module, x: Tensor) -> None:
+    """Take one gradient through a model with BPDA, so that a substitute that does not fit is found at once.
+
+    Raises:
+        DefenseError: it does not fit.
+    """
+    x = x[:1].detach().clone().requires_grad_()
+    logits = model(x)
+    if logits.requires_grad:
+        torch.autograd.grad(logits.sum(), x, allow_unused=True)
+
+
 def _describe_non_finite(model: nn.Module, x: Tensor, logits: Tensor) -> str:
     count = int((~logits.isfinite().all(1)).sum())
     layer = _first_non_finite(model, x)

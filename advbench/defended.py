@@ -32,7 +32,8 @@ class Placement:
     def stage(self, *, bpda: bool) -> nn.Module:
         """The defense as a module, with its substitute's gradient or with its own."""
         if not bpda:
-            return TrueGradient(self.defense)
+            # A defense that the user has wrapped already still has a gradient of its own.
+            return TrueGradient(self.defense.defense if isinstance(self.defense, BPDA) else self.defense)
         return BPDA(self.defense, self.chosen_substitute)
 
     @property
@@ -40,8 +41,8 @@ class Placement:
         """What stands in for the defense: what was asked for, else the defense's own, else the identity."""
         if self.substitute is not None:
             return self.substitute
-        own: Map = getattr(self.defense, "substitute", identity)
-        return own
+        own: Map | None = getattr(self.defense, "substitute", None)
+        return identity if own is None else own
 
 
 class DefendedModel(nn.Module):
@@ -65,6 +66,8 @@ class DefendedModel(nn.Module):
         self.stages = nn.ModuleList(each.stage(bpda=bpda) for each in placements)
         self.places = tuple(each.at for each in placements)
         inside = sorted(set(self.places) - {INPUT, LOGITS})
+        for ambiguous in {INPUT, LOGITS} & set(self.places) & dict(network_of(model).named_modules()).keys():
+            raise DefenseError(f"{ambiguous!r} is a place and a module of this model; rename the module.")
         # A tuple, so that they are not registered as modules of this one a second time.
         self._sites = tuple((place, find_module(model, place)) for place in inside)
 

@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from advbench.backward import Map
-from advbench.check import checked_logits
+from advbench.backward import Map, name_of
+from advbench.check import check_substitutes, checked_logits, doubts_about
 from advbench.data.batches import Batch, Images, batches
 from advbench.defended import DefendedModel, Placement
 from advbench.draws import Draws
@@ -20,10 +20,10 @@ from advbench.errors import InputError
 from advbench.interfaces import Attack, Attempt
 from advbench.judge import Judgement, judge
 from advbench.preserve import prepared
-from advbench.records import SAMPLE_TYPES, UNDEFENDED, Row, Rung, join_samples, rates_of
+from advbench.records import SAMPLE_TYPES, UNDEFENDED, Row, Rung, join_samples, rates_of, warnings_of
 from advbench.threat import Threat
 
-Chain = Map | Placement | Sequence[Placement]
+Chain = Map | Placement | Sequence[Placement | Map]
 """A defense as a caller may give it: a map at the input, a placement, or several in their order."""
 
 
@@ -32,7 +32,7 @@ class Checked:
     """Every clean image went through every defended model and nothing was wrong; the attacks begin.
 
     Args:
-        fingerprint: SHA-256 of the images and labels that are used, in their order.
+        fingerprint: a hash of the images and labels that are used, in their order.
         work: how many (image, rung) pairs are to come.
     """
 
@@ -57,7 +57,7 @@ class Evaluation:
     Args:
         rows: the table, the undefended model first, then the defenses in the order given.
         samples: one record an image and rung, columns as in `records.SAMPLE_TYPES`.
-        fingerprint: SHA-256 of the images and labels that were used.
+        fingerprint: a hash of the images and labels that were used, in their order.
     """
 
     rows: tuple[Row, ...]
@@ -84,7 +84,7 @@ def evaluate(
 
     Only images that the defended model classifies correctly are attacked; the others count as not
     robust. What an attack returns is projected into ball and box and judged by a forward pass of its own.
-    The model is used on its device and left as it was found.
+    The model, and defenses that are modules, are put into evaluation mode and left as they were found.
 
     Args:
         model: pixels in [0, 1] `(n, c, h, w)` to logits `(n, k)`, normalisation inside.
@@ -109,26 +109,23 @@ def evaluate(
         DatasetError: images or labels that cannot be used.
         DefenseError: a place that the network does not have, or a substitute that does not fit.
     """
-    chains = {UNDEFENDED: (), **{name: _placements(each) for name, each in (defenses or {}).items()}}
-    chosen = range(len(dataset)) if indices is None else indices
-    if len(chosen) == 0:
-        raise InputError("there are no images to evaluate.")
-    plan = _Plan(model, chains, attacks, threat, bpda, seed)
-    with prepared(model):
-        clean, fingerprint = _clean_samples(plan, dataset, chosen, batch_size)
+    chosen = _chosen(dataset, indices)
+    plan = _Plan(model, _chains(defenses or {}), attacks, threat, bpda, seed, dataset, batch_size)
+    _check_plan(plan)
+    with torch.inference_mode(False), prepared(*plan.modules()):
+        clean = _clean_pass(plan, chosen)
         rungs = [cell for cell in plan.cells() if cell.rung != "clean"]
-        known = begin(Checked(fingerprint, len(chosen) * len(rungs)))
-        parts = {_Cell(defense, "", "clean"): each for defense, each in clean.items()}
+        known = begin(Checked(clean.fingerprint, len(chosen) * len(rungs)))
+        parts = {_Cell(defense, "", "clean"): each for defense, each in clean.samples.items()}
         for cell in rungs:
             done = [_of_cell(known, cell, chosen)]
-            todo = clean[cell.defense][~clean[cell.defense]["index"].isin(done[0]["index"])]
-            for samples in _attacked_samples(plan, cell, dataset, todo, batch_size):
+            for samples in _attacked_samples(plan, cell, clean, done[0]["index"]):
                 notify(RungDone(cell.defense, cell.attack, cell.rung, samples))
                 done.append(samples)
             # Back into the order of the images, which the attack has left behind.
-            parts[cell] = join_samples(done).set_index("index").loc[list(chosen)].reset_index()
+            parts[cell] = join_samples(done).set_index("index").loc[chosen].reset_index()
     samples = join_samples([parts[cell] for cell in plan.cells()])
-    return Evaluation(_rows(plan, samples, names), samples, fingerprint)
+    return Evaluation(_rows(plan, samples, clean.doubts, names), samples, clean.fingerprint)
 
 
 class _Cell(NamedTuple):
@@ -149,12 +146,20 @@ class _Plan:
     threat: Threat
     bpda: bool
     seed: int
+    dataset: Images
+    batch_size: int
 
     @property
     def device(self) -> torch.device:
         """Where the model lives."""
         tensors = itertools.chain(self.model.parameters(), self.model.buffers())
         return next((each.device for each in tensors), torch.device("cpu"))
+
+    def modules(self) -> list[nn.Module]:
+        """What has a state: the model, and the defenses and substitutes that are modules."""
+        links = [link for chain in self.chains.values() for link in chain]
+        maps = [each for link in links for each in (link.defense, link.substitute)]
+        return [self.model, *(each for each in maps if isinstance(each, nn.Module))]
 
     def cells(self) -> Iterator[_Cell]:
         """Every rung that is run, in the order of the table and the ladder."""
@@ -166,44 +171,92 @@ class _Plan:
                     yield _Cell(defense, attack, "bpda")
 
 
+class _Clean(NamedTuple):
+    """What the pass over the clean images found."""
+
+    samples: dict[str, pd.DataFrame]
+    doubts: dict[str, list[str]]
+    digests: dict[int, bytes]
+    fingerprint: str
+
+
+def _chosen(dataset: Images, indices: Sequence[int] | None) -> list[int]:
+    chosen = list(range(len(dataset))) if indices is None else [int(each) for each in indices]
+    if not chosen:
+        raise InputError("there are no images to evaluate.")
+    if len(set(chosen)) < len(chosen):
+        raise InputError("indices must be distinct: an image counts once.")
+    if min(chosen) < 0 or max(chosen) >= len(dataset):
+        raise InputError(f"indices must lie in 0..{len(dataset) - 1}, got {min(chosen)}..{max(chosen)}.")
+    return chosen
+
+
+def _chains(defenses: Mapping[str, Chain]) -> dict[str, tuple[Placement, ...]]:
+    if UNDEFENDED in defenses:
+        raise InputError(f"{UNDEFENDED!r} is the undefended model, always there; choose another name.")
+    return {UNDEFENDED: (), **{name: _placements(chain) for name, chain in defenses.items()}}
+
+
 def _placements(chain: Chain) -> tuple[Placement, ...]:
-    if isinstance(chain, Placement):
-        return (chain,)
-    return (Placement(chain),) if callable(chain) else tuple(chain)
+    links = [chain] if isinstance(chain, Placement) or callable(chain) else list(chain)
+    placements = tuple(each if isinstance(each, Placement) else Placement(each) for each in links)
+    if not placements or not all(callable(each.defense) for each in placements):
+        raise InputError(f"a defense must be a function, a Placement, or a list of them, got {chain!r}.")
+    return placements
 
 
-def _update(digest: "hashlib._Hash", batch: Batch) -> None:
-    """Add a batch's images to a fingerprint, each with its label, so that batch sizes leave no trace."""
-    for x, y in zip(batch.x.numpy(), batch.y.numpy(), strict=True):
-        digest.update(np.ascontiguousarray(x).tobytes())
-        digest.update(y.tobytes())
+def _check_plan(plan: _Plan) -> None:
+    if not plan.attacks:
+        raise InputError("there are no attacks to run.")
+    if not isinstance(plan.model, nn.Module):
+        raise InputError(f"the model must be a torch.nn.Module, got {type(plan.model).__name__}.")
+    wrong = {each.dtype for each in plan.model.parameters() if each.is_floating_point()} - {torch.float32}
+    if wrong:
+        raise InputError(f"advbench computes in float32, the model is in {wrong.pop()}: call model.float().")
 
 
-def _clean_samples(
-    plan: _Plan, dataset: Images, chosen: Sequence[int], batch_size: int
-) -> tuple[dict[str, pd.DataFrame], str]:
-    """Judge the clean images behind every defense; also their fingerprint."""
-    digest = hashlib.sha256()
+def _clean_pass(plan: _Plan, chosen: Sequence[int]) -> _Clean:
+    """Judge the clean images behind every defense, and look for what would spoil the run."""
     parts: dict[str, list[pd.DataFrame]] = {defense: [] for defense in plan.chains}
-    for batch in batches(dataset, chosen, batch_size):
-        _update(digest, batch)
+    doubts: dict[str, list[str]] = {}
+    digests: dict[int, bytes] = {}
+    for batch in batches(plan.dataset, chosen, plan.batch_size):
+        digests.update(_digests(batch))
         on_device = batch.to(plan.device)
         for defense, chain in plan.chains.items():
-            logits = checked_logits(DefendedModel(plan.model, chain), on_device.x, on_device.y)
+            model = DefendedModel(plan.model, chain)
+            logits = checked_logits(model, on_device.x, on_device.y)
+            if defense not in doubts:  # the first batch
+                doubts[defense] = doubts_about(model, on_device.x, logits)
+                if plan.bpda:
+                    check_substitutes(DefendedModel(plan.model, chain, bpda=True), on_device.x)
             judged = judge(logits, on_device.x, on_device.x, on_device.y, plan.threat)
             parts[defense].append(_samples(_Cell(defense, "", "clean"), batch, judged))
-    return {defense: join_samples(each) for defense, each in parts.items()}, digest.hexdigest()
+    samples = {defense: join_samples(each) for defense, each in parts.items()}
+    return _Clean(samples, doubts, digests, hashlib.sha256(b"".join(digests.values())).hexdigest())
+
+
+def _digests(batch: Batch) -> dict[int, bytes]:
+    """A digest of each image with its label, by its index."""
+    return {
+        int(index): hashlib.blake2b(np.ascontiguousarray(x).tobytes() + y.tobytes(), digest_size=16).digest()
+        for index, x, y in zip(batch.indices, batch.x.numpy(), batch.y.numpy(), strict=True)
+    }
 
 
 def _attacked_samples(
-    plan: _Plan, cell: _Cell, dataset: Images, clean: pd.DataFrame, batch_size: int
+    plan: _Plan, cell: _Cell, clean: _Clean, done: "pd.Series[int]"
 ) -> Iterator[pd.DataFrame]:
     """Attack the images that still stand, in full batches; those that do not are written down as they are."""
-    standing = clean[clean["robust"]]
-    for batch in batches(dataset, standing["index"].tolist(), batch_size):
+    todo = clean.samples[cell.defense]
+    todo = todo[~todo["index"].isin(done)]
+    standing = todo[todo["robust"]]["index"].tolist()
+    for batch in batches(plan.dataset, standing, plan.batch_size):
+        if any(clean.digests[index] != digest for index, digest in _digests(batch).items()):
+            raise InputError("the data set gives other images when read again; switch random transforms off.")
         judged, attempt = _attack(plan, cell, batch.to(plan.device))
         yield _samples(cell, batch, judged, attempt)
-    fallen = clean[~clean["robust"]]
+    fallen = todo[~todo["robust"]]
     if len(fallen):
         yield fallen.assign(rung=cell.rung, attack=cell.attack)
 
@@ -231,6 +284,7 @@ def _samples(cell: _Cell, batch: Batch, judged: Judgement, attempt: Attempt | No
         "loss": judged.loss,
         "steps": zero if attempt is None else attempt.steps,
         "queries": zero if attempt is None else attempt.queries,
+        "flat_gradient": zero.bool() if attempt is None else attempt.flat,
     }
     frame = pd.DataFrame({name: each.cpu().numpy() for name, each in columns.items()})
     return frame.assign(rung=cell.rung, defense=cell.defense, attack=cell.attack)[list(SAMPLE_TYPES)]
@@ -249,7 +303,9 @@ def _attack(plan: _Plan, cell: _Cell, batch: Batch) -> tuple[Judgement, Attempt]
     return judge(logits, x_adv, x, y, threat), attempt
 
 
-def _rows(plan: _Plan, samples: pd.DataFrame, names: tuple[str, str]) -> tuple[Row, ...]:
+def _rows(
+    plan: _Plan, samples: pd.DataFrame, doubts: Mapping[str, list[str]], names: tuple[str, str]
+) -> tuple[Row, ...]:
     return tuple(
         Row(
             model=names[0],
@@ -261,14 +317,10 @@ def _rows(plan: _Plan, samples: pd.DataFrame, names: tuple[str, str]) -> tuple[R
             attack=attack,
             rates=rates,
             reasons={"bpda": "no defense to substitute"} if plan.bpda and not chain else {},
-            substitute="+".join(map(_substitute_name, chain)) if plan.bpda else "",
+            substitute="+".join(name_of(each.chosen_substitute) for each in chain) if plan.bpda else "",
+            warnings=(*doubts[defense], *warnings_of(samples, defense, attack)),
         )
         for defense, chain in plan.chains.items()
         for attack in plan.attacks
         for rates in [rates_of(samples, defense, attack)]
     )
-
-
-def _substitute_name(placement: Placement) -> str:
-    substitute = placement.chosen_substitute
-    return getattr(substitute, "__name__", type(substitute).__name__)

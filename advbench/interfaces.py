@@ -18,6 +18,8 @@ class Attempt(NamedTuple):
     """Gradient passes spent on each image, `(n,)` int64."""
     queries: Tensor
     """Forward passes spent on each image, those of the gradient passes included, `(n,)` int64."""
+    flat: Tensor
+    """Whether the attack wanted a gradient and met none but zero, NaN or infinite ones, `(n,)` bool."""
 
 
 class Attack(Protocol):

@@ -9,7 +9,7 @@ from torch import Tensor
 from advbench.threat import Threat
 
 UNDECIDED = -1
-"""The prediction where logits are NaN or infinite: no class, and never evidence of an adversarial example."""
+"""The prediction where logits are NaN: no class, and never evidence of an adversarial example."""
 
 
 class Judgement(NamedTuple):
@@ -22,8 +22,8 @@ class Judgement(NamedTuple):
 
 
 def predict(logits: Tensor) -> Tensor:
-    """The most likely class, `(n,)`, or `UNDECIDED` where a row of `logits` `(n, k)` is not finite."""
-    return logits.argmax(1).masked_fill(~logits.isfinite().all(1), UNDECIDED)
+    """The most likely class, `(n,)`, or `UNDECIDED` where a row of `logits` `(n, k)` holds a NaN."""
+    return logits.argmax(1).masked_fill(logits.isnan().any(1), UNDECIDED)
 
 
 def fooled(prediction: Tensor, y: Tensor) -> Tensor:

@@ -8,25 +8,31 @@ from torch import nn
 
 
 @contextmanager
-def prepared(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode with frozen parameters, and restore everything afterwards.
+def prepared(*models: nn.Module) -> Iterator[None]:
+    """Put models into evaluation mode with frozen parameters, and restore everything afterwards.
 
     Frozen parameters make the backward pass compute the input's gradient alone. Restored are every
-    module's mode, every parameter's `requires_grad`, and every buffer's contents.
+    module's mode, every parameter's `requires_grad`, and every buffer with its contents.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    gradients = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    modules = list(nn.ModuleList(models).modules())[1:]
+    modes = [(module, module.training) for module in modules]
+    needed = [each for module in modules for each in module.parameters(recurse=False) if each.requires_grad]
+    buffers = [
+        (module, name, buffer, buffer.detach().clone())
+        for module in modules
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
     try:
-        model.eval()
-        for parameter, _ in gradients:
+        for module in modules:
+            module.training = False
+        for parameter in needed:
             parameter.requires_grad_(False)
         yield
     finally:
         for module, mode in modes:
             module.training = mode
-        for parameter, needed in gradients:
-            parameter.requires_grad_(needed)
+        for parameter in needed:
+            parameter.requires_grad_(True)
         with torch.no_grad():
-            for buffer, contents in buffers:
-                buffer.copy_(contents)
+            for module, name, buffer, contents in buffers:
+                module._buffers[name] = buffer.copy_(contents)

@@ -25,6 +25,7 @@ SAMPLE_TYPES: Final[Mapping[str, str]] = {
     "loss": "float64",
     "steps": "int64",
     "queries": "int64",
+    "flat_gradient": "bool",
 }
 """Columns of `samples.parquet`. `attack` is empty on the clean rung; a prediction of -1 is none at all."""
 
@@ -87,6 +88,7 @@ class Row:
         reasons: why a rung is missing that other rows have.
         substitute: what stood in for the defense in the bpda rung; empty where there was none.
         verdict: empty until a ladder has been climbed.
+        warnings: what makes the row's numbers less than they seem, a sentence each.
     """
 
     model: str
@@ -100,6 +102,7 @@ class Row:
     reasons: Mapping[Rung, str] = field(default_factory=dict)
     substitute: str = ""
     verdict: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def masking_gap(self) -> float | None:
@@ -120,6 +123,28 @@ def rates_of(samples: pd.DataFrame, defense: str, attack: str) -> dict[Rung, Rat
     mine = samples[(samples["defense"] == defense) & samples["attack"].isin(["", attack])]
     standing = {rung: each["robust"] for rung, each in mine.groupby("rung", sort=False)}
     return {rung: Rate(int(standing[rung].sum()), len(standing[rung])) for rung in RUNGS if rung in standing}
+
+
+def warnings_of(samples: pd.DataFrame, defense: str, attack: str) -> list[str]:
+    """What the samples of one row say against its numbers, a sentence each.
+
+    A zero gradient is what the shattered rung of a defense is there to show. On the undefended model, and
+    behind a substitute, it means that the attack had nothing to follow.
+    """
+    mine = samples[(samples["defense"] == defense) & (samples["attack"] == attack) & (samples["queries"] > 0)]
+    found = []
+    for rung, each in mine.groupby("rung", sort=False):
+        flat = int(each["flat_gradient"].sum())
+        if flat and (defense == UNDEFENDED or rung == "bpda"):
+            found.append(
+                f"{rung}: the gradient was zero or undefined for {flat} of {len(each)} images, so that "
+                "nothing was attacked there (a saturated loss? try pgd:loss=margin; a cut graph? look at the "
+                "model or the substitute)"
+            )
+        undecided = int((each["prediction"] < 0).sum())
+        if undecided:
+            found.append(f"{rung}: {undecided} of {len(each)} examples gave NaN logits and count as robust")
+    return found
 
 
 def join_samples(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

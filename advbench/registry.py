@@ -68,7 +68,7 @@ def parameters(factory: Callable[..., Any]) -> dict[str, Parameter]:
     home = factory.__init__ if inspect.isclass(factory) else factory
     try:
         hints = typing.get_type_hints(home)
-    except NameError:  # a user's annotation that only type checkers can resolve
+    except (NameError, TypeError):  # annotations that only type checkers can resolve; partial functions
         hints = {}
     named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return {

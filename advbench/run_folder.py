@@ -83,7 +83,11 @@ def check_free(path: Path, manifest: Mapping[str, Any], *, overwrite: bool) -> N
     Raises:
         RunFolderError: not a folder, or one that holds another run or files of the same names.
     """
-    if any(each.exists() and not each.is_dir() for each in (path, *path.parents)):
+    try:
+        blocked = any(each.exists() and not each.is_dir() for each in (path, *path.parents))
+    except OSError as error:
+        raise RunFolderError(f"--out {path} cannot be used: {error.strerror}.") from error
+    if blocked:
         raise RunFolderError(f"--out {path} is not a folder.")
     found = next(_present(path), None)
     if found is None or overwrite:

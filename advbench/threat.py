@@ -1,13 +1,13 @@
 """What an adversary may do: the norm, the radius, and the box [0, 1]."""
 
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 from torch import Tensor
 
 from advbench import norms
 from advbench.draws import Draws
-from advbench.errors import SpecError
+from advbench.errors import SpecError, nearest
 from advbench.spec import parse_number
 
 Norm = Literal["linf", "l2"]
@@ -34,6 +34,8 @@ class Threat:
     text: str = ""
 
     def __post_init__(self) -> None:
+        if self.norm not in get_args(Norm):
+            raise SpecError(f"there is no norm {self.norm!r}. {nearest(self.norm, get_args(Norm))}")
         largest = 1.0 if self.norm == "linf" else float("inf")
         if not 0.0 < self.eps <= largest or self.eps == float("inf"):
             hint = f" Did you mean {self.eps:g}/255?" if 1.0 < self.eps < 255.0 else ""

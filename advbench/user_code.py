@@ -6,8 +6,6 @@ This runs the user's code on purpose; nothing that a checkpoint or a data set sa
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,30 +44,27 @@ def load_object(name: str) -> Any:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise InputError(f"there is no file {str(path)!r}.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"advbench_user_{path.stem}"  # not the stem itself: a file called json.py must not replace json
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look their module up by name
+    sys.modules[name] = module  # dataclasses look their module up by name
+    _make_importable(path.parent)
     try:
-        with _importable(path.parent):
-            spec.loader.exec_module(module)
+        spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[path.stem]
+        del sys.modules[name]
         raise
     return module
 
 
 def _load_module(name: str) -> ModuleType:
-    with _importable(Path.cwd()):
-        return importlib.import_module(name)
+    _make_importable(Path.cwd())
+    return importlib.import_module(name)
 
 
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Let a folder's modules be imported, as if a script in it ran."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
+def _make_importable(folder: Path) -> None:
+    """Let a folder's modules be imported from now on, behind everything else: a factory may import late."""
+    if str(folder.resolve()) not in sys.path:
+        sys.path.append(str(folder.resolve()))

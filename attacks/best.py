@@ -21,6 +21,7 @@ class Best:
         loss: its loss, `(n,)`; breaks ties of rank.
         steps: gradient passes spent on each, `(n,)` int64.
         queries: forward passes spent on each, `(n,)` int64.
+        flat: whether every gradient so far was useless (zero, NaN or infinite), `(n,)` bool.
     """
 
     goal: int
@@ -29,15 +30,19 @@ class Best:
     loss: Tensor
     steps: Tensor
     queries: Tensor
+    flat: Tensor
 
     @classmethod
     def nothing(cls, x: Tensor, goal: int) -> "Best":
         """The state before the first iterate."""
         zero = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         loss = torch.full((len(x),), -torch.inf, device=x.device)
-        return cls(goal, x.clone(), zero, loss, zero.clone(), zero.clone())
+        flat = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        return cls(goal, x.clone(), zero, loss, zero.clone(), zero.clone(), flat)
 
-    def offer(self, rows: Tensor, x_adv: Tensor, rank: Tensor, loss: Tensor, *, steps: int) -> None:
+    def offer(
+        self, rows: Tensor, x_adv: Tensor, rank: Tensor, loss: Tensor, grad: Tensor | None = None
+    ) -> None:
         """Take the iterates that beat what is there, and book the forward pass that measured them.
 
         Args:
@@ -45,11 +50,14 @@ class Best:
             x_adv: iterates, `(m, c, h, w)`.
             rank: their ranks, `(m,)`.
             loss: their losses, `(m,)`; NaN never wins.
-            steps: 1 if that pass took a gradient too, 0 if not.
+            grad: the gradients there, `(m, c, h, w)`, if that pass took them too.
         """
         unsettled = self.rank[rows] < self.goal
-        self.steps[rows] += steps * unsettled
         self.queries[rows] += unsettled.long()
+        if grad is not None:
+            self.steps[rows] += unsettled.long()
+            largest = grad.flatten(1).abs().amax(1)  # NaN if any entry is
+            self.flat[rows] &= (largest == 0.0) | ~largest.isfinite() | ~unsettled
         higher = (rank > self.rank[rows]) | ((rank == self.rank[rows]) & (loss > self.loss[rows]))
         better = higher & unsettled
         taken = rows[better]

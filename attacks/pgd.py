@@ -1,14 +1,15 @@
 """Projected gradient descent and its one-step case, the fast gradient method."""
 
+import operator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, SupportsIndex, get_args
 
 import torch
 from torch import Tensor
 
 from advbench.draws import Draws
-from advbench.errors import SpecError
+from advbench.errors import SpecError, nearest
 from advbench.interfaces import Attempt
 from advbench.judge import fooled, predict
 from advbench.threat import Threat
@@ -18,6 +19,7 @@ from .gradient import Model, loss_and_gradient
 from .losses import AGAINST_A_CLASS, LossName, logit_difference, without
 
 Target = int | Literal["runner-up", "least-likely"]
+NAMED_TARGETS = ("runner-up", "least-likely")
 
 _NEVER = 3  # above every rank
 
@@ -49,8 +51,7 @@ class PGD:
         steps: gradient steps a restart.
         step_size: in pixel units; by default 2.5 * eps / steps, or eps where there is one step.
         random_start: begin at a uniform point of the ball (True) or at the image itself (False).
-        restarts: how often to begin anew for the images that still stand; without a random start every
-            restart would be the same, so there is one.
+        restarts: how often to begin anew for the images that still stand.
         loss: `ce`, `margin` or `logit-difference`.
         target: a class that every image is driven to, or each image's `runner-up` or `least-likely`
             class at its clean point; none by default. Images of the target class are driven to their
@@ -76,7 +77,15 @@ class PGD:
             raise SpecError(f"pgd: restarts must be at least 1, got {self.restarts}.")
         if self.step_size is not None and not 0.0 < self.step_size < float("inf"):
             raise SpecError(f"pgd: step_size must be positive, got {self.step_size:g}.")
-        if isinstance(self.target, int) and self.target < 0:
+        if not self.random_start and self.restarts > 1:
+            raise SpecError(
+                "pgd: restarts without a random start would all be the same; give one of them up."
+            )
+        if self.loss not in get_args(LossName):
+            raise SpecError(f"pgd: there is no loss {self.loss!r}. {nearest(self.loss, get_args(LossName))}")
+        if isinstance(self.target, str) and self.target not in NAMED_TARGETS:
+            raise SpecError(f"pgd: there is no target {self.target!r}. {nearest(self.target, NAMED_TARGETS)}")
+        if isinstance(self.target, SupportsIndex) and operator.index(self.target) < 0:
             raise SpecError(f"pgd: target must be a class, got {self.target}.")
 
     def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
@@ -94,7 +103,7 @@ class PGD:
         """
         everything = _Images(torch.arange(len(x), device=x.device), x, y, self._rival(model, x, y))
         best = Best.nothing(x, self._goal if self.early_stop else _NEVER)
-        for restart in range(self.restarts if self.random_start else 1):
+        for restart in range(self.restarts):
             wanted = best.still_wanted(everything.rows)
             images = everything if wanted is None else everything.take(wanted)
             if len(images.rows) == 0:
@@ -103,14 +112,14 @@ class PGD:
             if self.random_start:
                 start = threat.random_point(images.x, draws.take(images.rows).stream(restart))
             self._climb(model, start, images, threat, best)
-        return Attempt(best.x_adv, best.steps, best.queries)
+        return Attempt(best.x_adv, best.steps, best.queries, best.flat)
 
     def _climb(self, model: Model, x_adv: Tensor, images: _Images, threat: Threat, best: Best) -> None:
         """One restart; `best` takes what it finds."""
-        step_size = self.step_size or (2.5 * threat.eps / self.steps if self.steps > 1 else threat.eps)
+        step_size = self.step_size_for(threat)
         for _ in range(self.steps):
             logits, loss, grad = loss_and_gradient(model, x_adv, partial(self._loss, images=images))
-            best.offer(images.rows, x_adv, self._rank(logits, images), loss, steps=1)
+            best.offer(images.rows, x_adv, self._rank(logits, images), loss, grad)
             x_adv = threat.project(x_adv.add(threat.steepest(grad), alpha=step_size), images.x)
             wanted = best.still_wanted(images.rows)
             if wanted is not None:
@@ -119,7 +128,13 @@ class PGD:
                     return
         with torch.no_grad():
             logits = model(x_adv)
-        best.offer(images.rows, x_adv, self._rank(logits, images), self._loss(logits, images), steps=0)
+        best.offer(images.rows, x_adv, self._rank(logits, images), self._loss(logits, images))
+
+    def step_size_for(self, threat: Threat) -> float:
+        """The step that is taken, in pixel units."""
+        if self.step_size is not None:
+            return self.step_size
+        return 2.5 * threat.eps / self.steps if self.steps > 1 else threat.eps
 
     @property
     def _goal(self) -> int:
@@ -147,11 +162,12 @@ class PGD:
         runner_up = others.argmax(1)
         if self.target == "least-likely":
             return others.masked_fill(others == -torch.inf, torch.inf).argmin(1)
-        if not isinstance(self.target, int):
+        if self.target is None or isinstance(self.target, str):
             return runner_up
-        if self.target >= others.shape[1]:
-            raise SpecError(f"pgd: target must be a class below {others.shape[1]}, got {self.target}.")
-        return torch.where(y == self.target, runner_up, self.target)
+        target = operator.index(self.target)
+        if target >= others.shape[1]:
+            raise SpecError(f"pgd: target must be a class below {others.shape[1]}, got {target}.")
+        return torch.where(y == target, runner_up, target)
 
 
 def fgsm(*, loss: LossName = "ce", target: Target | None = None) -> PGD:

@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from .formats import markdown as markdown
     from .formats import render as render
     from .frame import table_frame as table_frame
-    from .terminal import terminal_table as terminal_table
+    from .terminal import print_table as print_table
 
 __getattr__, __dir__ = lazy_names(
     __name__,
-    {"markdown": ".formats", "render": ".formats", "table_frame": ".frame", "terminal_table": ".terminal"},
+    {"markdown": ".formats", "render": ".formats", "table_frame": ".frame", "print_table": ".terminal"},
 )

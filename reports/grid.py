@@ -39,7 +39,7 @@ class Grid:
     notes: list[str]
 
 
-def grid(rows: Sequence[Row], separator: str = " ") -> Grid:
+def grid(rows: Sequence[Row], breaks: tuple[str, str] = (" ", " ")) -> Grid:
     """The rows as words: per cent with their interval, then their count.
 
     What all rows share (model, data set, threat, attack) goes into the caption; what differs becomes a
@@ -47,7 +47,7 @@ def grid(rows: Sequence[Row], separator: str = " ") -> Grid:
 
     Args:
         rows: the table, at least one row.
-        separator: between a cell's interval and its count.
+        breaks: what stands in a cell between rate and interval, and between interval and count.
     """
     traits = {
         "model": [row.model for row in rows],
@@ -65,7 +65,7 @@ def grid(rows: Sequence[Row], separator: str = " ") -> Grid:
             [
                 *(traits[name][number] for name in differing),
                 row.defense,
-                *(_rate(row.rates.get(rung), separator) for rung in rungs),
+                *(_rate(row.rates.get(rung), breaks) for rung in rungs),
                 *([_gap(row)] if gap else []),
             ]
             for number, row in enumerate(rows)
@@ -75,11 +75,12 @@ def grid(rows: Sequence[Row], separator: str = " ") -> Grid:
     )
 
 
-def _rate(rate: Rate | None, separator: str) -> str:
+def _rate(rate: Rate | None, breaks: tuple[str, str]) -> str:
     if rate is None:
         return MISSING
     low, high = rate.interval
-    return f"{100 * rate.accuracy:.1f} [{100 * low:.1f}, {100 * high:.1f}]{separator}{rate.count}/{rate.n}"
+    interval = f"[{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * rate.accuracy:.1f}{breaks[0]}{interval}{breaks[1]}{rate.count}/{rate.n}"
 
 
 def _gap(row: Row) -> str:
@@ -97,4 +98,5 @@ def _notes(rows: Sequence[Row], gap: bool) -> list[str]:
         for row in rows
         for rung, reason in row.reasons.items()
     ]
-    return notes + list(dict.fromkeys(missing))
+    doubts = [f"WARNING ({row.defense}): {each}." for row in rows for each in row.warnings]
+    return notes + list(dict.fromkeys(missing + doubts))

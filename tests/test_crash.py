@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-m", "advbench", "attack", "--defense", "round", "--bpda", "--steps", "250"]
+COMMAND = [sys.executable, "-m", "advbench", "attack", "--defense", "round", "--bpda", "--steps", "60"]
 COMMAND += ["--batch-size", "32", "--out", "run"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}  # two runs beside each other on two cores
 KILLS = 20
@@ -32,7 +32,7 @@ def test_twenty_kills_leave_the_samples_of_a_run_that_was_not_killed(tmp_path: P
         process = subprocess.Popen(
             COMMAND, cwd=killed, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        time.sleep(moments.uniform(0.3, 1.0) * seconds)
+        time.sleep(moments.uniform(0.5, 1.0) * seconds)
         process.kill()
         process.wait()
         found.append(len(list(killed.glob("run/parts/*.parquet"))))

@@ -59,10 +59,21 @@ def _stripped(state: StateDict) -> Iterator[StateDict]:
     yield state
     while True:
         prefix = next((each for each in PREFIXES if any(key.startswith(each) for key in state)), None)
+        prefix = prefix or _shared_prefix(state)
         if prefix is None:
             return
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
+        bare = {key.removeprefix(prefix): value for key, value in state.items()}
+        if len(bare) < len(state):  # two keys would become one
+            return
+        state = bare
         yield state
+
+
+def _shared_prefix(state: StateDict) -> str | None:
+    """The first part of the keys where it is the same in all: some wrapper's name for the network."""
+    heads = {key.partition(".")[0] for key in state if "." in key}
+    (head, *others) = heads or {""}
+    return f"{head}." if head and not others and all(key.startswith(f"{head}.") for key in state) else None
 
 
 def _compare(own: StateDict, given: StateDict) -> Misfit:

@@ -68,9 +68,9 @@ def assemble(options: AttackOptions) -> Job:
         InputError: whatever is wrong, in one line.
     """
     model, dataset = names_of(options)
-    attacks = make_attacks(options)
     entry = find_dataset(dataset)
     threat = make_threat(options, entry)
+    attacks = make_attacks(options, threat)
     device = choose_device(options.device)
     images, indices = open_images(options, dataset)
     classifier = load_classifier(options, model, entry, len(images.classes) or None, device)
@@ -175,7 +175,7 @@ def make_threat(options: AttackOptions, dataset: DatasetEntry) -> Threat:
     return Threat.parse(options.norm, usual if options.eps is None else options.eps)
 
 
-def make_attacks(options: AttackOptions) -> Named:
+def make_attacks(options: AttackOptions, threat: Threat) -> Named:
     """The attacks, with the options that hold for all of them; what a spec says itself wins."""
     given = {
         "steps": None if options.steps is None else str(options.steps),
@@ -198,7 +198,7 @@ def make_attacks(options: AttackOptions) -> Named:
         _add(made, str(spec), registry.build(factory, spec, "attack"), "attack")
     for name in shared.keys() - taken:
         raise SpecError(f"--{name.replace('_', '-')} fits none of the attacks {', '.join(made)}.")
-    return Named(dict(made), {name: describe(each) for name, each in made.items()})
+    return Named(dict(made), {name: describe(each, threat) for name, each in made.items()})
 
 
 def make_defenses(options: AttackOptions, model: nn.Module) -> Named:
@@ -229,9 +229,11 @@ def _add(table: dict[str, Any], name: str, made: object, kind: str) -> None:
     table[name] = made
 
 
-def describe(thing: object) -> dict[str, Any]:
-    """What was made and every setting that it has, for `run.json`."""
+def describe(thing: object, threat: Threat | None = None) -> dict[str, Any]:
+    """What was made and every setting that it has, for `run.json`; a step size as it is taken."""
     settings = dataclasses.asdict(thing) if dataclasses.is_dataclass(thing) else {}  # type: ignore[arg-type]  # an instance
+    if threat is not None and hasattr(thing, "step_size_for"):
+        settings["step_size"] = thing.step_size_for(threat)
     return {"class": f"{type(thing).__module__}.{type(thing).__qualname__}", **settings}
 
 

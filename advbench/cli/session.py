@@ -20,7 +20,7 @@ from advbench.errors import InputError, RunError
 from advbench.evaluation import Checked, Evaluation, RungDone, evaluate
 from advbench.models.registry import PIXELS
 from advbench.provenance import machine, versions
-from advbench.reports import render, terminal_table
+from advbench.reports import print_table, render
 from advbench.reports.formats import FILE_NAMES, Format
 from advbench.run_folder import RunFolder, check_free, open_folder
 
@@ -120,7 +120,8 @@ class _Keeper:
         self.folder.write_samples(found.samples)
         for form in formats:
             self.folder.write_text(FILE_NAMES[form], render(found.rows, form))
-        self.folder.update(status="done", finished=_now())
+        warnings = [f"{row.defense}, {row.attack}: {each}" for row in found.rows for each in row.warnings]
+        self.folder.update(status="done", finished=_now(), warnings=warnings)
         return self.folder.path
 
 
@@ -191,7 +192,7 @@ def _show(found: Evaluation, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(render(found.rows, "json"))
     else:
-        Console().print(terminal_table(found.rows))
+        print_table(found.rows, Console())
 
 
 def _now() -> str:

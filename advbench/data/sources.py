@@ -153,9 +153,7 @@ def _torchvision(place: Place, name: str, **split: Any) -> LabelledImages:
         )
         labels = np.asarray(dataset.labels if name == "SVHN" else dataset.targets, dtype=np.int64)
     except Exception as error:  # a damaged file can make its reader raise anything
-        missing = "not found" in str(error)
-        reason = "its files are missing or not as published" if missing else f"damaged: {first_line(error)}"
-        raise DatasetError(f"{reason}.") from error
+        raise DatasetError("its files are missing, damaged, or not as published.") from error
     if len(labels) != len(dataset.data):
         raise DatasetError(f"damaged: {len(dataset.data)} images, but {len(labels)} labels.")
     classes = getattr(dataset, "classes", [str(each) for each in range(int(labels.max()) + 1)])
@@ -169,6 +167,8 @@ def _folder(place: Place) -> LabelledImages:
     from torchvision.datasets import ImageFolder  # noqa: PLC0415  # a second to import
 
     root = place.root / place.split
+    if not place.root.is_dir():
+        raise DatasetError("this is no folder.")
     if not root.is_dir():
         splits = sorted(each.name for each in place.root.iterdir() if each.is_dir() and each.name in _SPLITS)
         if splits:
@@ -182,11 +182,18 @@ def _folder(place: Place) -> LabelledImages:
 
 
 def _load_image(path: str) -> Any:
+    from PIL import Image  # noqa: PLC0415  # with torchvision
     from torchvision.datasets.folder import default_loader  # noqa: PLC0415  # a second to import
 
     try:
+        with Image.open(path) as image:
+            mode = image.mode
+        if mode.startswith(("I", "F")):
+            raise DatasetError(f"image {path} has more than 8 bits a channel (mode {mode}); save it with 8.")
         return default_loader(path)
-    except (OSError, SyntaxError, ValueError) as error:  # PIL raises all three for broken files
+    except DatasetError:
+        raise
+    except Exception as error:  # a damaged image can make PIL raise anything
         raise DatasetError(f"image {path} cannot be read: {first_line(error)}.") from error
 
 

@@ -75,7 +75,10 @@ def _build_torchvision(spec: Spec, given: dict[str, Any]) -> nn.Module:
 
 def _call_user_factory(spec: Spec, given: dict[str, Any]) -> nn.Module:
     try:
-        network = registry.build(load_object(spec.name), spec, "model", **given)
+        factory = load_object(spec.name)
+        if isinstance(factory, nn.Module):
+            raise ModelError(f"{spec.name} is a model, not a factory: name a function that returns one.")
+        network = registry.build(factory, spec, "model", **given)
     except AdvbenchError:
         raise
     except Exception as error:  # the user's factory may raise anything

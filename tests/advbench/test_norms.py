@@ -132,3 +132,8 @@ def test_a_radius_out_of_range_is_refused(norm: Norm, text: str, message: str) -
 
 def test_an_l2_radius_may_exceed_one() -> None:
     assert Threat.parse("l2", "3").eps == 3.0
+
+
+def test_an_unknown_norm_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(SpecError, match="no norm 'L2'"):
+        Threat("L2", 0.5)  # type: ignore[arg-type]  # wrong on purpose

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -158,7 +159,7 @@ def test_the_random_start_belongs_to_the_image(linear_model: nn.Sequential) -> N
 
 
 @pytest.mark.parametrize("loss", ["ce", "margin", "logit-difference"])
-@pytest.mark.parametrize("target", [2, "runner-up", "least-likely"])
+@pytest.mark.parametrize("target", [2, np.int64(2), "runner-up", "least-likely"])
 def test_a_targeted_attack_ends_at_its_target(
     linear_model: nn.Sequential, loss: LossName, target: int | str
 ) -> None:
@@ -197,6 +198,9 @@ def test_a_model_that_returns_nan_or_no_gradient_gives_no_false_success() -> Non
         ({"step_size": 0.0}, "step_size must be positive"),
         ({"step_size": float("nan")}, "step_size must be positive"),
         ({"target": -1}, "target must be a class"),
+        ({"target": "least_likely"}, "no target 'least_likely'. Did you mean 'least-likely'"),
+        ({"loss": "cw"}, "no loss 'cw'"),
+        ({"restarts": 3, "random_start": False}, "would all be the same"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, float], message: str) -> None:
