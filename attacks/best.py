@@ -56,8 +56,9 @@ class Best:
         self.queries[rows] += unsettled.long()
         if grad is not None:
             self.steps[rows] += unsettled.long()
-            largest = grad.flatten(1).abs().amax(1)  # NaN if any entry is
-            self.flat[rows] &= (largest == 0.0) | ~largest.isfinite() | ~unsettled
+            if bool(self.flat.any()):  # as a rule none is after the first step, and then this costs nothing
+                largest = grad.flatten(1).abs().amax(1)  # NaN if any entry is
+                self.flat[rows] &= (largest == 0.0) | ~largest.isfinite() | ~unsettled
         higher = (rank > self.rank[rows]) | ((rank == self.rank[rows]) & (loss > self.loss[rows]))
         better = higher & unsettled
         taken = rows[better]

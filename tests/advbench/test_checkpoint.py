@@ -393,3 +393,22 @@ def test_sha256_is_that_of_the_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "large"
     path.write_bytes(content := bytes(range(256)) * 2000)
     assert sha256(path) == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("prefix", ["net.", "backbone.", "encoder_q.", "module.net.", "1."])
+def test_a_wrappers_own_name_before_every_key_is_stripped(
+    network: DigitsCNN, prefix: str, tmp_path: Path
+) -> None:
+    torch.save(
+        {f"{prefix}{key}": value for key, value in network.state_dict().items()}, tmp_path / "weights.pt"
+    )
+    loaded = load(tmp_path / "weights.pt").network.eval()
+    assert torch.equal(loaded(X), network(X))
+
+
+def test_keys_that_would_become_one_are_not_stripped(network: DigitsCNN, tmp_path: Path) -> None:
+    state = network.state_dict()
+    twice = {f"model.{key}": value for key, value in state.items()}
+    twice |= {f"module.model.{key}": torch.zeros_like(value) for key, value in state.items()}
+    torch.save(twice, tmp_path / "weights.pt")
+    assert "does not fit" in refusal(tmp_path / "weights.pt")

@@ -405,3 +405,13 @@ def test_images_that_are_no_pixels_are_refused(image: Any, expected: str) -> Non
     with pytest.raises(DatasetError) as caught:
         next(batches([(image, 0)], [0], 1))
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_images_of_more_than_eight_bits_are_refused_rather_than_clipped(mode: str, tmp_path: Path) -> None:
+    (tmp_path / "class").mkdir()
+    file = tmp_path / "class" / ("a.png" if mode == "I;16" else "a.tiff")
+    dtype = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
+    Image.fromarray(np.full((4, 4), 1, dtype=dtype)).save(file)
+    with pytest.raises(DatasetError, match="more than 8 bits"):
+        load_dataset("imagefolder", Place(root=tmp_path, split="test"))[0]

@@ -344,3 +344,20 @@ def test_the_bundled_weights_are_what_their_card_says() -> None:
 def test_the_bundled_recipe_trains_to_98_percent() -> None:
     test = load_dataset("digits", Place(root=Path(), split="test"))
     assert correct(train(), test, len(test)) >= 0.98
+
+
+def test_a_users_file_may_import_its_neighbours_late_and_shadows_no_module(tmp_path: Path) -> None:
+    (tmp_path / "neighbour.py").write_text(
+        "from torch import nn\n\nnet = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))\n"
+    )
+    (tmp_path / "json.py").write_text("def make():\n    import neighbour\n    return neighbour.net\n")
+    network = build_network(Spec(f"{tmp_path / 'json.py'}:make"), None)
+    assert network(torch.zeros(1, 1, 2, 2)).shape == (1, 2)
+    assert hasattr(sys.modules.get("json", re), "__name__")
+    assert not str(getattr(sys.modules.get("json"), "__file__", "")).startswith(str(tmp_path))
+
+
+def test_a_model_where_a_factory_belongs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ready.py").write_text("from torch import nn\n\nnet = nn.Flatten()\n")
+    with pytest.raises(ModelError, match="is a model, not a factory"):
+        build_network(Spec(f"{tmp_path / 'ready.py'}:net"), None)
