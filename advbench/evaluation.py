@@ -158,7 +158,7 @@ class _Plan:
     def modules(self) -> list[nn.Module]:
         """What has a state: the model, and the defenses and substitutes that are modules."""
         links = [link for chain in self.chains.values() for link in chain]
-        maps = [each for link in links for each in (link.defense, link.substitute)]
+        maps = [each for link in links for each in (link.defense, link.chosen_substitute)]
         return [self.model, *(each for each in maps if isinstance(each, nn.Module))]
 
     def cells(self) -> Iterator[_Cell]:

@@ -1,0 +1,24 @@
+"""Fixtures of the tests of the harness."""
+
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from tests.advbench.small import Network
+
+
+@pytest.fixture
+def network() -> Network:
+    torch.manual_seed(0)
+    network = Network()
+    network(torch.rand(8, 1, 4, 4))  # running statistics that are not the initial ones
+    return network
+
+
+@pytest.fixture
+def data(network: Network) -> TensorDataset:
+    x = torch.rand(50, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    y = network.eval()(x).argmax(1)
+    y[:10] = (y[:10] + 1) % 3  # a fifth is wrong before any attack
+    network.train()
+    return TensorDataset(x, y)

@@ -1,0 +1,34 @@
+"""A small network and data for the tests of the harness."""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from advbench import Evaluation, Placement, Threat, evaluate
+from advbench.attacks import PGD
+from advbench.defenses import Round
+
+
+class Network(nn.Module):
+    """A small network with everything that an evaluation could disturb: BatchNorm, dropout, a counter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.dropout = nn.Dropout(0.5)
+        self.head = nn.Linear(64, 3)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.get_buffer("calls").add_(1)
+        logits: Tensor = self.head(self.dropout(self.features(x).flatten(1)))
+        return logits
+
+
+def run(network: nn.Module, data: TensorDataset, **changes: object) -> Evaluation:
+    settings: dict[str, object] = {
+        "threat": Threat("linf", 0.05),
+        "attacks": {"pgd": PGD(steps=5)},
+        "defenses": {"round": Round(), "inside": Placement(Round(), "features")},
+    }
+    return evaluate(network, data, **{**settings, **changes})  # type: ignore[arg-type]  # a table of settings
