@@ -149,5 +149,6 @@ def warnings_of(samples: pd.DataFrame, defense: str, attack: str) -> list[str]:
 
 def join_samples(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Samples of several batches as one frame, in the order of defense, rung and index as they came."""
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(SAMPLE_TYPES))
+    filled = [part for part in parts if len(part)]
+    frame = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(SAMPLE_TYPES))
     return frame.astype(dict(SAMPLE_TYPES))

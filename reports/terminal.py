@@ -40,7 +40,8 @@ def _table(words: Grid) -> Table:
             longest = max(len(title), *(len(line[number]) for line in words.lines))
             table.add_column(title, overflow="fold", min_width=min(longest, _SHORTEST_LABEL))
         else:
-            table.add_column(title, justify="right", no_wrap=True, min_width=_width(words, number))
+            width = _width(words, number)
+            table.add_column(title, justify="right", no_wrap=True, min_width=width, max_width=width)
     for line in words.lines:
         table.add_row(*map(Text, line))
     return table

@@ -209,7 +209,9 @@ def test_a_hostile_name_is_text_in_every_format() -> None:
 
 @pytest.mark.parametrize("name", ["[bold]x[/bold]", "[link=x]y", ":smile:", "a\\"])
 def test_markup_in_a_name_is_shown_on_the_terminal_as_it_is(name: str) -> None:
-    assert name in on_terminal(replace(ROUND, defense=name))
+    wide = io.StringIO()  # with room enough that no release of rich folds the name
+    print_table([replace(ROUND, defense=name)], Console(file=wide, width=120))
+    assert name in wide.getvalue()
 
 
 @pytest.mark.parametrize("name", ["a|b", "a\nb", "a\r\nb", "a\\|b"])
