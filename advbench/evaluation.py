@@ -228,7 +228,7 @@ def _clean_pass(plan: _Plan, chosen: Sequence[int]) -> _Clean:
             logits = checked_logits(model, on_device.x, on_device.y)
             if defense not in doubts:  # the first batch
                 doubts[defense] = doubts_about(model, on_device.x, logits)
-                if plan.bpda:
+                if plan.bpda and chain:
                     check_substitutes(DefendedModel(plan.model, chain, bpda=True), on_device.x)
             judged = judge(logits, on_device.x, on_device.x, on_device.y, plan.threat)
             parts[defense].append(_samples(_Cell(defense, "", "clean"), batch, judged))
