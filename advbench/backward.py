@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from advbench.errors import DefenseError, first_line
+from advbench.memory import ran_out_of_memory
 
 Map = Callable[[Tensor], Tensor]
 """A defense or a substitute: a batch `(n, ...)` to a batch `(n, ...)`."""
@@ -83,7 +84,9 @@ class TrueGradient(nn.Module):
             return _run(self.defense, x.clone())
         try:
             y = self.defense(x.clone())
-        except RuntimeError:
+        except RuntimeError as error:
+            if ran_out_of_memory(error):
+                raise
             # `x.numpy()` refuses a tensor that requires grad. Any other fault shows again without one.
             y = _run(self.defense, x.detach().clone())
         y = _checked(y, x)
@@ -145,9 +148,11 @@ def name_of(function: Map) -> str:
 def _run(defense: Map, x: Tensor) -> Tensor:
     try:
         y = defense(x)
-    except (DefenseError, torch.OutOfMemoryError):
+    except DefenseError:
         raise
     except Exception as error:  # a user's defense may raise anything
+        if ran_out_of_memory(error):
+            raise
         shape = tuple(x.shape)
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise DefenseError(

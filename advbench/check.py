@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from advbench.defended import network_of
 from advbench.errors import AdvbenchError, ModelError, first_line
+from advbench.memory import ran_out_of_memory
 
 
 @torch.no_grad()
@@ -25,9 +26,11 @@ def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     shape, version = tuple(x.shape[1:]), x._version
     try:
         logits = model(x)
-    except (AdvbenchError, torch.OutOfMemoryError):
+    except AdvbenchError:
         raise
     except Exception as error:  # the model's code may raise anything
+        if ran_out_of_memory(error):
+            raise
         raise ModelError(f"the model cannot take images of shape {shape}: {first_line(error)}") from error
     if x._version != version:
         raise ModelError("the model or the defense changes its input in place; give it a copy (x.clone()).")

@@ -2,6 +2,10 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
+
+INTERRUPTED: Final = 130
+"""The exit code of a run that was asked to stop."""
 
 
 class AdvbenchError(Exception):
@@ -47,6 +51,11 @@ class RunFolderError(InputError):
 def first_line(error: BaseException) -> str:
     """The first line of another library's message, for use inside one of ours."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """Text from files and names as a terminal may see it: control characters are spelt out."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:

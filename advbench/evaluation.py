@@ -1,30 +1,27 @@
 """The harness: every rung on the same images, judged afresh, one record an image and rung."""
 
 import hashlib
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from advbench.backward import Map, name_of
+from advbench.batch_size import AUTO, BatchSize, in_batches, probed_size
 from advbench.check import check_substitutes, checked_logits, doubts_about
-from advbench.data.batches import Batch, Images, batches
-from advbench.defended import DefendedModel, Placement
+from advbench.data.batches import Batch, Images, read_batch
 from advbench.draws import Draws
 from advbench.errors import InputError
 from advbench.interfaces import Attack, Attempt
 from advbench.judge import Judgement, judge
+from advbench.plan import Chain, Plan, chosen_images, defense_chains
 from advbench.preserve import prepared
-from advbench.records import SAMPLE_TYPES, UNDEFENDED, Row, Rung, join_samples, rates_of, warnings_of
+from advbench.records import SAMPLE_TYPES, UNDEFENDED, Row, Rung, join_samples
+from advbench.table import Cell, Heading, rows_of
 from advbench.threat import Threat
-
-Chain = Map | Placement | Sequence[Placement | Map]
-"""A defense as a caller may give it: a map at the input, a placement, or several in their order."""
 
 
 @dataclass(frozen=True)
@@ -32,22 +29,34 @@ class Checked:
     """Every clean image went through every defended model and nothing was wrong; the attacks begin.
 
     Args:
-        fingerprint: a hash of the images and labels that are used, in their order.
+        digests: a digest of each image with its label, by its index.
         work: how many (image, rung) pairs are to come.
+        batch_size: how many images are computed at a time.
     """
 
-    fingerprint: str
+    digests: Mapping[int, bytes]
     work: int
+    batch_size: int
 
 
 @dataclass(frozen=True)
 class RungDone:
-    """A batch was judged under one rung of one defense and attack; its records."""
+    """A batch was judged under one rung of one defense and attack.
+
+    Args:
+        defense: the defense.
+        attack: the attack.
+        rung: the rung.
+        samples: the batch's records.
+        x_adv: the examples that were judged, `(n, c, h, w)`, one a record; None where nothing was
+            attacked, because the clean images were wrong already.
+    """
 
     defense: str
     attack: str
     rung: Rung
     samples: pd.DataFrame
+    x_adv: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -55,14 +64,24 @@ class Evaluation:
     """What a run found.
 
     Args:
-        rows: the table, the undefended model first, then the defenses in the order given.
+        heading: what the table is about.
         samples: one record an image and rung, columns as in `records.SAMPLE_TYPES`.
-        fingerprint: a hash of the images and labels that were used, in their order.
+        digests: a digest of each image with its label, by its index.
     """
 
-    rows: tuple[Row, ...]
+    heading: Heading
     samples: pd.DataFrame
-    fingerprint: str
+    digests: Mapping[int, bytes]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The table, the undefended model first, then the defenses in the order given."""
+        return rows_of(self.samples, self.heading)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the images and labels that were used."""
+        return fingerprint(self.digests)
 
 
 def evaluate(
@@ -75,10 +94,11 @@ def evaluate(
     bpda: bool = True,
     indices: Sequence[int] | None = None,
     seed: int = 0,
-    batch_size: int = 128,
+    batch_size: int | Literal["auto"] = AUTO,
     names: tuple[str, str] = ("model", "data"),
     begin: Callable[[Checked], pd.DataFrame | None] = lambda _: None,
     notify: Callable[[RungDone], None] = lambda _: None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Attack a classifier behind each defense, along the defense's own gradient and with BPDA.
 
@@ -97,146 +117,61 @@ def evaluate(
         bpda: whether to run the bpda rung.
         indices: which images of the data set; all of them by default.
         seed: of the images' random streams.
-        batch_size: images at a time; it changes memory and speed, not the table.
+        batch_size: images at a time, by default chosen by a probe, and halved where memory runs out; it
+            changes memory and speed, not the table.
         names: the model's and the data set's name in the table.
         begin: is told once that the input has proved usable; it may return records of an earlier start
             of the same evaluation, whose images are then not attacked again.
         notify: is given the records of each batch under each rung as they are made. What it raises ends
             the evaluation.
+        note: is told in a sentence if memory ran out.
 
     Raises:
         ModelError: a model that breaks its contract on clean images.
         DatasetError: images or labels that cannot be used.
         DefenseError: a place that the network does not have, or a substitute that does not fit.
+        RunError: memory that does not suffice for a single image.
     """
-    chosen = _chosen(dataset, indices)
-    plan = _Plan(model, _chains(defenses or {}), attacks, threat, bpda, seed, dataset, batch_size)
-    _check_plan(plan)
+    chosen = chosen_images(dataset, indices)
+    plan = Plan(model, dataset, defense_chains(defenses or {}), attacks, threat, bpda, seed)
     with torch.inference_mode(False), prepared(*plan.modules()):
-        clean = _clean_pass(plan, chosen)
-        rungs = [cell for cell in plan.cells() if cell.rung != "clean"]
-        known = begin(Checked(clean.fingerprint, len(chosen) * len(rungs)))
-        parts = {_Cell(defense, "", "clean"): each for defense, each in clean.samples.items()}
+        size = BatchSize(_probe(plan, chosen) if batch_size == AUTO else batch_size, note)
+        clean = _clean_pass(plan, chosen, size)
+        heading = plan.heading(names, clean.doubts)
+        rungs = [cell for cell in heading.cells() if cell.rung != "clean"]
+        known = begin(Checked(clean.digests, len(chosen) * len(rungs), size.images))
+        parts = {Cell(defense, "", "clean"): each for defense, each in clean.samples.items()}
         for cell in rungs:
             done = [_of_cell(known, cell, chosen)]
-            for samples in _attacked_samples(plan, cell, clean, done[0]["index"]):
-                notify(RungDone(cell.defense, cell.attack, cell.rung, samples))
-                done.append(samples)
+            for found in _rung(plan, cell, clean, done[0]["index"], size):
+                notify(found)
+                done.append(found.samples)
             # Back into the order of the images, which the attack has left behind.
             parts[cell] = join_samples(done).set_index("index").loc[chosen].reset_index()
-    samples = join_samples([parts[cell] for cell in plan.cells()])
-    return Evaluation(_rows(plan, samples, clean.doubts, names), samples, clean.fingerprint)
+    return Evaluation(heading, join_samples([parts[cell] for cell in heading.cells()]), clean.digests)
 
 
-class _Cell(NamedTuple):
-    """One rung of one defense and attack; the clean rung belongs to no attack."""
-
-    defense: str
-    attack: str
-    rung: Rung
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What is to be run."""
-
-    model: nn.Module
-    chains: Mapping[str, tuple[Placement, ...]]
-    attacks: Mapping[str, Attack]
-    threat: Threat
-    bpda: bool
-    seed: int
-    dataset: Images
-    batch_size: int
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model lives."""
-        tensors = itertools.chain(self.model.parameters(), self.model.buffers())
-        return next((each.device for each in tensors), torch.device("cpu"))
-
-    def modules(self) -> list[nn.Module]:
-        """What has a state: the model, and the defenses and substitutes that are modules."""
-        links = [link for chain in self.chains.values() for link in chain]
-        maps = [each for link in links for each in (link.defense, link.chosen_substitute)]
-        return [self.model, *(each for each in maps if isinstance(each, nn.Module))]
-
-    def cells(self) -> Iterator[_Cell]:
-        """Every rung that is run, in the order of the table and the ladder."""
-        for defense, chain in self.chains.items():
-            yield _Cell(defense, "", "clean")
-            for attack in self.attacks:
-                yield _Cell(defense, attack, "shattered")
-                if self.bpda and chain:
-                    yield _Cell(defense, attack, "bpda")
+def merge(found: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation out of those of disjoint images, by the same attacks on the same model; by index."""
+    samples = join_samples([each.samples for each in found]).sort_values("index", kind="stable")
+    headings = [each.heading for each in found]
+    doubts = {
+        defense: tuple(dict.fromkeys(doubt for each in headings for doubt in each.doubts.get(defense, ())))
+        for defense in headings[0].substitutes
+    }
+    heading = headings[0].with_doubts(doubts)
+    cells = {cell: number for number, cell in enumerate(heading.cells())}
+    order = [cells[Cell(*key)] for key in zip(*(samples[name] for name in Cell._fields), strict=True)]
+    samples = samples.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+    return Evaluation(heading, samples, {key: each for part in found for key, each in part.digests.items()})
 
 
-class _Clean(NamedTuple):
-    """What the pass over the clean images found."""
-
-    samples: dict[str, pd.DataFrame]
-    doubts: dict[str, list[str]]
-    digests: dict[int, bytes]
-    fingerprint: str
+def fingerprint(digests: Mapping[int, bytes]) -> str:
+    """A hash of images and labels, given each one's digest by its index; their order does not matter."""
+    return hashlib.sha256(b"".join(digests[index] for index in sorted(digests))).hexdigest()
 
 
-def _chosen(dataset: Images, indices: Sequence[int] | None) -> list[int]:
-    chosen = list(range(len(dataset))) if indices is None else [int(each) for each in indices]
-    if not chosen:
-        raise InputError("there are no images to evaluate.")
-    if len(set(chosen)) < len(chosen):
-        raise InputError("indices must be distinct: an image counts once.")
-    if min(chosen) < 0 or max(chosen) >= len(dataset):
-        raise InputError(f"indices must lie in 0..{len(dataset) - 1}, got {min(chosen)}..{max(chosen)}.")
-    return chosen
-
-
-def _chains(defenses: Mapping[str, Chain]) -> dict[str, tuple[Placement, ...]]:
-    if UNDEFENDED in defenses:
-        raise InputError(f"{UNDEFENDED!r} is the undefended model, always there; choose another name.")
-    return {UNDEFENDED: (), **{name: _placements(chain) for name, chain in defenses.items()}}
-
-
-def _placements(chain: Chain) -> tuple[Placement, ...]:
-    links = [chain] if isinstance(chain, Placement) or callable(chain) else list(chain)
-    placements = tuple(each if isinstance(each, Placement) else Placement(each) for each in links)
-    if not placements or not all(callable(each.defense) for each in placements):
-        raise InputError(f"a defense must be a function, a Placement, or a list of them, got {chain!r}.")
-    return placements
-
-
-def _check_plan(plan: _Plan) -> None:
-    if not plan.attacks:
-        raise InputError("there are no attacks to run.")
-    if not isinstance(plan.model, nn.Module):
-        raise InputError(f"the model must be a torch.nn.Module, got {type(plan.model).__name__}.")
-    wrong = {each.dtype for each in plan.model.parameters() if each.is_floating_point()} - {torch.float32}
-    if wrong:
-        raise InputError(f"advbench computes in float32, the model is in {wrong.pop()}: call model.float().")
-
-
-def _clean_pass(plan: _Plan, chosen: Sequence[int]) -> _Clean:
-    """Judge the clean images behind every defense, and look for what would spoil the run."""
-    parts: dict[str, list[pd.DataFrame]] = {defense: [] for defense in plan.chains}
-    doubts: dict[str, list[str]] = {}
-    digests: dict[int, bytes] = {}
-    for batch in batches(plan.dataset, chosen, plan.batch_size):
-        digests.update(_digests(batch))
-        on_device = batch.to(plan.device)
-        for defense, chain in plan.chains.items():
-            model = DefendedModel(plan.model, chain)
-            logits = checked_logits(model, on_device.x, on_device.y)
-            if defense not in doubts:  # the first batch
-                doubts[defense] = doubts_about(model, on_device.x, logits)
-                if plan.bpda and chain:
-                    check_substitutes(DefendedModel(plan.model, chain, bpda=True), on_device.x)
-            judged = judge(logits, on_device.x, on_device.x, on_device.y, plan.threat)
-            parts[defense].append(_samples(_Cell(defense, "", "clean"), batch, judged))
-    samples = {defense: join_samples(each) for defense, each in parts.items()}
-    return _Clean(samples, doubts, digests, hashlib.sha256(b"".join(digests.values())).hexdigest())
-
-
-def _digests(batch: Batch) -> dict[int, bytes]:
+def image_digests(batch: Batch) -> dict[int, bytes]:
     """A digest of each image with its label, by its index."""
     return {
         int(index): hashlib.blake2b(np.ascontiguousarray(x).tobytes() + y.tobytes(), digest_size=16).digest()
@@ -244,24 +179,65 @@ def _digests(batch: Batch) -> dict[int, bytes]:
     }
 
 
-def _attacked_samples(
-    plan: _Plan, cell: _Cell, clean: _Clean, done: "pd.Series[int]"
-) -> Iterator[pd.DataFrame]:
+class _Clean(NamedTuple):
+    """What the pass over the clean images found."""
+
+    samples: dict[str, pd.DataFrame]
+    doubts: dict[str, tuple[str, ...]]
+    digests: dict[int, bytes]
+
+
+def _probe(plan: Plan, chosen: Sequence[int]) -> int:
+    x = read_batch(plan.dataset, chosen[:1]).to(plan.device).x
+    return probed_size(plan.defended(UNDEFENDED), x, len(chosen))
+
+
+def _clean_pass(plan: Plan, chosen: Sequence[int], size: BatchSize) -> _Clean:
+    """Judge the clean images behind every defense, and look for what would spoil the run."""
+    clean = _Clean({}, {}, {})
+
+    def work(batch: Batch) -> tuple[Batch, dict[str, pd.DataFrame]]:
+        return batch, {defense: _judge_clean(plan, defense, batch, clean.doubts) for defense in plan.chains}
+
+    parts: dict[str, list[pd.DataFrame]] = {defense: [] for defense in plan.chains}
+    for batch, judged in in_batches(plan.dataset, chosen, size, work):
+        clean.digests.update(image_digests(batch))
+        for defense, samples in judged.items():
+            parts[defense].append(samples)
+    clean.samples.update({defense: join_samples(each) for defense, each in parts.items()})
+    return clean
+
+
+def _judge_clean(plan: Plan, defense: str, batch: Batch, doubts: dict[str, tuple[str, ...]]) -> pd.DataFrame:
+    """Judge clean images behind one defense; the first batch is looked at more closely."""
+    model, (_, x, y) = plan.defended(defense), batch.to(plan.device)
+    logits = checked_logits(model, x, y)
+    if defense not in doubts:
+        if plan.bpda and plan.chains[defense]:
+            check_substitutes(plan.defended(defense, bpda=True), x)
+        doubts[defense] = tuple(doubts_about(model, x, logits))
+    return _samples(Cell(defense, "", "clean"), batch, judge(logits, x, x, y, plan.threat))
+
+
+def _rung(
+    plan: Plan, cell: Cell, clean: _Clean, done: "pd.Series[int]", size: BatchSize
+) -> Iterator[RungDone]:
     """Attack the images that still stand, in full batches; those that do not are written down as they are."""
     todo = clean.samples[cell.defense]
     todo = todo[~todo["index"].isin(done)]
-    standing = todo[todo["robust"]]["index"].tolist()
-    for batch in batches(plan.dataset, standing, plan.batch_size):
-        if any(clean.digests[index] != digest for index, digest in _digests(batch).items()):
+
+    def attack(batch: Batch) -> RungDone:
+        if any(clean.digests[index] != digest for index, digest in image_digests(batch).items()):
             raise InputError("the data set gives other images when read again; switch random transforms off.")
-        judged, attempt = _attack(plan, cell, batch.to(plan.device))
-        yield _samples(cell, batch, judged, attempt)
+        return _attack(plan, cell, batch)
+
+    yield from in_batches(plan.dataset, todo[todo["robust"]]["index"].tolist(), size, attack)
     fallen = todo[~todo["robust"]]
     if len(fallen):
-        yield fallen.assign(rung=cell.rung, attack=cell.attack)
+        yield RungDone(*cell, fallen.assign(rung=cell.rung, attack=cell.attack), None)
 
 
-def _of_cell(known: pd.DataFrame | None, cell: _Cell, chosen: Sequence[int]) -> pd.DataFrame:
+def _of_cell(known: pd.DataFrame | None, cell: Cell, chosen: Sequence[int]) -> pd.DataFrame:
     """The records that are there already of one rung; none without an earlier start."""
     if known is None:
         return join_samples([])
@@ -271,7 +247,7 @@ def _of_cell(known: pd.DataFrame | None, cell: _Cell, chosen: Sequence[int]) -> 
     return known[mine]
 
 
-def _samples(cell: _Cell, batch: Batch, judged: Judgement, attempt: Attempt | None = None) -> pd.DataFrame:
+def _samples(cell: Cell, batch: Batch, judged: Judgement, attempt: Attempt | None = None) -> pd.DataFrame:
     """The records of a batch. What is attacked was right at first, so its clean prediction is its label."""
     zero = torch.zeros_like(batch.y)
     columns = {
@@ -290,37 +266,14 @@ def _samples(cell: _Cell, batch: Batch, judged: Judgement, attempt: Attempt | No
     return frame.assign(rung=cell.rung, defense=cell.defense, attack=cell.attack)[list(SAMPLE_TYPES)]
 
 
-def _attack(plan: _Plan, cell: _Cell, batch: Batch) -> tuple[Judgement, Attempt]:
+def _attack(plan: Plan, cell: Cell, batch: Batch) -> RungDone:
     """Run an attack on one rung and judge what it returns by a forward pass of its own."""
-    indices, x, y = batch
-    chain, threat = plan.chains[cell.defense], plan.threat
-    target = DefendedModel(plan.model, chain, bpda=cell.rung == "bpda")
+    indices, x, y = batch.to(plan.device)
+    target = plan.defended(cell.defense, bpda=cell.rung == "bpda")
     draws = Draws(plan.seed, indices).stream(cell.rung)
-    attempt = plan.attacks[cell.attack](target, x, y, threat, draws)
-    x_adv = threat.project(attempt.x_adv.detach(), x)
+    attempt = plan.attacks[cell.attack](target, x, y, plan.threat, draws)
+    x_adv = plan.threat.project(attempt.x_adv.detach(), x)
     with torch.no_grad():
-        logits = DefendedModel(plan.model, chain)(x_adv)
-    return judge(logits, x_adv, x, y, threat), attempt
-
-
-def _rows(
-    plan: _Plan, samples: pd.DataFrame, doubts: Mapping[str, list[str]], names: tuple[str, str]
-) -> tuple[Row, ...]:
-    return tuple(
-        Row(
-            model=names[0],
-            dataset=names[1],
-            n=rates["clean"].n,
-            defense=defense,
-            norm=plan.threat.norm,
-            eps=plan.threat.text,
-            attack=attack,
-            rates=rates,
-            reasons={"bpda": "no defense to substitute"} if plan.bpda and not chain else {},
-            substitute="+".join(name_of(each.chosen_substitute) for each in chain) if plan.bpda else "",
-            warnings=(*doubts[defense], *warnings_of(samples, defense, attack)),
-        )
-        for defense, chain in plan.chains.items()
-        for attack in plan.attacks
-        for rates in [rates_of(samples, defense, attack)]
-    )
+        logits = plan.defended(cell.defense)(x_adv)
+    judged = judge(logits, x_adv, x, y, plan.threat)
+    return RungDone(*cell, _samples(cell, batch, judged, attempt), x_adv)

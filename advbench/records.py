@@ -112,41 +112,6 @@ class Row:
         return self.rates["shattered"].accuracy - self.rates["bpda"].accuracy
 
 
-def rates_of(samples: pd.DataFrame, defense: str, attack: str) -> dict[Rung, Rate]:
-    """What each rung left standing of one defense under one attack, in the order of the ladder.
-
-    Args:
-        samples: columns as in `SAMPLE_TYPES`.
-        defense: whose row.
-        attack: whose row; the clean rung belongs to every attack.
-    """
-    mine = samples[(samples["defense"] == defense) & samples["attack"].isin(["", attack])]
-    standing = {rung: each["robust"] for rung, each in mine.groupby("rung", sort=False)}
-    return {rung: Rate(int(standing[rung].sum()), len(standing[rung])) for rung in RUNGS if rung in standing}
-
-
-def warnings_of(samples: pd.DataFrame, defense: str, attack: str) -> list[str]:
-    """What the samples of one row say against its numbers, a sentence each.
-
-    A zero gradient is what the shattered rung of a defense is there to show. On the undefended model, and
-    behind a substitute, it means that the attack had nothing to follow.
-    """
-    mine = samples[(samples["defense"] == defense) & (samples["attack"] == attack) & (samples["queries"] > 0)]
-    found = []
-    for rung, each in mine.groupby("rung", sort=False):
-        flat = int(each["flat_gradient"].sum())
-        if flat and (defense == UNDEFENDED or rung == "bpda"):
-            found.append(
-                f"{rung}: the gradient was zero or undefined for {flat} of {len(each)} images, so that "
-                "nothing was attacked there (a saturated loss? try pgd:loss=margin; a cut graph? look at the "
-                "model or the substitute)"
-            )
-        undecided = int((each["prediction"] < 0).sum())
-        if undecided:
-            found.append(f"{rung}: {undecided} of {len(each)} examples gave NaN logits and count as robust")
-    return found
-
-
 def join_samples(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Samples of several batches as one frame, in the order of defense, rung and index as they came."""
     filled = [part for part in parts if len(part)]

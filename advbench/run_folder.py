@@ -1,9 +1,7 @@
-"""A run's files: `run.json`, `parts/*.parquet`, `samples.parquet` and the tables, each written whole."""
+"""A run's files: `run.json`, its parts, `samples.parquet` and the tables, each written whole."""
 
 import hashlib
-import io
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,60 +11,99 @@ from typing import Any
 
 import pandas as pd
 
-from advbench.errors import RunError, RunFolderError
-from advbench.records import SAMPLE_TYPES, join_samples
+from advbench.errors import RunFolderError
+from advbench.examples import Examples, pack_examples
+from advbench.manifest import MANIFEST, differences, read_manifest, run_hash
+from advbench.provenance import origin_of
+from advbench.records import join_samples
+from advbench.sample_files import pack_samples, read_samples
+from advbench.whole_files import half_written, write_whole
 
-MANIFEST = "run.json"
 SAMPLES = "samples.parquet"
+PARTS = "parts"
+ADVERSARIAL = "adversarial"
 
-_FILES = (MANIFEST, SAMPLES, "table.csv", "table.md", "table.json", "parts/*.parquet")
+_FILES = (
+    MANIFEST,
+    SAMPLES,
+    "table.csv",
+    "table.md",
+    "table.json",
+    f"{PARTS}/*.parquet",
+    f"{ADVERSARIAL}/*.safetensors",
+)
 """What a run writes, and so what another run may replace only when it is told to."""
+
+_COMPANION = "examples"
+
+_MOST = 10_000_000  # records of one batch
 
 
 @dataclass
 class RunFolder:
-    """The folder that one run writes to.
+    """The folder that one run writes to, as one of its processes sees it.
 
     Args:
         path: the folder.
         manifest: what `run.json` says.
-        parts: the number of the next part file.
+        rank: the process.
+        parts: the number of the process's next part.
         known: the records that an earlier start of the same run has left.
         damaged: how many of its parts could not be read, and so are done again.
+        written: SHA-256 of each file that is not a part.
     """
 
     path: Path
     manifest: dict[str, Any] = field(default_factory=dict)
+    rank: int = 0
     parts: int = 0
     known: pd.DataFrame = field(default_factory=lambda: join_samples([]))
     damaged: int = 0
+    written: dict[str, str] = field(default_factory=dict)
 
     def update(self, **entries: Any) -> None:
         """Write `run.json` anew with more entries."""
         self.manifest.update(entries)
-        self.write_text(MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
+        write_whole(self.path / MANIFEST, f"{json.dumps(self.manifest, indent=2)}\n".encode())
 
-    def add_part(self, samples: pd.DataFrame) -> None:
-        """Keep the records of one batch and rung; a crash after this line does not lose them."""
-        contents = samples.to_parquet(index=False)
-        _write_whole(self.path / f"parts/{self.parts:06d}-{_digest(contents)}.parquet", contents)
+    def add_part(self, samples: pd.DataFrame, examples: Examples | None = None) -> None:
+        """Keep the records of one batch and rung; a crash after this line does not lose them.
+
+        Args:
+            samples: the records.
+            examples: what belongs to them; the records do not count without.
+        """
+        companion = ""
+        if examples is not None:
+            contents = pack_examples(examples, origin_of(self.manifest))
+            companion = self._part_name(contents, "safetensors")
+            write_whole(self.path / ADVERSARIAL / companion, contents)
+        contents = pack_samples(samples, {**origin_of(self.manifest), _COMPANION: companion})
+        write_whole(self.path / PARTS / self._part_name(contents, "parquet"), contents)
         self.parts += 1
 
     def write_samples(self, samples: pd.DataFrame) -> None:
         """Write the records of the whole run."""
-        _write_whole(self.path / SAMPLES, samples.to_parquet(index=False))
+        self._write(SAMPLES, pack_samples(samples, origin_of(self.manifest)))
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a text file."""
-        _write_whole(self.path / name, text.encode())
+        """Write a table."""
+        self._write(name, text.encode())
 
     def discard(self) -> None:
         """Take back a run that found nothing: its files, and its folders where nothing else is in them."""
         for file in _present(self.path):
             file.unlink()
-        for folder in (self.path / "parts", self.path):
-            if not any(folder.iterdir()):
+        for folder in (self.path / PARTS, self.path / ADVERSARIAL, self.path):
+            if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+    def _write(self, name: str, contents: bytes) -> None:
+        write_whole(self.path / name, contents)
+        self.written[name] = hashlib.sha256(contents).hexdigest()
+
+    def _part_name(self, contents: bytes, ending: str) -> str:
+        return f"{self.rank:04d}-{self.parts:06d}-{_digest(contents)}.{ending}"
 
 
 def check_free(path: Path, manifest: Mapping[str, Any], *, overwrite: bool) -> None:
@@ -95,11 +132,11 @@ def check_free(path: Path, manifest: Mapping[str, Any], *, overwrite: bool) -> N
     if not (path / MANIFEST).exists():
         stray = found.relative_to(path)
         raise RunFolderError(f"{path} holds {stray}, but no run. Give another --out, or --overwrite.")
-    differences = _differences(_read_manifest(path), manifest)
-    if differences:
-        more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
+    different = differences(_earlier(path), manifest)
+    if different:
+        more = f"; and {len(different) - 3} more" if len(different) > 3 else ""
         raise RunFolderError(
-            f"{path} already holds another run ({'; '.join(differences[:3])}{more}). Give another --out, or "
+            f"{path} already holds another run ({'; '.join(different[:3])}{more}). Give another --out, or "
             "--overwrite to replace it."
         )
 
@@ -118,91 +155,107 @@ def open_folder(
     Raises:
         RunFolderError: the folder cannot be written, or holds another run.
     """
+    starts = []
     try:
         folder = RunFolder(_new_dated_folder(label) if path is None else path)
-        (folder.path / "parts").mkdir(parents=True, exist_ok=True)
+        for name in (PARTS, ADVERSARIAL) if _keeps_examples(manifest) else (PARTS,):
+            (folder.path / name).mkdir(parents=True, exist_ok=True)
         check_free(folder.path, manifest, overwrite=overwrite)
         if not overwrite and (folder.path / MANIFEST).exists():
+            starts = _earlier_starts(_earlier(folder.path))
+            _clean_up(folder)
             _read_parts(folder)
         else:
             for old in _present(folder.path):
                 old.unlink()
     except OSError as error:
         raise RunFolderError(f"cannot write to {path or 'runs/'}: {error.strerror}.") from error
-    folder.update(**manifest, hash=run_hash(manifest))
+    folder.update(**manifest, earlier_starts=starts, hash=run_hash(manifest))
     return folder
 
 
-def _read_parts(folder: RunFolder) -> None:
-    """Take over what an earlier start has finished; a part that is not what its name says is removed."""
-    for half in [*folder.path.glob(".*.partial"), *(folder.path / "parts").glob(".*.partial")]:
-        half.unlink()  # left by a crash
-    readable = []
-    for part in sorted((folder.path / "parts").glob("*.parquet")):
-        contents = part.read_bytes()
-        try:
-            if part.stem.rpartition("-")[2] != _digest(contents):
-                raise ValueError(part.name)
-            readable.append(join_samples([pd.read_parquet(io.BytesIO(contents))[list(SAMPLE_TYPES)]]))
-        except Exception:  # a damaged part can make its reader raise anything
+def join_folder(path: Path, rank: int) -> RunFolder:
+    """The folder that another process of the same run has opened."""
+    manifest = read_manifest(path)
+    (path / PARTS).mkdir(parents=True, exist_ok=True)
+    folder = RunFolder(path, manifest, rank)
+    _read_parts(folder)
+    return folder
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    try:
+        return read_manifest(path)
+    except RunFolderError as error:
+        raise RunFolderError(f"{error} Give another --out, or --overwrite.") from error
+
+
+def _earlier_starts(manifest: Mapping[str, Any]) -> list[Any]:
+    """How the run was started before: what its records may come from beside this start."""
+    before = manifest.get("earlier_starts")
+    names = ("started", "command", "execution", "versions", "commits", "machine")
+    return [
+        *(before if isinstance(before, list) else []),
+        {name: manifest[name] for name in names if name in manifest},
+    ]
+
+
+def _keeps_examples(manifest: Mapping[str, Any]) -> bool:
+    settings = manifest.get("settings")
+    return isinstance(settings, Mapping) and settings.get("save_adversarial") is not None
+
+
+def _clean_up(folder: RunFolder) -> None:
+    """Remove what a crash has left half-done, and parts that are not what they were."""
+    for name in (".", PARTS, ADVERSARIAL):
+        for half in half_written(folder.path / name):
+            half.unlink()
+    companions = set()
+    for part in _part_files(folder):
+        found = _read_part(folder, part)
+        if found is None:
             part.unlink()
             folder.damaged += 1
-        number = part.name.partition("-")[0]
-        folder.parts = max(folder.parts, int(number) + 1 if number.isdigit() else 0)
+        else:
+            companions.add(found[1])
+    for examples in (folder.path / ADVERSARIAL).glob("*.safetensors"):
+        if examples.name not in companions:
+            examples.unlink()
+
+
+def _read_parts(folder: RunFolder) -> None:
+    """Take over what an earlier start has finished."""
+    readable = []
+    for part in _part_files(folder):
+        found = _read_part(folder, part)
+        if found is not None:
+            readable.append(found[0])
+        rank, number = (*part.name.split("-"), "")[:2]
+        if number.isdigit() and rank == f"{folder.rank:04d}":
+            folder.parts = max(folder.parts, int(number) + 1)
     if readable:
         folder.known = join_samples(readable).drop_duplicates(["index", "rung", "defense", "attack"])
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _part_files(folder: RunFolder) -> list[Path]:
+    return sorted((folder.path / PARTS).glob("*.parquet"))
+
+
+def _read_part(folder: RunFolder, part: Path) -> tuple[pd.DataFrame, str] | None:
+    """The records of a part and the name of the examples that belong to them; None if either is damaged."""
+    contents = part.read_bytes()
+    if not _is_named_after(part, contents):
+        return None
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise RunFolderError(f"{path / MANIFEST} is damaged; give another --out, or --overwrite.") from error
-    if not isinstance(manifest, dict):
-        raise RunFolderError(f"{path / MANIFEST} describes no run; give another --out, or --overwrite.")
-    return manifest
-
-
-def run_hash(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of everything that a run's results depend on."""
-    return hashlib.sha256(json.dumps(_identity(manifest), sort_keys=True).encode()).hexdigest()
-
-
-def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run's results depend on, as flat keys: its settings, its checkpoint and its images."""
-    parts = {
-        "settings": manifest.get("settings"),
-        "checkpoint": _entry(manifest, "checkpoint", "sha256"),
-        "images": _entry(manifest, "data", "fingerprint"),
-    }
-    flat = dict(_flatten(json.loads(json.dumps(parts))))  # through JSON, so that tuples are lists here too
-    return {key.removeprefix("settings."): value for key, value in flat.items() if value is not None}
-
-
-def _entry(manifest: Mapping[str, Any], group: str, name: str) -> Any:
-    values = manifest.get(group)
-    return values.get(name) if isinstance(values, Mapping) else None
-
-
-def _flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for name, inner in value.items():
-            yield from _flatten(inner, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, value
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What two runs depend on and do not share, in words; images that are not known yet are left out."""
-    before, after = _identity(old), _identity(new)
-    keys = dict.fromkeys([*before, *after])
-    if "images" not in after:
-        keys.pop("images", None)
-    return [
-        f"{key} was {json.dumps(before.get(key))}, now {json.dumps(after.get(key))}"
-        for key in keys
-        if before.get(key) != after.get(key)
-    ]
+        samples, origin = read_samples(contents, _MOST)
+    except RunFolderError:
+        return None
+    companion = Path(str(origin.get(_COMPANION, ""))).name
+    if companion:
+        examples = folder.path / ADVERSARIAL / companion
+        if not examples.is_file() or not is_as_written(examples):
+            return None
+    return samples, companion
 
 
 def _new_dated_folder(label: str) -> Path:
@@ -226,22 +279,18 @@ def _present(path: Path) -> Iterator[Path]:
     for pattern in _FILES:
         home, name = path / Path(pattern).parent, Path(pattern).name
         yield from home.glob(name)
-        yield from home.glob(f".{name}.*.partial")
+        yield from half_written(home, name)
+
+
+def is_as_written(path: Path) -> bool:
+    """Whether a part or a file of examples still holds what its name says."""
+    return _is_named_after(path, path.read_bytes())
+
+
+def _is_named_after(path: Path, contents: bytes) -> bool:
+    return path.stem.rpartition("-")[2] == _digest(contents)
 
 
 def _digest(contents: bytes) -> str:
     """Short enough for a file's name; tells a damaged part from a whole one."""
     return hashlib.blake2b(contents, digest_size=8).hexdigest()
-
-
-def _write_whole(path: Path, contents: bytes) -> None:
-    """Write a file so that at every moment it is either absent, the old one, or complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with temporary.open("wb") as file:
-            file.write(contents)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}. What was finished before is kept.") from error

@@ -1,7 +1,7 @@
 """Records to text, a format at a time."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, assert_never
 
 from advbench.records import Row
@@ -14,20 +14,24 @@ Format = Literal["csv", "markdown", "json"]
 FILE_NAMES: dict[Format, str] = {"csv": "table.csv", "markdown": "table.md", "json": "table.json"}
 
 
-def render(rows: Sequence[Row], form: Format) -> str:
+def render(rows: Sequence[Row], form: Format, origin: Mapping[str, str] | None = None) -> str:
     """The table as text; the same rows give the same bytes.
 
     Args:
         rows: the table, at least one row.
         form: `csv` and `json` hold fractions in full precision, `markdown` per cent for reading.
+        origin: where the rows come from, a few words each: more columns in `csv` and `json`, a comment
+            that readers do not see in `markdown`.
     """
+    origin = origin or {}
     match form:
         case "csv":
-            return str(table_frame(rows).to_csv(index=False, lineterminator="\n"))
+            return str(table_frame(rows).assign(**origin).to_csv(index=False, lineterminator="\n"))
         case "markdown":
-            return markdown(rows)
+            return markdown(rows) + _comment(origin)
         case "json":
-            return json.dumps(flat_rows(rows), indent=2, ensure_ascii=False) + "\n"
+            flat = [{**row, **origin} for row in flat_rows(rows)]
+            return json.dumps(flat, indent=2, ensure_ascii=False) + "\n"
         case _:
             assert_never(form)
 
@@ -42,6 +46,14 @@ def markdown(rows: Sequence[Row]) -> str:
         "\n".join([_escape(words.caption), "", *table, "", *(f"{_escape(note)}  " for note in words.notes)])
         + "\n"
     )
+
+
+def _comment(origin: Mapping[str, str]) -> str:
+    """A comment of Markdown; what it holds cannot end it."""
+    if not origin:
+        return ""
+    lines = [f"{name}: {' '.join(text.split())}".replace(">", "&gt;") for name, text in origin.items()]
+    return "\n".join(["\n<!--", *lines, "-->"]) + "\n"
 
 
 def _escape(text: str) -> str:

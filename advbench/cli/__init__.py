@@ -4,9 +4,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from advbench.errors import AdvbenchError
+from advbench.cli.ranks import follows
+from advbench.errors import INTERRUPTED, AdvbenchError, printable
 
-INTERRUPTED = 130
 FAILED = 1
 WRONG_USE = 2
 
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         if _is_usage_error(error):
-            return _fail(_usage_message(error), WRONG_USE, None, words)
+            # Every process of a run has read the same words, and one of them says what is wrong.
+            return WRONG_USE if follows() else _fail(_usage_message(error), WRONG_USE, None, words)
         return _fail(_describe(error), FAILED, error, words)
 
 
@@ -53,7 +54,7 @@ def _run(words: list[str]) -> int:
 def _fail(message: str, code: int, error: Exception | None, words: Sequence[str]) -> int:
     if error is not None and "--debug" in words:
         raise error
-    print(f"advbench: error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    print(f"advbench: error: {printable(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
     return code
 
 

@@ -8,6 +8,7 @@ import typer
 from advbench import __version__
 from advbench.cli.attack import attack
 from advbench.cli.listing import list_names
+from advbench.cli.verify import verify
 
 app = typer.Typer(
     name="advbench",
@@ -16,6 +17,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(attack)
+app.command()(verify)
 app.command("list")(list_names)
 
 

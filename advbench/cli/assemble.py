@@ -1,178 +1,39 @@
 """From the words of a command line to the objects that the library works with."""
 
-import dataclasses
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, NamedTuple
-
-import torch
-from torch import nn
+from typing import NamedTuple
 
 from advbench import registry
 from advbench.attacks import ATTACKS
-from advbench.checkpoint.load import load_checkpoint, sha256
-from advbench.cli.attack import AttackOptions
-from advbench.data.images import LabelledImages
-from advbench.data.load import find_dataset, load_dataset
-from advbench.data.registry import DATASETS, DatasetEntry
-from advbench.data.sampling import balanced_sample
-from advbench.data.sources import Place
-from advbench.defended import DefendedModel, Placement
-from advbench.defenses import DEFENSES
-from advbench.errors import CheckpointError, InputError, SpecError, first_line
+from advbench.cli.options import AttackOptions
+from advbench.cli.ranks import Ranks
+from advbench.cli.subject import Named, Subject, add_named, describe, load_subject, make_threat, names_of
+from advbench.data.load import find_dataset
+from advbench.errors import InputError, SpecError
 from advbench.interfaces import Attack
-from advbench.models.load import build_network, bundled_weights, find_model
-from advbench.models.registry import PIXELS, Normalization
-from advbench.normalized import Normalized
-from advbench.records import UNDEFENDED
-from advbench.spec import INPUT, Spec, parse_chain, parse_number, parse_spec
+from advbench.spec import Spec, parse_spec
 from advbench.threat import Threat
-
-DEFAULT_MODEL = "digits-cnn"
-DEFAULT_DATASET = "digits"
-
-
-class Classifier(NamedTuple):
-    """A model ready to be attacked, and where it came from."""
-
-    model: nn.Module
-    name: str
-    normalization: Normalization
-    provenance: dict[str, Any]
-
-
-class Named(NamedTuple):
-    """The attacks or the defenses by the names that the table gives them."""
-
-    objects: dict[str, Any]
-    settings: dict[str, Any]
 
 
 class Job(NamedTuple):
     """Everything that one `advbench attack` works with."""
 
-    classifier: Classifier
-    dataset: str
-    images: LabelledImages
-    indices: list[int]
-    threat: Threat
+    subject: Subject
     attacks: Named
-    defenses: Named
-    device: torch.device
 
 
-def assemble(options: AttackOptions) -> Job:
+def assemble(options: AttackOptions, ranks: Ranks) -> Job:
     """Find, load and check everything that the words name, the cheapest first.
 
     Raises:
         InputError: whatever is wrong, in one line.
     """
-    model, dataset = names_of(options)
-    entry = find_dataset(dataset)
-    threat = make_threat(options, entry)
+    threat = make_threat(options.subject, find_dataset(names_of(options.subject)[1]))
     attacks = make_attacks(options, threat)
-    device = choose_device(options.device)
-    images, indices = open_images(options, dataset)
-    classifier = load_classifier(options, model, entry, len(images.classes) or None, device)
-    defenses = make_defenses(options, classifier.model)
-    return Job(classifier, dataset, images, indices, threat, attacks, defenses, device)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that was asked for, or the fastest that is there.
-
-    Raises:
-        InputError: unknown, or not on this machine.
-    """
-    if name == "auto":
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        return accelerator if accelerator and accelerator.type in ("cuda", "mps") else torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:  # NotImplementedError included
-        reason = first_line(error)
-        raise InputError(f"--device {name} cannot be used: {reason} Use auto, cpu, cuda or mps.") from error
-    return device
-
-
-def names_of(options: AttackOptions) -> tuple[str | None, str]:
-    """The model (None for a program that names itself) and the data set, defaults filled in.
-
-    Raises:
-        InputError: a model of the user's without a data set.
-    """
-    embedded = options.model is None and options.checkpoint is None
-    model = DEFAULT_MODEL if embedded else options.model
-    if options.dataset is None and not (embedded or model == DEFAULT_MODEL):
-        raise InputError(f"name the data set of your model: --dataset {', '.join(DATASETS)}.")
-    return model, options.dataset or DEFAULT_DATASET
-
-
-def open_images(options: AttackOptions, dataset: str) -> tuple[LabelledImages, list[int]]:
-    """The data set, and the indices of the images that are evaluated."""
-    if options.limit is not None and options.first is not None:
-        raise InputError("give --limit or --first, not both.")
-    place = Place(
-        root=options.data_root, split=options.split, download=options.download, image_size=options.image_size
-    )
-    images = load_dataset(dataset, place)
-    if options.limit is not None:
-        return images, balanced_sample(images.labels, options.limit, options.seed)
-    return images, list(range(min(len(images), options.first or len(images))))
-
-
-def load_classifier(
-    options: AttackOptions,
-    model: str | None,
-    dataset: DatasetEntry,
-    classes: int | None,
-    device: torch.device,
-) -> Classifier:
-    """The network with its weights, behind its normalisation, on its device."""
-    spec = None if model is None else parse_spec(model)
-    if spec is not None and spec.place is not None:
-        raise SpecError(f"a model has no place, got {model!r}.")
-    entry = None if spec is None else find_model(spec.name)
-    normalization = _normalization(options, entry.normalization if entry else None, dataset)
-    path = options.checkpoint or (bundled_weights(spec) if spec else None)
-    name = str(spec) if spec else path.stem if path else ""
-    build = partial(build_network, spec, classes) if spec else None
-    if path is not None:
-        network, source = load_checkpoint(path, build, spec, device, trust_program=options.trust_program)
-    elif build is not None and entry is None:
-        network, source = build().to(device), "the factory's own weights"
-    else:
-        raise CheckpointError(f"model {name!r} comes without weights: give --checkpoint FILE.")
-    provenance = {
-        "path": str(path) if path else None,
-        "sha256": sha256(path) if path else None,
-        "source": source,
-    }
-    wrapped = network if normalization == PIXELS else Normalized(network, *dataclasses.astuple(normalization))
-    return Classifier(wrapped.to(device), name, normalization, provenance)
-
-
-def _normalization(
-    options: AttackOptions, models: Normalization | None, dataset: DatasetEntry
-) -> Normalization:
-    """What the user gave, else what the model's weights need, else the data set's usual constants."""
-    usual = models or dataset.normalization
-    if options.mean is None and options.std is None:
-        return usual
-    if options.mean is None or options.std is None:
-        raise InputError("give --mean and --std together.")
-    mean, std = (
-        tuple(parse_number(each, option) for each in text.split(","))
-        for option, text in (("--mean", options.mean), ("--std", options.std))
-    )
-    return Normalization(mean, std)
-
-
-def make_threat(options: AttackOptions, dataset: DatasetEntry) -> Threat:
-    """The ball that was asked for, or the one that most papers use on the data set."""
-    usual = dataset.eps if options.norm == "linf" else dataset.eps_l2
-    return Threat.parse(options.norm, usual if options.eps is None else options.eps)
+    subject = load_subject(options.subject, ranks)
+    if len(subject.indices) < ranks.count:
+        raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
+    return Job(subject, attacks)
 
 
 def make_attacks(options: AttackOptions, threat: Threat) -> Named:
@@ -195,46 +56,10 @@ def make_attacks(options: AttackOptions, threat: Threat) -> Named:
         fitting = {name: value for name, value in shared.items() if name in known}
         taken |= fitting.keys()
         spec = Spec(spec.name, {**fitting, **spec.parameters})
-        _add(made, str(spec), registry.build(factory, spec, "attack"), "attack")
+        add_named(made, str(spec), registry.build(factory, spec, "attack"), "attack")
     for name in shared.keys() - taken:
         raise SpecError(f"--{name.replace('_', '-')} fits none of the attacks {', '.join(made)}.")
     return Named(dict(made), {name: describe(each, threat) for name, each in made.items()})
-
-
-def make_defenses(options: AttackOptions, model: nn.Module) -> Named:
-    """The defenses in their places; every place is looked up in the model now, not in the middle of a run."""
-    made: dict[str, tuple[Placement, ...]] = {}
-    for text in options.defenses:
-        if text.strip() == UNDEFENDED:  # it is always there
-            continue
-        chain = tuple(_placement(each) for each in parse_chain(text))
-        DefendedModel(model, chain)
-        _add(made, text.strip(), chain, "defense")
-    settings = {
-        name: [{"at": each.at, **describe(each.defense)} for each in chain] for name, chain in made.items()
-    }
-    return Named(dict(made), settings)
-
-
-def _placement(spec: Spec) -> Placement:
-    if spec.name == UNDEFENDED:
-        raise SpecError(f"'{UNDEFENDED}' is the undefended model; it stands alone, without parameters.")
-    factory = registry.find(DEFENSES, spec.name, "defense").load()
-    return Placement(registry.build(factory, spec, "defense"), at=spec.place or INPUT)
-
-
-def _add(table: dict[str, Any], name: str, made: object, kind: str) -> None:
-    if name in table:
-        raise SpecError(f"{kind} {name!r} is given twice.")
-    table[name] = made
-
-
-def describe(thing: object, threat: Threat | None = None) -> dict[str, Any]:
-    """What was made and every setting that it has, for `run.json`; a step size as it is taken."""
-    settings = dataclasses.asdict(thing) if dataclasses.is_dataclass(thing) else {}  # type: ignore[arg-type]  # an instance
-    if threat is not None and hasattr(thing, "step_size_for"):
-        settings["step_size"] = thing.step_size_for(threat)
-    return {"class": f"{type(thing).__module__}.{type(thing).__qualname__}", **settings}
 
 
 def formats_of(text: str, known: Sequence[str]) -> list[str]:

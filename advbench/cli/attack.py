@@ -1,55 +1,19 @@
 """`advbench attack`: one model, some defenses, the table."""
 
-from dataclasses import dataclass
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from advbench.cli import complete
-
-NormName = Literal["linf", "l2"]
+from advbench.cli.options import AttackOptions, BatchSizeWord, NormName, SubjectOptions
+from advbench.errors import SpecError
 
 _MODEL = "Model"
 _DATA = "Data"
 _ATTACK = "Defense and attack"
 _OUTPUT = "Output"
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttackOptions:
-    """The words of one `advbench attack`, as they were given; None where a default is to be found."""
-
-    command: tuple[str, ...]
-    checkpoint: Path | None
-    model: str | None
-    mean: str | None
-    std: str | None
-    trust_program: bool
-    dataset: str | None
-    data_root: Path
-    split: str
-    download: bool
-    image_size: int | None
-    limit: int | None
-    first: int | None
-    defenses: tuple[str, ...]
-    bpda: bool
-    attacks: tuple[str, ...]
-    norm: NormName
-    eps: str | None
-    steps: int | None
-    step_size: str | None
-    restarts: int | None
-    random_start: bool
-    seed: int
-    batch_size: int
-    device: str
-    out: Path | None
-    overwrite: bool
-    formats: str
-    json: bool
-    quiet: bool
 
 
 def attack(  # noqa: PLR0917  # typer reads options from parameters, and takes them by position
@@ -188,7 +152,13 @@ def attack(  # noqa: PLR0917  # typer reads options from parameters, and takes t
         ),
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.", rich_help_panel=_ATTACK)] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.", rich_help_panel=_OUTPUT)] = 128,
+    batch_size: Annotated[
+        str,
+        typer.Option(
+            help="Images at a time, or auto: chosen by a probe. Halved where memory runs out.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = "auto",
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=_OUTPUT)
     ] = "auto",
@@ -202,6 +172,22 @@ def attack(  # noqa: PLR0917  # typer reads options from parameters, and takes t
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another run in --out.", rich_help_panel=_OUTPUT)
+    ] = False,
+    save_adversarial: Annotated[
+        bool,
+        typer.Option(
+            "--save-adversarial",
+            help="Keep the adversarial examples, for 'advbench verify'.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
+    successful_only: Annotated[
+        bool,
+        typer.Option(
+            "--successful-only",
+            help="Of these, only the ones that fool the model.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = False,
     formats: Annotated[
         str, typer.Option("--format", help="Tables to write: csv, markdown, json.", rich_help_panel=_OUTPUT)
@@ -222,8 +208,9 @@ def attack(  # noqa: PLR0917  # typer reads options from parameters, and takes t
     """
     from advbench.cli.session import run  # noqa: PLC0415  # imports torch; --help must not
 
-    options = AttackOptions(
-        command=("advbench", *(context.obj or ())),
+    if successful_only and not save_adversarial:
+        raise SpecError("--successful-only says which examples --save-adversarial keeps; give both.")
+    subject = SubjectOptions(
         checkpoint=checkpoint,
         model=model,
         mean=mean,
@@ -236,22 +223,40 @@ def attack(  # noqa: PLR0917  # typer reads options from parameters, and takes t
         image_size=image_size,
         limit=limit,
         first=first,
+        seed=seed,
         defenses=tuple(defense or ()),
-        bpda=bpda,
-        attacks=tuple(attack or ("pgd",)),
         norm=norm,
         eps=eps,
+        device=device,
+    )
+    options = AttackOptions(
+        command=("advbench", *(context.obj or ())),
+        subject=subject,
+        bpda=bpda,
+        attacks=tuple(attack or ("pgd",)),
         steps=steps,
         step_size=step_size,
         restarts=restarts,
         random_start=random_start,
-        seed=seed,
-        batch_size=batch_size,
-        device=device,
+        batch_size=parse_batch_size(batch_size),
         out=out,
         overwrite=overwrite,
+        save_adversarial=("successful" if successful_only else "all") if save_adversarial else None,
         formats=formats,
         json=json,
         quiet=quiet,
     )
     run(options)
+
+
+def parse_batch_size(text: str) -> BatchSizeWord:
+    """Read `auto` or a number of images.
+
+    Raises:
+        SpecError: neither.
+    """
+    if text == "auto":
+        return "auto"
+    if not re.fullmatch(r"[1-9]\d{0,8}", text, re.ASCII):
+        raise SpecError(f"--batch-size must be auto or a whole number of at least 1, got {text!r}.")
+    return int(text)

@@ -13,7 +13,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from advbench.evaluation import Checked, RungDone
+from advbench.cli.ranks import Ranks
+from advbench.evaluation import RungDone
+
+_DONE = "done"
 
 
 class RunProgress:
@@ -22,15 +25,16 @@ class RunProgress:
     Args:
         console: writes to stderr.
         announcement: what is run, said once the input has proved usable.
+        ranks: the processes that share the run; one bar shows the work of all.
         quiet: say nothing.
     """
 
-    def __init__(self, console: Console, announcement: str, *, quiet: bool) -> None:
+    def __init__(self, console: Console, announcement: str, ranks: Ranks, *, quiet: bool) -> None:
         self.announcement = announcement
-        self.rung = ("", "", "")
-        self.standing = self.seen = 0
         self.console = console
-        self.quiet = quiet
+        self.ranks = ranks
+        self.hushed = quiet
+        self.quiet = quiet or not ranks.leads
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -40,7 +44,7 @@ class RunProgress:
             TimeRemainingColumn(),
         )
         self.bar = Progress(
-            *columns, console=console, transient=True, disable=quiet or not console.is_terminal
+            *columns, console=console, transient=True, disable=self.quiet or not console.is_terminal
         )
         self.task = self.bar.add_task("checking clean images", total=None)
 
@@ -55,26 +59,36 @@ class RunProgress:
         if not self.bar.disable:
             self.bar.stop()
 
-    def begin(self, checked: Checked) -> None:
-        """Say what is run, and how much there is to do."""
-        self.note(self.announcement)
-        self.bar.update(self.task, total=checked.work, description="attacking")
+    def begin(self, work: int, batch_size: int) -> None:
+        """Say what is run, and how many (image, rung) pairs there are to do."""
+        shared = f", {self.ranks.count} processes" if self.ranks.count > 1 else ""
+        self.note(f"{self.announcement}, {batch_size} images at a time{shared}")
+        self.bar.update(self.task, total=work, description="attacking")
 
     def resume(self, found: int, damaged: int) -> None:
         """Say what an earlier start has left."""
         again = f"; {damaged} damaged parts are done again" if damaged else ""
         self.note(f"going on with an earlier start of this run: {found} records found{again}")
-        self.bar.update(self.task, advance=found)
+        self.bar.update(self.task, completed=self.ranks.add(_DONE, found))
 
     def advance(self, done: RungDone) -> None:
         """Show what one batch has come to."""
-        rung = (done.defense, done.attack, done.rung)
-        if self.rung != rung:
-            self.rung, self.standing, self.seen = rung, 0, 0
-        self.standing += int(done.samples["robust"].sum())
-        self.seen += len(done.samples)
-        said = f"{done.defense} · {done.rung} · {self.standing}/{self.seen} stand"
-        self.bar.update(self.task, advance=len(done.samples), description=escape(said))
+        rung = f"{done.defense}/{done.attack}/{done.rung}"
+        standing = self.ranks.add(f"{rung}/standing", int(done.samples["robust"].sum()))
+        seen = self.ranks.add(f"{rung}/seen", len(done.samples))
+        self.ranks.add(_DONE, len(done.samples))
+        self.follow(f"{done.defense} · {done.rung} · {standing}/{seen} stand")
+
+    def follow(self, said: str = "waiting for the other processes") -> None:
+        """Show how far all processes have come."""
+        self.bar.update(self.task, completed=self.ranks.add(_DONE, 0), description=escape(said))
+
+    def say(self, text: str) -> None:
+        """Say something about this process, whichever it is."""
+        if self.ranks.leads:
+            self.note(text)
+        elif not self.hushed:
+            self.console.print(f"process {self.ranks.rank}: {text}", markup=False, highlight=False)
 
     def note(self, text: str) -> None:
         """Say something once, beside the bar."""

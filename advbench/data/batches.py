@@ -43,10 +43,15 @@ def batches(dataset: Images, indices: Sequence[int], batch_size: int) -> Iterato
         DatasetError: images that are not `(c, h, w)` in [0, 1], differ in shape, or labels below 0.
     """
     for start in range(0, len(indices), batch_size):
-        yield _read(dataset, indices[start : start + batch_size])
+        yield read_batch(dataset, indices[start : start + batch_size])
 
 
-def _read(dataset: Images, indices: Sequence[int]) -> Batch:
+def read_batch(dataset: Images, indices: Sequence[int]) -> Batch:
+    """Read some images of a data set, in the order asked for.
+
+    Raises:
+        DatasetError: as in `batches`.
+    """
     items = [dataset[int(each)] for each in indices]
     x = _stack([image for image, _ in items], indices)
     y = torch.tensor([int(label) for _, label in items], dtype=torch.int64)

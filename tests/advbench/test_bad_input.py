@@ -216,11 +216,11 @@ FILES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     ),
 }
 MODELS_AND_IMAGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "logits with too many sizes": (f"{OWN}:spatial", ("(128, classes)", "(128, 10, 1, 1)")),
-    "logits of too few images": (f"{OWN}:short", ("(128, classes)", "(1, 10)")),
+    "logits with too many sizes": (f"{OWN}:spatial --batch-size 128", ("(128, classes)", "(128, 10, 1, 1)")),
+    "logits of too few images": (f"{OWN}:short --batch-size 128", ("(128, classes)", "(1, 10)")),
     "a pair of logits": (f"{OWN}:pair", ("must return logits", "tuple")),
     "labels for logits": (f"{OWN}:labels", ("must return logits", "int64")),
-    "logits that are not numbers": (f"{OWN}:nan", ("NaN", "128 of 128")),
+    "logits that are not numbers": (f"{OWN}:nan --batch-size 128", ("NaN", "128 of 128")),
     "weights that are not numbers": (f"{OWN}:nan_weights", ("NaN", "'linear'")),
     "too few classes": (f"{OWN}:few", ("3 classes", "cannot hold label 9")),
     "a factory that makes no module": (f"{OWN}:number", ("torch.nn.Module", "int")),

@@ -25,12 +25,12 @@ from advbench.data.load import load_dataset
 from advbench.data.registry import DATASETS
 from advbench.data.sources import Place
 from advbench.defenses import DEFENSES
+from advbench.manifest import run_hash
 from advbench.models.digits_cnn import DigitsCNN
 from advbench.models.load import WEIGHTS
 from advbench.models.registry import MODELS
 from advbench.records import join_samples
 from advbench.registry import Entry
-from advbench.run_folder import run_hash
 
 WEIGHTS_FILE = WEIGHTS / "digits-cnn.safetensors"
 COMMAND = [sys.executable, "-m", "advbench"]
@@ -43,6 +43,17 @@ RATES = [
 ]
 COLUMNS = ["model", "dataset", "n", "defense", "norm", "eps", "attack", *RATES]
 COLUMNS += ["masking_gap", "substitute", "verdict"]
+ORIGIN = [
+    "seed",
+    "checkpoint_sha256",
+    "data_fingerprint",
+    "device",
+    "precision",
+    "versions",
+    "commit",
+    "command",
+    "run",
+]
 
 FACTORY = """
 from advbench.models.digits_cnn import DigitsCNN
@@ -136,7 +147,9 @@ def test_the_default_writes_a_whole_run_folder(demo: Demo) -> None:
     assert {"steps", "step_size", "restarts", "random_start", "loss"} <= settings["attacks"]["pgd"].keys()
     given = "model mean std dataset split image_size limit first norm bpda seed"
     assert set(given.split()) <= settings.keys()
-    assert manifest["execution"] == {"data_root": "data", "batch_size": 128}
+    execution = manifest["execution"]
+    assert (execution["data_root"], execution["processes"]) == ("data", 1)
+    assert 1 <= execution["batch_size"] <= 512
     assert manifest["hash"] == run_hash(manifest)
 
 
@@ -153,7 +166,7 @@ def test_the_default_keeps_one_sample_an_image_rung_and_defense(demo: Demo) -> N
 
 def test_the_default_shows_that_rounding_only_hides_the_gradient(demo: Demo) -> None:
     table = pd.read_csv(demo.folder / "table.csv", keep_default_na=False, na_values=[""])
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == COLUMNS + ORIGIN
     none, rounded = table.to_dict("records")
     assert (none["defense"], rounded["defense"]) == ("none", "round")
     assert none["shattered_accuracy"] < 0.05
@@ -167,7 +180,7 @@ def test_the_default_shows_that_rounding_only_hides_the_gradient(demo: Demo) -> 
 def test_json_is_all_that_stands_on_stdout(attack: Attack) -> None:
     rows = rows_of(attack("--defense round --bpda --first 8 --steps 3 --json"))
     assert [row["defense"] for row in rows] == ["none", "round"]
-    assert list(rows[0]) == COLUMNS
+    assert list(rows[0]) == COLUMNS + ORIGIN
 
 
 def test_quiet_leaves_stderr_empty(attack: Attack) -> None:
@@ -288,7 +301,10 @@ def test_a_model_in_another_form_gives_the_same_row(
     own = rows_of(attack(rest))
     theirs = rows_of(attack(f"{words.format(elsewhere)} {rest}"))
     assert [row["model"] for row in theirs] == [name.format(elsewhere)] * 2
-    assert [{**row, "model": ""} for row in theirs] == [{**row, "model": ""} for row in own]
+    numbers = [name for name in COLUMNS if name != "model"]
+    assert [[row[name] for name in numbers] for row in theirs] == [
+        [row[name] for name in numbers] for row in own
+    ]
 
 
 def test_a_program_is_not_run_without_trust(attack: Attack, elsewhere: Path) -> None:
@@ -309,9 +325,9 @@ def test_an_npz_file_is_a_dataset(attack: Attack, elsewhere: Path) -> None:
 def test_the_same_seed_gives_the_same_samples_and_another_gives_others(attack: Attack) -> None:
     for name, seed in (("one", 3), ("two", 3), ("three", 4)):
         assert attack(f"--first 30 --steps 3 --seed {seed} --defense round --bpda --out {name}").code == 0
-    one, two, three = (Path(each, "samples.parquet").read_bytes() for each in ("one", "two", "three"))
-    assert one == two
-    assert one != three
+    one, two, three = (samples_of(Path(each)) for each in ("one", "two", "three"))
+    pd.testing.assert_frame_equal(one, two, rtol=1e-4)
+    assert not one["distance"].equals(three["distance"])
 
 
 @pytest.mark.parametrize(("size", "first"), [(1, 20), (7, 60), (64, 60)])

@@ -1,5 +1,6 @@
 """A run's folder: every file is whole at every moment, and nothing of anybody else's is touched."""
 
+import hashlib
 import json
 import os
 import re
@@ -10,8 +11,11 @@ import pandas as pd
 import pytest
 
 from advbench.errors import RunError, RunFolderError
+from advbench.manifest import run_hash
 from advbench.records import SAMPLE_TYPES, join_samples
-from advbench.run_folder import RunFolder, check_free, open_folder, run_hash
+from advbench.run_folder import RunFolder, check_free, open_folder
+
+TABLES = ("samples.parquet", "table.md")
 
 
 def samples(*indices: int) -> pd.DataFrame:
@@ -35,16 +39,18 @@ def test_a_run_writes_its_manifest_parts_samples_and_tables(tmp_path: Path) -> N
     folder.add_part(samples(2))
     folder.write_samples(samples(0, 1, 2))
     folder.write_text("table.md", "– ü\n")
-    folder.update(status="done", n=3)
+    folder.update(status="done", n=3, files=folder.written)
     assert [re.sub(r"-[0-9a-f]{16}", "", each) for each in files(folder.path)] == [
-        "parts/000000.parquet",
-        "parts/000001.parquet",
+        "parts/0000-000000.parquet",
+        "parts/0000-000001.parquet",
         "run.json",
         "samples.parquet",
         "table.md",
     ]
     manifest = json.loads((folder.path / "run.json").read_text())
-    assert manifest == {"status": "done", "n": 3, "hash": run_hash({})}
+    digests = {name: hashlib.sha256((folder.path / name).read_bytes()).hexdigest() for name in TABLES}
+    expected = {"status": "done", "n": 3, "earlier_starts": [], "hash": run_hash({}), "files": digests}
+    assert manifest == expected
     assert (folder.path / "table.md").read_text(encoding="utf-8") == "– ü\n"
     parts = [pd.read_parquet(each) for each in sorted((folder.path / "parts").iterdir())]
     pd.testing.assert_frame_equal(
@@ -81,7 +87,7 @@ def test_a_part_that_was_interrupted_is_not_counted(tmp_path: Path, monkeypatch:
             folder.add_part(samples(1))
     assert len(list((tmp_path / "parts").glob("*.parquet"))) == 1
     folder.add_part(samples(1))
-    (second,) = (tmp_path / "parts").glob("000001-*.parquet")
+    (second,) = (tmp_path / "parts").glob("0000-000001-*.parquet")
     assert pd.read_parquet(second)["index"].tolist() == [1]
 
 
@@ -196,7 +202,7 @@ def test_a_replaced_run_leaves_nothing_behind_but_what_others_put_there(tmp_path
     assert files(tmp_path) == ["notes.txt", "run.json"]
     assert json.loads((tmp_path / "run.json").read_text())["status"] == "running"
     new.add_part(samples(1))
-    assert [each[:7] for each in files(tmp_path / "parts")] == ["000000-"]
+    assert [each[:12] for each in files(tmp_path / "parts")] == ["0000-000000-"]
 
 
 def test_a_replaced_run_leaves_no_half_written_file_behind(

@@ -1,0 +1,139 @@
+"""How many images are computed at a time: chosen by a probe, halved where memory runs out.
+
+It decides about speed and memory, never about results: an image's draws are its own.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from advbench.data.batches import Batch, Images, read_batch
+from advbench.errors import RunError
+from advbench.memory import available_memory, ran_out_of_memory, release_memory
+
+AUTO: Final = "auto"
+
+_SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
+_SAFE = 128  # where the model cannot be probed
+_SECONDS = 1.5  # after which no larger size is tried
+_REPEATS = 3
+_NEARLY = 0.9  # of the best speed: a smaller batch that is nearly as fast drops fallen images sooner
+_SHARE = 0.5  # of the free memory
+_OVERHEAD = 3.0  # gradients and temporaries beside the activations that autograd keeps
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class BatchSize:
+    """The number of images at a time, as far as it is known to fit.
+
+    Args:
+        images: how many.
+        note: is told once that memory ran out, and what was done about it.
+    """
+
+    images: int
+    note: Callable[[str], None]
+    halved: bool = False
+
+    def halve(self, tried: int) -> None:
+        """Go on with half of the batch that did not fit.
+
+        Raises:
+            RunError: it was a single image.
+        """
+        if tried == 1:
+            raise RunError("the device is out of memory even for a single image.")
+        self.images = tried // 2
+        if not self.halved:
+            self.note(f"out of memory with {tried} images at a time: going on with {self.images} or fewer")
+        self.halved = True
+
+
+def in_batches(
+    dataset: Images, indices: Sequence[int], size: BatchSize, work: Callable[[Batch], Result]
+) -> Iterator[Result]:
+    """Do some work on images in order, a batch at a time; a batch that does not fit is done again in halves.
+
+    Args:
+        dataset: where the images are.
+        indices: which ones.
+        size: how many at a time.
+        work: what is done; it may be called again for the same images.
+    """
+    done = 0
+    while done < len(indices):
+        batch = read_batch(dataset, indices[done : done + size.images])
+        try:
+            result = work(batch)
+        except Exception as error:
+            if not ran_out_of_memory(error):
+                raise
+        else:
+            done += len(batch.indices)
+            yield result
+            continue
+        # The error is gone here, and with its frames the tensors that filled the memory.
+        release_memory()
+        size.halve(len(batch.indices))
+
+
+def probed_size(model: nn.Module, x: Tensor, most: int) -> int:
+    """The smallest batch that computes a gradient about as fast an image as any that fits the memory.
+
+    Args:
+        model: pixels `(n, c, h, w)` to logits `(n, k)`, parameters frozen.
+        x: a clean image `(1, c, h, w)` on the model's device.
+        most: how many images there are.
+    """
+    began = time.perf_counter()
+    try:
+        room = _SHARE * available_memory(x.device) / max(1.0, _OVERHEAD * _bytes_kept(model, x))
+        speeds: dict[int, float] = {}
+        for size in _SIZES:
+            if size > max(room, 1) or size // 2 >= most or time.perf_counter() - began > _SECONDS:
+                break
+            speeds[size] = size / _seconds_a_gradient(model, x.expand(size, -1, -1, -1))
+    except Exception as error:  # a model that cannot be run at all: the clean pass says so better
+        return max(1, _SAFE // 16) if ran_out_of_memory(error) else _SAFE
+    if not speeds:
+        return 1 if room < _SIZES[0] else _SIZES[0]
+    fastest = max(speeds.values())
+    return min(size for size, speed in speeds.items() if speed >= _NEARLY * fastest)
+
+
+def _bytes_kept(model: nn.Module, x: Tensor) -> int:
+    """What autograd keeps of one forward pass, in bytes an image; parameters are not counted."""
+    own = {each.data_ptr() for each in model.parameters()}
+    kept = 0
+
+    def count(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        if tensor.data_ptr() not in own:
+            kept += tensor.numel() * tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        model(x.detach().requires_grad_())
+    return kept // len(x)
+
+
+def _seconds_a_gradient(model: nn.Module, x: Tensor) -> float:
+    return min(_timed_gradient(model, x.contiguous()) for _ in range(_REPEATS))
+
+
+@torch.enable_grad()
+def _timed_gradient(model: nn.Module, x: Tensor) -> float:
+    began = time.perf_counter()
+    x = x.detach().requires_grad_()
+    logits = model(x)
+    if logits.requires_grad:
+        torch.autograd.grad(logits.float().logsumexp(1).sum(), x, allow_unused=True)
+    if x.device.type != "cpu":
+        torch.accelerator.synchronize(x.device)
+    return time.perf_counter() - began

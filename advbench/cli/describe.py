@@ -1,0 +1,75 @@
+"""A run in words: for `run.json`, and for the user."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from advbench.cli.assemble import Job
+from advbench.cli.options import AttackOptions
+from advbench.cli.ranks import Ranks
+from advbench.models.registry import PIXELS
+from advbench.provenance import commits, machine, versions
+
+
+def manifest_of(options: AttackOptions, job: Job, ranks: Ranks) -> dict[str, Any]:
+    """Everything that the result depends on, for `run.json`, as far as it is known before the start."""
+    given, subject = options.subject, job.subject
+    return {
+        "command": list(options.command),
+        "settings": {
+            "model": subject.classifier.name,
+            "mean": subject.classifier.normalization.mean,
+            "std": subject.classifier.normalization.std,
+            "dataset": subject.dataset,
+            "split": given.split,
+            "image_size": given.image_size,
+            "limit": given.limit,
+            "first": given.first,
+            "norm": subject.threat.norm,
+            "eps": subject.threat.text,
+            "eps_value": subject.threat.eps,
+            "attacks": job.attacks.settings,
+            "defenses": subject.defenses.settings,
+            "bpda": options.bpda,
+            "seed": given.seed,
+            "indices": selection_hash(subject.indices),
+            "save_adversarial": options.save_adversarial,
+        },
+        "execution": {
+            "data_root": str(given.data_root),
+            "batch_size": options.batch_size,
+            "processes": ranks.count,
+        },
+        "checkpoint": subject.classifier.provenance,
+        "data": {"n": len(subject.indices)},
+        "versions": versions(),
+        "commits": commits(),
+        "machine": machine(subject.device),
+    }
+
+
+def selection_hash(indices: Sequence[int]) -> str:
+    """Which images were chosen: their random draws depend on their indices, not on their pixels."""
+    return hashlib.sha256(np.asarray(indices, dtype=np.int64).tobytes()).hexdigest()[:16]
+
+
+def announcement(job: Job) -> str:
+    """What is run, in a line."""
+    subject = job.subject
+    classifier = subject.classifier
+    mean, std = (
+        " ".join(f"{each:g}" for each in part) for part in dataclasses.astuple(classifier.normalization)
+    )
+    normalization = "no normalisation" if classifier.normalization == PIXELS else f"mean {mean}, std {std}"
+    return ", ".join(
+        [
+            f"{classifier.name} ({classifier.provenance['source']}; {normalization})",
+            f"{len(subject.indices)} images of {subject.dataset}",
+            f"{subject.threat.norm} eps {subject.threat.text}",
+            *job.attacks.objects,
+            str(subject.device),
+        ]
+    )

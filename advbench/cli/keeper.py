@@ -1,0 +1,164 @@
+"""A run is written down while it happens, by every process that shares it."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from advbench.cli.options import AttackOptions
+from advbench.cli.progress import RunProgress
+from advbench.cli.ranks import Ranks
+from advbench.errors import InputError, RunError
+from advbench.evaluation import Checked, Evaluation, RungDone, fingerprint, merge
+from advbench.examples import Examples
+from advbench.provenance import origin_of
+from advbench.reports import render
+from advbench.reports.formats import FILE_NAMES, Format
+from advbench.run_folder import RunFolder, join_folder, open_folder
+from advbench.table import Cell
+
+
+class Keeper:
+    """Keeps what a run finds; its folder appears only once the input has proved usable.
+
+    Args:
+        options: the words of the command.
+        manifest: what `run.json` says before the start.
+        progress: shows how far the run has come.
+        ranks: the processes that share the run.
+        idle: is called while this process waits for another.
+    """
+
+    def __init__(
+        self,
+        options: AttackOptions,
+        manifest: dict[str, Any],
+        progress: RunProgress,
+        ranks: Ranks,
+        idle: Callable[[], None],
+    ) -> None:
+        self.options = options
+        self.manifest = manifest
+        self.progress = progress
+        self.ranks = ranks
+        self.idle = idle
+        self.folder: RunFolder | None = None
+        self.digests: list[dict[int, bytes]] = []
+
+    def begin(self, checked: Checked) -> pd.DataFrame:
+        """Open the folder, and return what an earlier start of the same run has left there."""
+        self._share_digests(checked)
+        if not self.ranks.leads:
+            path = Path(self.ranks.await_post("folder", self.idle).decode())
+            self.folder = join_folder(path, self.ranks.rank)
+            return self.folder.known
+        self.manifest["data"]["fingerprint"] = fingerprint(
+            {index: digest for part in self.digests for index, digest in part.items()}
+        )
+        self.manifest["execution"]["batch_size"] = checked.batch_size
+        manifest = {"status": "running", "started": _now(), **self.manifest}
+        label = f"{manifest['settings']['model']}-{manifest['settings']['dataset']}"
+        self.folder = open_folder(self.options.out, label, manifest, overwrite=self.options.overwrite)
+        images = manifest["data"]["n"]
+        self.progress.begin(checked.work // len(checked.digests) * images, checked.batch_size)
+        if len(self.folder.known):
+            self.progress.resume(len(self.folder.known), self.folder.damaged)
+        self.ranks.post("folder", str(self.folder.path.resolve()).encode())
+        return self.folder.known
+
+    def keep(self, done: RungDone) -> None:
+        """Write the records of one batch and rung, and the examples that belong to them."""
+        assert self.folder is not None
+        self.folder.add_part(done.samples, self._examples(done))
+        self.progress.advance(done)
+
+    def collect(self, found: Evaluation) -> Evaluation | None:
+        """What all processes have found, for the one that leads; None for the others."""
+        if not self.ranks.leads:
+            self.ranks.post(f"found/{self.ranks.rank}", _pack(found))
+            return None
+        parts = [found]
+        for rank in range(1, self.ranks.count):
+            contents = self.ranks.await_post(f"found/{rank}", self.idle)
+            parts.append(_unpack(contents, found, self.digests[rank]))
+        return found if self.ranks.count == 1 else merge(parts)
+
+    def give_up(self, error: BaseException) -> None:
+        """Say in `run.json` how the run ended; input that no attack could use leaves nothing behind."""
+        if self.folder is None or not self.ranks.leads:
+            return
+        untouched = self.ranks.count == 1 and self.folder.parts == 0 and not len(self.folder.known)
+        if isinstance(error, InputError) and untouched:
+            self.folder.discard()
+        elif not isinstance(error, RunError):  # a disk that is full takes no last word either
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self.folder.update(status=status, finished=_now())
+
+    def write(self, found: Evaluation, formats: Sequence[Format]) -> Path:
+        """Write the results; returns the folder."""
+        folder = self.folder
+        assert folder is not None
+        folder.write_samples(found.samples)
+        for form in formats:
+            folder.write_text(FILE_NAMES[form], render(found.rows, form, self.origin))
+        folder.update(
+            status="done",
+            finished=_now(),
+            doubts=dict(found.heading.doubts),
+            warnings=[f"{row.defense}, {row.attack}: {each}" for row in found.rows for each in row.warnings],
+            files=folder.written,
+        )
+        return folder.path
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where the results come from, as every file of the run says it."""
+        assert self.folder is not None
+        return origin_of(self.folder.manifest)
+
+    def _share_digests(self, checked: Checked) -> None:
+        """Let the leading process know all images, so that the run's fingerprint is that of all."""
+        own = {index: digest.hex() for index, digest in checked.digests.items()}
+        if not self.ranks.leads:
+            self.ranks.post(f"digests/{self.ranks.rank}", json.dumps(own).encode())
+            return
+        self.digests = [dict(checked.digests)]
+        for rank in range(1, self.ranks.count):
+            theirs = json.loads(self.ranks.await_post(f"digests/{rank}", self.idle))
+            self.digests.append({int(index): bytes.fromhex(digest) for index, digest in theirs.items()})
+
+    def _examples(self, done: RungDone) -> Examples | None:
+        wanted = self.options.save_adversarial
+        if wanted is None or done.x_adv is None:
+            return None
+        samples, x_adv = done.samples, done.x_adv.cpu()
+        if wanted == "successful":
+            fallen = (~samples["robust"]).to_numpy()
+            samples, x_adv = samples[fallen], x_adv[fallen]
+        if not len(samples):
+            return None
+        indices = samples["index"].to_numpy(copy=True)
+        return Examples(Cell(done.defense, done.attack, done.rung), x_adv.new_tensor(indices).long(), x_adv)
+
+
+def _pack(found: Evaluation) -> bytes:
+    """What one process has found, as bytes: the doubts in a line, then the records."""
+    return json.dumps(found.heading.doubts).encode() + b"\n" + found.samples.to_parquet(index=False)
+
+
+def _unpack(contents: bytes, like: Evaluation, digests: dict[int, bytes]) -> Evaluation:
+    line, _, parquet = contents.partition(b"\n")
+    doubts = {defense: tuple(each) for defense, each in json.loads(line).items()}
+    return Evaluation(
+        like.heading.with_doubts(doubts),
+        pd.read_parquet(BytesIO(parquet)).astype(like.samples.dtypes),
+        digests,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,67 @@
+"""The words of the commands, as they were given."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+NormName = Literal["linf", "l2"]
+BatchSizeWord = int | Literal["auto"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubjectOptions:
+    """What is attacked, and within which bounds; None where a default is to be found."""
+
+    checkpoint: Path | None
+    model: str | None
+    mean: str | None
+    std: str | None
+    trust_program: bool
+    dataset: str | None
+    data_root: Path
+    split: str
+    download: bool
+    image_size: int | None
+    limit: int | None
+    first: int | None
+    seed: int
+    defenses: tuple[str, ...]
+    norm: NormName
+    eps: str | None
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackOptions:
+    """The words of one `advbench attack`; None where a default is to be found."""
+
+    command: tuple[str, ...]
+    subject: SubjectOptions
+    bpda: bool
+    attacks: tuple[str, ...]
+    steps: int | None
+    step_size: str | None
+    restarts: int | None
+    random_start: bool
+    batch_size: BatchSizeWord
+    out: Path | None
+    overwrite: bool
+    save_adversarial: Literal["all", "successful"] | None
+    formats: str
+    json: bool
+    quiet: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions:
+    """The words of one `advbench verify`; None where the run's own word holds."""
+
+    run: Path
+    checkpoint: Path | None
+    model: str | None
+    trust_program: bool
+    data_root: Path | None
+    device: str
+    as_8bit: bool
+    json: bool
+    quiet: bool

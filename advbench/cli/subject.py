@@ -1,0 +1,225 @@
+"""What is attacked: from the words for model, data, threat and defenses to the objects behind them.
+
+Nothing here knows an attack, so that examples can be judged again without any.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from advbench import registry
+from advbench.backward import name_of
+from advbench.checkpoint.load import load_checkpoint, sha256
+from advbench.cli.options import SubjectOptions
+from advbench.cli.ranks import Ranks
+from advbench.data.images import LabelledImages
+from advbench.data.load import find_dataset, load_dataset
+from advbench.data.registry import DATASETS, DatasetEntry
+from advbench.data.sampling import balanced_sample
+from advbench.data.sources import Place
+from advbench.defended import DefendedModel, Placement
+from advbench.defenses import DEFENSES
+from advbench.errors import CheckpointError, InputError, SpecError, first_line
+from advbench.models.load import build_network, bundled_weights, find_model
+from advbench.models.registry import PIXELS, Normalization
+from advbench.normalized import Normalized
+from advbench.records import UNDEFENDED
+from advbench.spec import INPUT, Spec, parse_chain, parse_number, parse_spec
+from advbench.threat import Threat
+
+DEFAULT_MODEL = "digits-cnn"
+DEFAULT_DATASET = "digits"
+
+
+class Classifier(NamedTuple):
+    """A model ready to be attacked, and where it came from."""
+
+    model: nn.Module
+    name: str
+    normalization: Normalization
+    provenance: dict[str, Any]
+
+
+class Named(NamedTuple):
+    """The attacks or the defenses by the names that the table gives them."""
+
+    objects: dict[str, Any]
+    settings: dict[str, Any]
+
+
+class Subject(NamedTuple):
+    """What is attacked, and within which bounds."""
+
+    classifier: Classifier
+    dataset: str
+    images: LabelledImages
+    indices: list[int]
+    threat: Threat
+    defenses: Named
+    device: torch.device
+
+
+def load_subject(options: SubjectOptions, ranks: Ranks) -> Subject:
+    """Find, load and check everything that the words name, the cheapest first.
+
+    Raises:
+        InputError: whatever is wrong, in one line.
+    """
+    model, dataset = names_of(options)
+    entry = find_dataset(dataset)
+    threat = make_threat(options, entry)
+    device = choose_device(options.device, ranks)
+    images, indices = open_images(options, dataset)
+    classifier = load_classifier(options, model, entry, len(images.classes) or None, device)
+    defenses = make_defenses(options, classifier.model)
+    return Subject(classifier, dataset, images, indices, threat, defenses, device)
+
+
+def choose_device(name: str, ranks: Ranks) -> torch.device:
+    """The device that was asked for, or the fastest that is there; each process of a host takes its own GPU.
+
+    Raises:
+        InputError: unknown, or not on this machine.
+    """
+    if name == "auto":
+        fastest = torch.accelerator.current_accelerator(check_available=True)
+        name = fastest.type if fastest is not None and fastest.type in ("cuda", "mps") else "cpu"
+    try:
+        device = torch.device(name)
+        if device.type == "cuda":
+            # A GPU's TF32 would make results depend on the machine by a thousandth.
+            torch.backends.cudnn.allow_tf32 = False
+            if ":" not in name:
+                device = torch.device("cuda", ranks.local_rank % max(1, torch.cuda.device_count()))
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:  # NotImplementedError included
+        reason = first_line(error)
+        raise InputError(f"--device {name} cannot be used: {reason} Use auto, cpu, cuda or mps.") from error
+    return device
+
+
+def names_of(options: SubjectOptions) -> tuple[str | None, str]:
+    """The model (None for a program that names itself) and the data set, defaults filled in.
+
+    Raises:
+        InputError: a model of the user's without a data set.
+    """
+    embedded = options.model is None and options.checkpoint is None
+    model = DEFAULT_MODEL if embedded else options.model
+    if options.dataset is None and not (embedded or model == DEFAULT_MODEL):
+        raise InputError(f"name the data set of your model: --dataset {', '.join(DATASETS)}.")
+    return model, options.dataset or DEFAULT_DATASET
+
+
+def open_images(options: SubjectOptions, dataset: str) -> tuple[LabelledImages, list[int]]:
+    """The data set, and the indices of the images that are evaluated."""
+    if options.limit is not None and options.first is not None:
+        raise InputError("give --limit or --first, not both.")
+    place = Place(
+        root=options.data_root, split=options.split, download=options.download, image_size=options.image_size
+    )
+    images = load_dataset(dataset, place)
+    if options.limit is not None:
+        return images, balanced_sample(images.labels, options.limit, options.seed)
+    return images, list(range(min(len(images), options.first or len(images))))
+
+
+def load_classifier(
+    options: SubjectOptions,
+    model: str | None,
+    dataset: DatasetEntry,
+    classes: int | None,
+    device: torch.device,
+) -> Classifier:
+    """The network with its weights, behind its normalisation, on its device."""
+    spec = None if model is None else parse_spec(model)
+    if spec is not None and spec.place is not None:
+        raise SpecError(f"a model has no place, got {model!r}.")
+    entry = None if spec is None else find_model(spec.name)
+    normalization = _normalization(options, entry.normalization if entry else None, dataset)
+    path = options.checkpoint or (bundled_weights(spec) if spec else None)
+    name = str(spec) if spec else path.stem if path else ""
+    build = partial(build_network, spec, classes) if spec else None
+    if path is not None:
+        network, source = load_checkpoint(path, build, spec, device, trust_program=options.trust_program)
+    elif build is not None and entry is None:
+        network, source = build().to(device), "the factory's own weights"
+    else:
+        raise CheckpointError(f"model {name!r} comes without weights: give --checkpoint FILE.")
+    provenance = {
+        "path": str(options.checkpoint) if options.checkpoint else None,
+        "sha256": sha256(path) if path else None,
+        "source": source,
+    }
+    wrapped = network if normalization == PIXELS else Normalized(network, *dataclasses.astuple(normalization))
+    return Classifier(wrapped.to(device), name, normalization, provenance)
+
+
+def _normalization(
+    options: SubjectOptions, models: Normalization | None, dataset: DatasetEntry
+) -> Normalization:
+    """What the user gave, else what the model's weights need, else the data set's usual constants."""
+    usual = models or dataset.normalization
+    if options.mean is None and options.std is None:
+        return usual
+    if options.mean is None or options.std is None:
+        raise InputError("give --mean and --std together.")
+    mean, std = (
+        tuple(parse_number(each, option) for each in text.split(","))
+        for option, text in (("--mean", options.mean), ("--std", options.std))
+    )
+    return Normalization(mean, std)
+
+
+def make_threat(options: SubjectOptions, dataset: DatasetEntry) -> Threat:
+    """The ball that was asked for, or the one that most papers use on the data set."""
+    usual = dataset.eps if options.norm == "linf" else dataset.eps_l2
+    return Threat.parse(options.norm, usual if options.eps is None else options.eps)
+
+
+def make_defenses(options: SubjectOptions, model: nn.Module) -> Named:
+    """The defenses in their places; every place is looked up in the model now, not in the middle of a run."""
+    made: dict[str, tuple[Placement, ...]] = {}
+    for text in options.defenses:
+        if text.strip() == UNDEFENDED:  # it is always there
+            continue
+        chain = tuple(_placement(each) for each in parse_chain(text))
+        DefendedModel(model, chain)
+        add_named(made, text.strip(), chain, "defense")
+    settings = {
+        name: [
+            {"at": each.at, **describe(each.defense), "substitute": name_of(each.chosen_substitute)}
+            for each in chain
+        ]
+        for name, chain in made.items()
+    }
+    return Named(dict(made), settings)
+
+
+def _placement(spec: Spec) -> Placement:
+    if spec.name == UNDEFENDED:
+        raise SpecError(f"'{UNDEFENDED}' is the undefended model; it stands alone, without parameters.")
+    factory = registry.find(DEFENSES, spec.name, "defense").load()
+    return Placement(registry.build(factory, spec, "defense"), at=spec.place or INPUT)
+
+
+def add_named(table: dict[str, Any], name: str, made: object, kind: str) -> None:
+    """Put something that was made under its name.
+
+    Raises:
+        SpecError: the name is taken.
+    """
+    if name in table:
+        raise SpecError(f"{kind} {name!r} is given twice.")
+    table[name] = made
+
+
+def describe(thing: object, threat: Threat | None = None) -> dict[str, Any]:
+    """What was made and every setting that it has, for `run.json`; a step size as it is taken."""
+    settings = dataclasses.asdict(thing) if dataclasses.is_dataclass(thing) else {}  # type: ignore[arg-type]  # an instance
+    if threat is not None and hasattr(thing, "step_size_for"):
+        settings["step_size"] = thing.step_size_for(threat)
+    return {"class": f"{type(thing).__module__}.{type(thing).__qualname__}", **settings}

@@ -1,0 +1,120 @@
+"""What an evaluation is to do, checked before anything is computed."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from advbench.backward import Map, name_of
+from advbench.data.batches import Images
+from advbench.defended import DefendedModel, Placement
+from advbench.errors import InputError
+from advbench.interfaces import Attack
+from advbench.records import UNDEFENDED
+from advbench.table import Heading
+from advbench.threat import Threat
+
+Chain = Map | Placement | Sequence[Placement | Map]
+"""A defense as a caller may give it: a map at the input, a placement, or several in their order."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model, what stands before and inside it, and who attacks it.
+
+    Raises:
+        InputError: nothing to attack with, or a model that cannot be computed with.
+    """
+
+    model: nn.Module
+    dataset: Images
+    chains: Mapping[str, tuple[Placement, ...]]
+    attacks: Mapping[str, Attack]
+    threat: Threat
+    bpda: bool
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not self.attacks:
+            raise InputError("there are no attacks to run.")
+        if not isinstance(self.model, nn.Module):
+            raise InputError(f"the model must be a torch.nn.Module, got {type(self.model).__name__}.")
+        wrong = {each.dtype for each in self.model.parameters() if each.is_floating_point()} - {torch.float32}
+        if wrong:
+            raise InputError(
+                f"advbench computes in float32, the model is in {wrong.pop()}: call model.float()."
+            )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        tensors = itertools.chain(self.model.parameters(), self.model.buffers())
+        return next((each.device for each in tensors), torch.device("cpu"))
+
+    def modules(self) -> list[nn.Module]:
+        """What has a state: the model, and the defenses and substitutes that are modules."""
+        links = [link for chain in self.chains.values() for link in chain]
+        maps = [each for link in links for each in (link.defense, link.chosen_substitute)]
+        return [self.model, *(each for each in maps if isinstance(each, nn.Module))]
+
+    def defended(self, defense: str, *, bpda: bool = False) -> DefendedModel:
+        """The model behind one of the defenses."""
+        return DefendedModel(self.model, self.chains[defense], bpda=bpda)
+
+    def heading(self, names: tuple[str, str], doubts: Mapping[str, tuple[str, ...]]) -> Heading:
+        """What the table of this plan is about, given the names of model and data set."""
+        return Heading(
+            model=names[0],
+            dataset=names[1],
+            norm=self.threat.norm,
+            eps=self.threat.text,
+            attacks=tuple(self.attacks),
+            substitutes=substitutes_of(self.chains),
+            bpda=self.bpda,
+            doubts=doubts,
+        )
+
+
+def chosen_images(dataset: Images, indices: Sequence[int] | None) -> list[int]:
+    """The images to evaluate, all of them by default.
+
+    Raises:
+        InputError: none, one twice, or one that the data set does not have.
+    """
+    chosen = list(range(len(dataset))) if indices is None else [int(each) for each in indices]
+    if not chosen:
+        raise InputError("there are no images to evaluate.")
+    if len(set(chosen)) < len(chosen):
+        raise InputError("indices must be distinct: an image counts once.")
+    if min(chosen) < 0 or max(chosen) >= len(dataset):
+        raise InputError(f"indices must lie in 0..{len(dataset) - 1}, got {min(chosen)}..{max(chosen)}.")
+    return chosen
+
+
+def defense_chains(defenses: Mapping[str, Chain]) -> dict[str, tuple[Placement, ...]]:
+    """The defenses in their places by name, the undefended model first.
+
+    Raises:
+        InputError: a name that is taken, or something that is no defense.
+    """
+    if UNDEFENDED in defenses:
+        raise InputError(f"{UNDEFENDED!r} is the undefended model, always there; choose another name.")
+    return {UNDEFENDED: (), **{name: _placements(chain) for name, chain in defenses.items()}}
+
+
+def substitutes_of(chains: Mapping[str, tuple[Placement, ...]]) -> dict[str, str]:
+    """What stands in for each defense in its bpda rung, as the table names it."""
+    return {
+        defense: "+".join(name_of(each.chosen_substitute) for each in chain)
+        for defense, chain in chains.items()
+    }
+
+
+def _placements(chain: Chain) -> tuple[Placement, ...]:
+    links = [chain] if isinstance(chain, Placement) or callable(chain) else list(chain)
+    placements = tuple(each if isinstance(each, Placement) else Placement(each) for each in links)
+    if not placements or not all(callable(each.defense) for each in placements):
+        raise InputError(f"a defense must be a function, a Placement, or a list of them, got {chain!r}.")
+    return placements

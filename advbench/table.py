@@ -1,0 +1,120 @@
+"""From samples to the rows of the table: the same samples give the same rows, whoever counts them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import pandas as pd
+
+from advbench.records import RUNGS, UNDEFENDED, Rate, Row, Rung
+
+
+class Cell(NamedTuple):
+    """One rung of one defense and attack; the clean rung belongs to no attack."""
+
+    defense: str
+    attack: str
+    rung: Rung
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heading:
+    """What a table is about: everything in its rows but the numbers.
+
+    Args:
+        model: the model's name.
+        dataset: the data set's name.
+        norm: the threat's norm.
+        eps: the threat's radius as it was written.
+        attacks: the attacks, in the order of the rows.
+        substitutes: what stands in for each defense; the keys are the defenses in the order of the
+            rows, the undefended model first.
+        bpda: whether the bpda rung was asked for.
+        doubts: for each defense, what keeps its answers from being a function of each image alone.
+    """
+
+    model: str
+    dataset: str
+    norm: str
+    eps: str
+    attacks: tuple[str, ...]
+    substitutes: Mapping[str, str]
+    bpda: bool
+    doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def with_doubts(self, doubts: Mapping[str, tuple[str, ...]]) -> "Heading":
+        """The same table with other doubts."""
+        return replace(self, doubts=doubts)
+
+    def cells(self) -> list[Cell]:
+        """Every rung that is run, in the order of the table and the ladder."""
+        cells = []
+        for defense in self.substitutes:
+            cells.append(Cell(defense, "", "clean"))
+            for attack in self.attacks:
+                cells.append(Cell(defense, attack, "shattered"))
+                if self.bpda and defense != UNDEFENDED:
+                    cells.append(Cell(defense, attack, "bpda"))
+        return cells
+
+
+def rows_of(samples: pd.DataFrame, heading: Heading) -> tuple[Row, ...]:
+    """The table that samples come to.
+
+    Args:
+        samples: one record an image and rung, columns as in `records.SAMPLE_TYPES`.
+        heading: which rows there are.
+    """
+    return tuple(
+        Row(
+            model=heading.model,
+            dataset=heading.dataset,
+            n=rates["clean"].n,
+            defense=defense,
+            norm=heading.norm,
+            eps=heading.eps,
+            attack=attack,
+            rates=rates,
+            reasons={"bpda": "no defense to substitute"} if heading.bpda and defense == UNDEFENDED else {},
+            substitute=substitute if heading.bpda else "",
+            warnings=(*heading.doubts.get(defense, ()), *warnings_of(samples, defense, attack)),
+        )
+        for defense, substitute in heading.substitutes.items()
+        for attack in heading.attacks
+        for rates in [rates_of(samples, defense, attack)]
+    )
+
+
+def rates_of(samples: pd.DataFrame, defense: str, attack: str) -> dict[Rung, Rate]:
+    """What each rung left standing of one defense under one attack, in the order of the ladder.
+
+    Args:
+        samples: columns as in `records.SAMPLE_TYPES`.
+        defense: whose row.
+        attack: whose row; the clean rung belongs to every attack.
+    """
+    mine = samples[(samples["defense"] == defense) & samples["attack"].isin(["", attack])]
+    standing = {rung: each["robust"] for rung, each in mine.groupby("rung", sort=False)}
+    return {rung: Rate(int(standing[rung].sum()), len(standing[rung])) for rung in RUNGS if rung in standing}
+
+
+def warnings_of(samples: pd.DataFrame, defense: str, attack: str) -> list[str]:
+    """What the samples of one row say against its numbers, a sentence each.
+
+    A zero gradient is what the shattered rung of a defense is there to show. On the undefended model, and
+    behind a substitute, it means that the attack had nothing to follow.
+    """
+    mine = samples[(samples["defense"] == defense) & (samples["attack"] == attack) & (samples["queries"] > 0)]
+    found = []
+    for rung, each in mine.groupby("rung", sort=False):
+        flat = int(each["flat_gradient"].sum())
+        if flat and (defense == UNDEFENDED or rung == "bpda"):
+            found.append(
+                f"{rung}: the gradient was zero or undefined for {flat} of {len(each)} images, so that "
+                "nothing was attacked there (a saturated loss? try pgd:loss=margin; a cut graph? look at the "
+                "model or the substitute)"
+            )
+        undecided = int((each["prediction"] < 0).sum())
+        if undecided:
+            found.append(f"{rung}: {undecided} of {len(each)} examples gave NaN logits and count as robust")
+    return found

@@ -1,0 +1,59 @@
+"""Where two tables of one format say different things."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
+
+from .formats import Format
+
+
+def first_difference(form: Format, text: str, expected: str) -> str | None:
+    """The first thing that a table says other than expected, in words; None if there is none.
+
+    Numbers are compared as numbers, and only columns that are expected too: a later version may have more.
+
+    Args:
+        form: the format of both.
+        text: the table as it was found.
+        expected: the table as it should be.
+    """
+    if text == expected:
+        return None
+    found, wanted = _lines(form, text), _lines(form, expected)
+    if found is None or wanted is None:
+        return "cannot be read"
+    if len(found) != len(wanted):
+        return f"has {len(found)} lines, not {len(wanted)}"
+    for number, (line, other) in enumerate(zip(found, wanted, strict=True), start=1):
+        for name, value in other.items():
+            if not _same(line.get(name), value):
+                return f"line {number}: {name} is {line.get(name)!r}, not {value!r}"
+    return None
+
+
+def _lines(form: Format, text: str) -> Sequence[Mapping[str, Any]] | None:
+    match form:
+        case "csv":
+            return list(csv.DictReader(io.StringIO(text)))
+        case "json":
+            try:
+                rows = json.loads(text)
+            except (ValueError, RecursionError):
+                return None
+            are_rows = isinstance(rows, list) and all(isinstance(each, dict) for each in rows)
+            return rows if are_rows else None
+        case "markdown":
+            return [{"text": line} for line in text.splitlines()]
+        case _:
+            assert_never(form)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one == other:
+        return True
+    try:
+        return float(one) == float(other)
+    except (TypeError, ValueError, OverflowError):
+        return False
