@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from advbench.errors import AdvbenchError as AdvbenchError
     from advbench.evaluation import Evaluation as Evaluation
     from advbench.evaluation import evaluate as evaluate
+    from advbench.evaluation import merge as merge
+    from advbench.examples import Examples as Examples
+    from advbench.examples import read_examples as read_examples
     from advbench.interfaces import Attack as Attack
     from advbench.interfaces import Attempt as Attempt
     from advbench.normalized import Normalized as Normalized
@@ -29,12 +32,15 @@ __all__ = [
     "DefendedModel",
     "Draws",
     "Evaluation",
+    "Examples",
     "Normalized",
     "Placement",
     "Threat",
     "bpda",
     "evaluate",
     "identity",
+    "merge",
+    "read_examples",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -47,11 +53,14 @@ __getattr__, __dir__ = lazy_names(
         "DefendedModel": ".defended",
         "Draws": ".draws",
         "Evaluation": ".evaluation",
+        "Examples": ".examples",
         "Normalized": ".normalized",
         "Placement": ".defended",
         "Threat": ".threat",
         "bpda": ".backward",
         "evaluate": ".evaluation",
         "identity": ".backward",
+        "merge": ".evaluation",
+        "read_examples": ".examples",
     },
 )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from advbench.data.batches import Batch, Images, read_batch
+from advbench.defended import LANES, DefendedModel, Placement
 from advbench.errors import RunError
 from advbench.memory import available_memory, ran_out_of_memory, release_memory
 
@@ -35,18 +36,23 @@ class BatchSize:
     Args:
         images: how many.
         note: is told once that memory ran out, and what was done about it.
+        lanes: batches are filled up to multiples of this number, see `DefendedModel`.
     """
 
     images: int
     note: Callable[[str], None]
+    lanes: int = 1
     halved: bool = False
 
     def halve(self, tried: int) -> None:
-        """Go on with half of the batch that did not fit.
+        """Go on with half of the batch that did not fit, or first without filling it up.
 
         Raises:
             RunError: it was a single image.
         """
+        if tried <= self.lanes and self.lanes > 1:
+            self.lanes = 1
+            return
         if tried == 1:
             raise RunError("the device is out of memory even for a single image.")
         self.images = tried // 2
@@ -81,6 +87,22 @@ def in_batches(
         # The error is gone here, and with its frames the tensors that filled the memory.
         release_memory()
         size.halve(len(batch.indices))
+
+
+def fitting_lanes(model: nn.Module, placements: Sequence[Placement], x: Tensor) -> int:
+    """How many images a batch can be filled up to: none for a program that was exported for one batch size.
+
+    Args:
+        model: pixels `(n, c, h, w)` to logits `(n, k)`.
+        placements: its defenses.
+        x: a clean image, `(1, c, h, w)`.
+    """
+    try:
+        with torch.no_grad():
+            DefendedModel(model, placements, lanes=LANES)(x)
+    except Exception:  # whatever else is wrong with the model, the clean pass will say
+        return 1
+    return LANES
 
 
 def probed_size(model: nn.Module, x: Tensor, most: int) -> int:

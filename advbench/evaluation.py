@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from advbench.batch_size import AUTO, BatchSize, in_batches, probed_size
+from advbench.batch_size import AUTO, BatchSize, fitting_lanes, in_batches, probed_size
 from advbench.check import check_substitutes, checked_logits, doubts_about
 from advbench.data.batches import Batch, Images, read_batch
 from advbench.draws import Draws
@@ -135,7 +135,9 @@ def evaluate(
     chosen = chosen_images(dataset, indices)
     plan = Plan(model, dataset, defense_chains(defenses or {}), attacks, threat, bpda, seed)
     with torch.inference_mode(False), prepared(*plan.modules()):
-        size = BatchSize(_probe(plan, chosen) if batch_size == AUTO else batch_size, note)
+        x = read_batch(dataset, chosen[:1]).to(plan.device).x
+        images = probed_size(plan.defended(UNDEFENDED), x, len(chosen)) if batch_size == AUTO else batch_size
+        size = BatchSize(images, note, fitting_lanes(model, (), x))
         clean = _clean_pass(plan, chosen, size)
         heading = plan.heading(names, clean.doubts)
         rungs = [cell for cell in heading.cells() if cell.rung != "clean"]
@@ -187,17 +189,15 @@ class _Clean(NamedTuple):
     digests: dict[int, bytes]
 
 
-def _probe(plan: Plan, chosen: Sequence[int]) -> int:
-    x = read_batch(plan.dataset, chosen[:1]).to(plan.device).x
-    return probed_size(plan.defended(UNDEFENDED), x, len(chosen))
-
-
 def _clean_pass(plan: Plan, chosen: Sequence[int], size: BatchSize) -> _Clean:
     """Judge the clean images behind every defense, and look for what would spoil the run."""
     clean = _Clean({}, {}, {})
 
     def work(batch: Batch) -> tuple[Batch, dict[str, pd.DataFrame]]:
-        return batch, {defense: _judge_clean(plan, defense, batch, clean.doubts) for defense in plan.chains}
+        judged = {
+            defense: _judge_clean(plan, defense, batch, size.lanes, clean.doubts) for defense in plan.chains
+        }
+        return batch, judged
 
     parts: dict[str, list[pd.DataFrame]] = {defense: [] for defense in plan.chains}
     for batch, judged in in_batches(plan.dataset, chosen, size, work):
@@ -208,13 +208,15 @@ def _clean_pass(plan: Plan, chosen: Sequence[int], size: BatchSize) -> _Clean:
     return clean
 
 
-def _judge_clean(plan: Plan, defense: str, batch: Batch, doubts: dict[str, tuple[str, ...]]) -> pd.DataFrame:
+def _judge_clean(
+    plan: Plan, defense: str, batch: Batch, lanes: int, doubts: dict[str, tuple[str, ...]]
+) -> pd.DataFrame:
     """Judge clean images behind one defense; the first batch is looked at more closely."""
-    model, (_, x, y) = plan.defended(defense), batch.to(plan.device)
+    model, (_, x, y) = plan.defended(defense, lanes=lanes), batch.to(plan.device)
     logits = checked_logits(model, x, y)
     if defense not in doubts:
         if plan.bpda and plan.chains[defense]:
-            check_substitutes(plan.defended(defense, bpda=True), x)
+            check_substitutes(plan.defended(defense, bpda=True, lanes=lanes), x)
         doubts[defense] = tuple(doubts_about(model, x, logits))
     return _samples(Cell(defense, "", "clean"), batch, judge(logits, x, x, y, plan.threat))
 
@@ -229,7 +231,7 @@ def _rung(
     def attack(batch: Batch) -> RungDone:
         if any(clean.digests[index] != digest for index, digest in image_digests(batch).items()):
             raise InputError("the data set gives other images when read again; switch random transforms off.")
-        return _attack(plan, cell, batch)
+        return _attack(plan, cell, batch, size.lanes)
 
     yield from in_batches(plan.dataset, todo[todo["robust"]]["index"].tolist(), size, attack)
     fallen = todo[~todo["robust"]]
@@ -266,14 +268,14 @@ def _samples(cell: Cell, batch: Batch, judged: Judgement, attempt: Attempt | Non
     return frame.assign(rung=cell.rung, defense=cell.defense, attack=cell.attack)[list(SAMPLE_TYPES)]
 
 
-def _attack(plan: Plan, cell: Cell, batch: Batch) -> RungDone:
+def _attack(plan: Plan, cell: Cell, batch: Batch, lanes: int) -> RungDone:
     """Run an attack on one rung and judge what it returns by a forward pass of its own."""
     indices, x, y = batch.to(plan.device)
-    target = plan.defended(cell.defense, bpda=cell.rung == "bpda")
+    target = plan.defended(cell.defense, bpda=cell.rung == "bpda", lanes=lanes)
     draws = Draws(plan.seed, indices).stream(cell.rung)
     attempt = plan.attacks[cell.attack](target, x, y, plan.threat, draws)
     x_adv = plan.threat.project(attempt.x_adv.detach(), x)
     with torch.no_grad():
-        logits = plan.defended(cell.defense)(x_adv)
+        logits = plan.defended(cell.defense, lanes=lanes)(x_adv)
     judged = judge(logits, x_adv, x, y, plan.threat)
     return RungDone(*cell, _samples(cell, batch, judged, attempt), x_adv)

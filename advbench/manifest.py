@@ -20,12 +20,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
         RunFolderError: missing, unreadable or damaged.
     """
     file = path / MANIFEST
+    if not file.is_file():
+        raise RunFolderError(f"{path} is not a run's folder: there is no {MANIFEST} in it.")
     try:
-        if not file.is_file():
-            raise RunFolderError(f"{path} is not a run's folder: there is no {MANIFEST} in it.")
-        if file.stat().st_size > _LARGEST:
-            raise RunFolderError(f"{file} is damaged: it has {file.stat().st_size} bytes.")
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        with file.open("rb") as stream:
+            contents = stream.read(_LARGEST)  # what is longer breaks off here, and is no JSON
+        manifest = json.loads(contents)
     except OSError as error:
         raise RunFolderError(f"{file} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
@@ -46,11 +46,17 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     keys = dict.fromkeys([*before, *after])
     if "images" not in after:
         keys.pop("images", None)
+    named = []
+    for group in ("attacks", "defenses"):
+        one, other = (list(entry(run, "settings", group) or {}) for run in (old, new))
+        if one != other:
+            named.append(f"{group} was {json.dumps(one)}, now {json.dumps(other)}")
+            keys = dict.fromkeys(key for key in keys if not key.startswith(group))
     return [
         f"{key} was {json.dumps(before.get(key))}, now {json.dumps(after.get(key))}"
         for key in keys
         if before.get(key) != after.get(key)
-    ]
+    ] + named
 
 
 def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:

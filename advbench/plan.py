@@ -59,9 +59,9 @@ class Plan:
         maps = [each for link in links for each in (link.defense, link.chosen_substitute)]
         return [self.model, *(each for each in maps if isinstance(each, nn.Module))]
 
-    def defended(self, defense: str, *, bpda: bool = False) -> DefendedModel:
+    def defended(self, defense: str, *, bpda: bool = False, lanes: int = 1) -> DefendedModel:
         """The model behind one of the defenses."""
-        return DefendedModel(self.model, self.chains[defense], bpda=bpda)
+        return DefendedModel(self.model, self.chains[defense], bpda=bpda, lanes=lanes)
 
     def heading(self, names: tuple[str, str], doubts: Mapping[str, tuple[str, ...]]) -> Heading:
         """What the table of this plan is about, given the names of model and data set."""

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from advbench.batch_size import BatchSize, in_batches
-from advbench.data.batches import Batch, Images
+from advbench.batch_size import BatchSize, fitting_lanes, in_batches
+from advbench.data.batches import Batch, Images, read_batch
 from advbench.defended import DefendedModel, Placement
 from advbench.examples import Examples
 from advbench.judge import fooled, predict
@@ -120,7 +120,7 @@ def _check_clean(evidence: Evidence, records: pd.DataFrame, finding: Finding) ->
         finding.blame("counted other than predicted", indices, mine["robust"].to_numpy() != right)
         finding.examples += len(indices)
 
-    model = DefendedModel(evidence.model, evidence.chains[finding.cell.defense])
+    model = _defended(evidence, finding.cell.defense)
     size = BatchSize(evidence.batch_size, lambda _: None)
     for _ in in_batches(evidence.dataset, records.index.tolist(), size, work):
         pass
@@ -131,7 +131,7 @@ def _check_examples(evidence: Evidence, found: Examples, records: pd.DataFrame, 
     known = np.isin(found.indices.numpy(), records.index)
     finding.blame("no record of the example", found.indices.numpy(), ~known)
     rows = {int(index): row for row, index in enumerate(found.indices) if known[row]}
-    model = DefendedModel(evidence.model, evidence.chains[finding.cell.defense])
+    model = _defended(evidence, finding.cell.defense)
 
     def work(batch: Batch) -> None:
         x_adv = found.x_adv[[rows[int(index)] for index in batch.indices]]
@@ -223,6 +223,13 @@ def check_records(samples: pd.DataFrame, heading: Heading, indices: list[int]) -
             rung = " · ".join(filter(None, cell))
             return f"{rung} has {len(mine)} records, not one for each of its {len(indices)} images"
     return f"there are records of a rung that was not run: {next(iter(found))}" if found else None
+
+
+def _defended(evidence: Evidence, defense: str) -> DefendedModel:
+    """The model behind a defense, computing as the run did."""
+    x = read_batch(evidence.dataset, [0]).x.to(_device(evidence.model))
+    lanes = fitting_lanes(evidence.model, (), x)
+    return DefendedModel(evidence.model, evidence.chains[defense], lanes=lanes)
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from advbench.errors import RunFolderError
 from advbench.examples import Examples, pack_examples
+from advbench.locking import FolderLock, is_free
 from advbench.manifest import MANIFEST, differences, read_manifest, run_hash
 from advbench.provenance import origin_of
 from advbench.records import join_samples
@@ -51,6 +52,7 @@ class RunFolder:
         known: the records that an earlier start of the same run has left.
         damaged: how many of its parts could not be read, and so are done again.
         written: SHA-256 of each file that is not a part.
+        lock: keeps another run from writing here at the same time; gone with the process.
     """
 
     path: Path
@@ -60,6 +62,7 @@ class RunFolder:
     known: pd.DataFrame = field(default_factory=lambda: join_samples([]))
     damaged: int = 0
     written: dict[str, str] = field(default_factory=dict)
+    lock: FolderLock | None = None
 
     def update(self, **entries: Any) -> None:
         """Write `run.json` anew with more entries."""
@@ -97,6 +100,11 @@ class RunFolder:
         for folder in (self.path / PARTS, self.path / ADVERSARIAL, self.path):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+    def release(self) -> None:
+        """Let other runs write here; once is enough."""
+        if self.lock is not None:
+            self.lock.release()
 
     def _write(self, name: str, contents: bytes) -> None:
         write_whole(self.path / name, contents)
@@ -160,6 +168,7 @@ def open_folder(
         folder = RunFolder(_new_dated_folder(label) if path is None else path)
         for name in (PARTS, ADVERSARIAL) if _keeps_examples(manifest) else (PARTS,):
             (folder.path / name).mkdir(parents=True, exist_ok=True)
+        folder.lock = FolderLock(folder.path)
         check_free(folder.path, manifest, overwrite=overwrite)
         if not overwrite and (folder.path / MANIFEST).exists():
             starts = _earlier_starts(_earlier(folder.path))
@@ -168,6 +177,8 @@ def open_folder(
         else:
             for old in _present(folder.path):
                 old.unlink()
+    except BlockingIOError:
+        raise RunFolderError(f"{path} is being written by another run; give another --out.") from None
     except OSError as error:
         raise RunFolderError(f"cannot write to {path or 'runs/'}: {error.strerror}.") from error
     folder.update(**manifest, earlier_starts=starts, hash=run_hash(manifest))
@@ -181,6 +192,18 @@ def join_folder(path: Path, rank: int) -> RunFolder:
     folder = RunFolder(path, manifest, rank)
     _read_parts(folder)
     return folder
+
+
+def unfinished_run(manifest: Mapping[str, Any]) -> Path | None:
+    """The latest dated folder that holds an unfinished start of this very run and that nobody writes to."""
+    for path in sorted(Path("runs").glob("*/"), reverse=True):
+        try:
+            earlier = read_manifest(path)
+        except RunFolderError:
+            continue
+        if earlier.get("status") != "done" and not differences(earlier, manifest) and is_free(path):
+            return path
+    return None
 
 
 def _earlier(path: Path) -> dict[str, Any]:

@@ -81,6 +81,9 @@ class Best:
 
 
 def roomy(count: int) -> int:
-    """The least of 1, 2, 3, 4, 6, 8, 12, 16, 24, ... that is not below `count`: at most a third is wasted."""
-    power = 1 << (count - 1).bit_length()
-    return power * 3 // 4 if count <= power * 3 // 4 else power
+    """The least of 8, 16, 24, 32, 48, 64, 96, ... that is not below `count`.
+
+    Beyond 24 at most a third is wasted; below 8, models are given 8 images anyway (`DefendedModel`).
+    """
+    power = max(8, 1 << (count - 1).bit_length())
+    return power * 3 // 4 if power >= 32 and count <= power * 3 // 4 else power

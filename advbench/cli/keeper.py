@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from advbench.cli.options import AttackOptions
 from advbench.cli.progress import RunProgress
@@ -18,7 +19,7 @@ from advbench.examples import Examples
 from advbench.provenance import origin_of
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, Format
-from advbench.run_folder import RunFolder, join_folder, open_folder
+from advbench.run_folder import RunFolder, join_folder, open_folder, unfinished_run
 from advbench.table import Cell
 
 
@@ -62,7 +63,10 @@ class Keeper:
         self.manifest["execution"]["batch_size"] = checked.batch_size
         manifest = {"status": "running", "started": _now(), **self.manifest}
         label = f"{manifest['settings']['model']}-{manifest['settings']['dataset']}"
-        self.folder = open_folder(self.options.out, label, manifest, overwrite=self.options.overwrite)
+        out = self.options.out
+        if out is None and self.ranks.restarted:  # by torchrun, which cannot say --out
+            out = unfinished_run(manifest)
+        self.folder = open_folder(out, label, manifest, overwrite=self.options.overwrite)
         images = manifest["data"]["n"]
         self.progress.begin(checked.work // len(checked.digests) * images, checked.batch_size)
         if len(self.folder.known):
@@ -114,6 +118,11 @@ class Keeper:
         )
         return folder.path
 
+    def close(self) -> None:
+        """Let other runs write to the folder."""
+        if self.folder is not None:
+            self.folder.release()
+
     @property
     def origin(self) -> dict[str, str]:
         """Where the results come from, as every file of the run says it."""
@@ -137,12 +146,12 @@ class Keeper:
             return None
         samples, x_adv = done.samples, done.x_adv.cpu()
         if wanted == "successful":
-            fallen = (~samples["robust"]).to_numpy()
-            samples, x_adv = samples[fallen], x_adv[fallen]
+            fallen = torch.tensor((~samples["robust"]).tolist())
+            samples, x_adv = samples[~samples["robust"]], x_adv[fallen]
         if not len(samples):
             return None
-        indices = samples["index"].to_numpy(copy=True)
-        return Examples(Cell(done.defense, done.attack, done.rung), x_adv.new_tensor(indices).long(), x_adv)
+        indices = torch.tensor(samples["index"].tolist())
+        return Examples(Cell(done.defense, done.attack, done.rung), indices, x_adv)
 
 
 def _pack(found: Evaluation) -> bytes:

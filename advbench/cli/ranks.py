@@ -49,6 +49,11 @@ class Ranks:
         """Whether this is the process that writes the tables and speaks."""
         return self.rank == 0
 
+    @property
+    def restarted(self) -> bool:
+        """Whether torchrun has started this run before, and it was killed."""
+        return int_variable("TORCHELASTIC_RESTART_COUNT", 0) > 0
+
     def share(self, items: Sequence[Item]) -> list[Item]:
         """The part of a list that is this process's work."""
         return list(items[self.rank :: self.count])

@@ -67,14 +67,16 @@ def _run(options: AttackOptions, ranks: Ranks) -> None:
         keeper = Keeper(options, manifest, progress, ranks, idle)
         try:
             found = keeper.collect(_evaluate(options, job, keeper, stopping.check, ranks))
+            if found is None:
+                return
+            for warning in _warnings(found, len(job.subject.images.classes)):
+                progress.note(warning)
+            folder = keeper.write(found, formats)
         except BaseException as error:
             keeper.give_up(error)
             raise
-        if found is None:
-            return
-        for warning in _warnings(found, len(job.subject.images.classes)):
-            progress.note(warning)
-        folder = keeper.write(found, formats)
+        finally:
+            keeper.close()
     _show(found, keeper.origin, as_json=options.json)
     progress.note(f"written to {folder}")
 

@@ -28,6 +28,7 @@ class Network(nn.Module):
 def run(network: nn.Module, data: TensorDataset, **changes: object) -> Evaluation:
     settings: dict[str, object] = {
         "threat": Threat("linf", 0.05),
+        "batch_size": 16,
         "attacks": {"pgd": PGD(steps=5)},
         "defenses": {"round": Round(), "inside": Placement(Round(), "features")},
     }

@@ -1,9 +1,12 @@
 """A run's folder: every file is whole at every moment, and nothing of anybody else's is touched."""
 
+import errno
 import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,10 @@ import pandas as pd
 import pytest
 
 from advbench.errors import RunError, RunFolderError
+from advbench.locking import FolderLock, is_free
 from advbench.manifest import run_hash
 from advbench.records import SAMPLE_TYPES, join_samples
-from advbench.run_folder import RunFolder, check_free, open_folder
+from advbench.run_folder import RunFolder, check_free, open_folder, unfinished_run
 
 TABLES = ("samples.parquet", "table.md")
 
@@ -139,9 +143,11 @@ def test_the_same_run_goes_on_with_its_parts(tmp_path: Path) -> None:
         "checkpoint": {"sha256": "abc", "path": "moved.pt"},
     }
     check_free(tmp_path, before_the_images_are_known, overwrite=False)
+    first.release()
     second = open_folder(tmp_path, "run", RUN)
     pd.testing.assert_frame_equal(second.known, join_samples(parts))
     assert second.parts == 2
+    second.release()
     assert len(open_folder(tmp_path, "run", RUN, overwrite=True).known) == 0
 
 
@@ -163,6 +169,7 @@ def test_a_damaged_part_is_done_again_and_nothing_else_is_lost(tmp_path: Path, d
             "no parquet": b"cos\nsystem\n(S'true'\ntR.",
         }[damage]
     )
+    first.release()
     again = open_folder(tmp_path, "run", RUN)
     assert again.known["index"].tolist() == [2, 3]
     assert again.damaged == 1
@@ -198,6 +205,7 @@ def test_a_replaced_run_leaves_nothing_behind_but_what_others_put_there(tmp_path
     old.write_samples(samples(0))
     for name in ("table.csv", "table.md", "table.json", "notes.txt"):
         old.write_text(name, "old")
+    old.release()
     new = open_folder(tmp_path, "run", {"status": "running"}, overwrite=True)
     assert files(tmp_path) == ["notes.txt", "run.json"]
     assert json.loads((tmp_path / "run.json").read_text())["status"] == "running"
@@ -220,6 +228,7 @@ def test_a_replaced_run_leaves_no_half_written_file_behind(
     # The process that replaces it has another id, and so would not use the same name again.
     for half in (tmp_path / "parts").glob(".*"):
         half.rename(half.with_name(half.name.replace(str(os.getpid()), "1")))
+    old.release()
     open_folder(tmp_path, "run", {})
     assert files(tmp_path) == ["run.json"]
 
@@ -289,3 +298,64 @@ def test_a_run_that_found_nothing_is_taken_back_and_other_files_stay(tmp_path: P
     (tmp_path / "notes.txt").touch()
     open_folder(tmp_path, "run", {}).discard()
     assert [each.name for each in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_one_run_writes_to_a_folder_at_a_time(tmp_path: Path) -> None:
+    first = open_folder(tmp_path, "run", RUN)
+    with pytest.raises(RunFolderError, match="being written by another run"):
+        open_folder(tmp_path, "run", RUN)
+    assert not is_free(tmp_path)
+    first.release()
+    first.release()
+    assert is_free(tmp_path)
+    open_folder(tmp_path, "run", RUN)
+    assert files(tmp_path) == ["run.json"], "the lock leaves nothing behind"
+
+
+def test_the_lock_of_a_killed_process_is_gone(tmp_path: Path) -> None:
+    code = f"""
+import time
+from pathlib import Path
+from advbench.locking import FolderLock
+lock = FolderLock(Path({str(tmp_path)!r}))
+print("locked", flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert not is_free(tmp_path)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert is_free(tmp_path)
+
+
+def test_a_file_system_that_cannot_lock_is_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert FolderLock(tmp_path).descriptor is None
+    open_folder(tmp_path, "run", RUN)
+
+
+def test_only_an_unfinished_start_of_the_same_run_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert unfinished_run(RUN) is None
+    paths = {}
+    for status in ("running", "interrupted", "done"):
+        folder = open_folder(None, status, {**RUN, "status": status})
+        paths[status] = folder.path
+        folder.release()
+    open_folder(None, "another", {**RUN, "settings": {"seed": 9}, "status": "running"}).release()
+    (tmp_path / "runs/zzz").mkdir()
+    assert unfinished_run(RUN) == max(paths["running"], paths["interrupted"])
+    held = [FolderLock(paths[each]) for each in ("running", "interrupted")]
+    assert unfinished_run(RUN) is None
+    held[0].release()
+    assert unfinished_run(RUN) == paths["running"]
