@@ -41,6 +41,8 @@ def read_examples(path: Path) -> Examples:
     Raises:
         RunFolderError: damaged, or not such a file.
     """
+    if not path.is_file():
+        raise RunFolderError(f"{path} is no file.")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata, names = file.metadata() or {}, set(file.keys())

@@ -37,7 +37,7 @@ _FILES = (
 
 _COMPANION = "examples"
 
-_MOST = 10_000_000  # records of one batch
+_MOST = 2_000_000  # records of one batch
 
 
 @dataclass
@@ -261,7 +261,7 @@ def _read_parts(folder: RunFolder) -> None:
 
 
 def _part_files(folder: RunFolder) -> list[Path]:
-    return sorted((folder.path / PARTS).glob("*.parquet"))
+    return sorted(each for each in (folder.path / PARTS).glob("*.parquet") if each.is_file())
 
 
 def _read_part(folder: RunFolder, part: Path) -> tuple[pd.DataFrame, str] | None:

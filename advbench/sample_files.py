@@ -46,9 +46,10 @@ def read_samples(contents: bytes, most: int) -> tuple[pd.DataFrame, dict[str, An
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         if rows > most or sum(each.total_byte_size for each in groups) > rows * _ROW + _FILE:
             raise RunFolderError(f"it declares {rows} records, where at most {most} can be")
-        missing = [name for name in SAMPLE_TYPES if name not in file.schema_arrow.names]
-        if missing:
-            raise RunFolderError(f"it has no column {missing[0]!r}")
+        names = file.schema_arrow.names
+        wrong = [name for name in SAMPLE_TYPES if names.count(name) != 1]
+        if wrong:
+            raise RunFolderError(f"it has {names.count(wrong[0])} columns {wrong[0]!r}, not one")
         origin = json.loads((file.schema_arrow.metadata or {}).get(_ORIGIN, b"{}"))
         # Without the metadata that pandas would follow: only the plain columns count.
         frame = file.read(columns=list(SAMPLE_TYPES)).to_pandas(ignore_metadata=True)

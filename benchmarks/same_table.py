@@ -80,7 +80,7 @@ def main() -> None:
             apart = float(np.abs(samples["loss"] - reference["loss"]).max())
             counts = " | ".join(str(standing[rung]) for rung in COLUMNS.values())
             print(
-                f"| {way.batch_size} | {way.processes} | {counts} | {differing} | {apart:.0e} |", flush=True
+                f"| {way.batch_size} | {way.processes} | {counts} | {differing} | {apart:.2g} |", flush=True
             )
 
 

@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"```console\n\$ (.+)\n((?:.*\n)*?)```", README)
+BLOCKS = re.findall(r"```console\n((?:.*\n)*?)```", README)
 EXAMPLES = re.findall(r"```python\n((?:.*\n)*?)```(?:(?!```)[\s\S])*```text\n((?:.*\n)*?)```", README)
+PROGRAMS = {"advbench": "advbench", "torchrun": "torch.distributed.run"}
+
+
+def commands_of(block: str) -> list[tuple[str, str]]:
+    """The commands of a block, each with what it prints."""
+    return re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
 
 
 def assert_same_table(printed: str, promised: str) -> None:
@@ -26,30 +32,31 @@ def assert_same_table(printed: str, promised: str) -> None:
 
 
 def test_the_readme_shows_commands_and_examples() -> None:
-    assert len(COMMANDS) >= 3
+    assert len(BLOCKS) >= 5
+    assert sum(len(commands_of(block)) for block in BLOCKS) == len(re.findall(r"^\$ ", README, re.MULTILINE))
     assert len(EXAMPLES) == README.count("```python") >= 2
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("command", "promised"), COMMANDS, ids=[command[:60] for command, _ in COMMANDS])
-def test_a_command_prints_what_the_readme_says(
-    command: str, promised: str, tmp_path: Path, request: pytest.FixtureRequest
+@pytest.mark.parametrize("block", BLOCKS, ids=[block[2:60].partition("\n")[0] for block in BLOCKS])
+def test_commands_print_what_the_readme_says(
+    block: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    if "checkpoints/" in command:
+    if "checkpoints/" in block:
         shared: Path = request.getfixturevalue("shared")
         for name in ("checkpoints", "data"):
             (tmp_path / name).symlink_to(shared / name)
-    program, *arguments = shlex.split(command)
-    assert program == "advbench"
-    done = subprocess.run(
-        [sys.executable, "-m", "advbench", *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert_same_table(done.stdout, promised)
+    for command, promised in commands_of(block):
+        program, *arguments = shlex.split(command)
+        done = subprocess.run(
+            [sys.executable, "-m", PROGRAMS[program], *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert_same_table(done.stdout, promised)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import zipfile
 from enum import Enum
 from pathlib import Path
 
+from advbench.archives import bomb_in
 from advbench.errors import CheckpointError
 
 
@@ -58,8 +59,11 @@ def _detect_archive(path: Path) -> Format:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [name.partition("/")[2] for name in archive.namelist()]
+            bomb = bomb_in(archive, path.stat().st_size)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise CheckpointError(damaged(path)) from error
+    if bomb:
+        raise CheckpointError(f"{path} is refused: {bomb}.")
     if any(name.startswith("code/") for name in members):
         return Format.TORCHSCRIPT
     if "serialized_exported_program.json" in members or "archive_format" in members:

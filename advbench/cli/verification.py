@@ -138,7 +138,7 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
 def _check_digests(claims: Claims, run: Path) -> Iterator[Check]:
     """Whether the files are, to the byte, what the run wrote."""
     known = {SAMPLES, *FILE_NAMES.values()}
-    present = {name for name in known if (run / name).exists()}
+    present = {name for name in known if (run / name).is_file()}
     for name in sorted(present | (claims.files.keys() & known)):
         if name not in present:
             yield Check(name, False, "missing")
@@ -153,10 +153,10 @@ def _check_digests(claims: Claims, run: Path) -> Iterator[Check]:
 def _check_samples(run: Path, heading: Heading, subject: Subject) -> tuple[pd.DataFrame | None, Check]:
     """The records, if they can be used at all."""
     expected = len(heading.cells()) * len(subject.indices)
+    if not (run / SAMPLES).is_file():
+        return None, Check("records", False, f"there is no {SAMPLES}")
     try:
         samples, _ = read_samples((run / SAMPLES).read_bytes(), expected)
-    except FileNotFoundError:
-        return None, Check("records", False, f"there is no {SAMPLES}")
     except RunFolderError as error:
         return None, Check("records", False, f"{SAMPLES}: {error}")
     wrong = check_records(samples, heading, subject.indices)
@@ -169,7 +169,7 @@ def _check_tables(claims: Claims, run: Path, samples: pd.DataFrame, heading: Hea
     """Whether the tables say what the records come to."""
     rows, origin = rows_of(samples, heading), origin_of(claims.manifest)
     for form, name in FILE_NAMES.items():
-        if not (run / name).exists():
+        if not (run / name).is_file():
             continue
         text = (run / name).read_bytes().decode(errors="replace")
         difference = first_difference(form, text, render(rows, form, origin))
@@ -202,7 +202,7 @@ def _check_rungs(
 
 def _examples(run: Path, damaged: list[str]) -> Iterator[Examples]:
     for path in sorted((run / ADVERSARIAL).glob("*.safetensors")):
-        if not is_as_written(path):
+        if not path.is_file() or not is_as_written(path):
             damaged.append(path.name)
         try:
             yield read_examples(path)
@@ -219,9 +219,9 @@ def _say(finding: Finding) -> str:
     ties = f", {finding.by_rounding} of them up to rounding" if finding.by_rounding else ""
     if finding.cell.rung == "clean":
         return f"{finding.examples} images predicted as recorded{ties}"
-    as_8bit = "" if finding.as_8bit is None else f", {finding.as_8bit} of them also as 8-bit images"
+    as_8bit = "" if finding.as_8bit is None else f" ({finding.as_8bit} as 8-bit images)"
     return (
-        f"{finding.examples} examples in the ball, in [0, 1] and predicted as recorded{ties}; "
+        f"{finding.examples} examples in ball and box, predicted as recorded{ties}; "
         f"{finding.fooling} fool{as_8bit}"
     )
 

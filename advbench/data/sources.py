@@ -4,6 +4,7 @@ Each takes the folder, the split, whether a download is allowed, and the size to
 returns images in [0, 1] without any normalisation.
 """
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from advbench.archives import bomb_in
 from advbench.data.images import LabelledImages
 from advbench.errors import DatasetError, first_line
 
@@ -119,9 +121,15 @@ def npz(place: Place) -> LabelledImages:
 
 def _read_arrays(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     try:
+        with zipfile.ZipFile(path) as archive:
+            bomb = bomb_in(archive, path.stat().st_size)
+        if bomb:
+            raise DatasetError(f"{path.name} is refused: {bomb}.")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files if name in ("x", "y")}
             held = ", ".join(arrays.files)
+    except DatasetError:
+        raise
     except Exception as error:  # a damaged archive can make numpy raise anything
         raise DatasetError(f"{path.name} is damaged, no .npz archive, or holds pickled objects.") from error
     if len(found) < 2 or not all(isinstance(each, np.ndarray) for each in found.values()):

@@ -1,5 +1,7 @@
 """Fixtures of the tests of the harness."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch.utils.data import TensorDataset
@@ -22,3 +24,12 @@ def data(network: Network) -> TensorDataset:
     y[:10] = (y[:10] + 1) % 3  # a fifth is wrong before any attack
     network.train()
     return TensorDataset(x, y)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """With two, barriers spin whenever another process has the other core: up to tenfold times."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

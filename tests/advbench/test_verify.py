@@ -385,7 +385,7 @@ def test_8_bit_images_are_counted_as_an_independent_computation_does(run: Path, 
     with torch.no_grad():
         fooling = defended(examples.x_adv).argmax(1) != y
         survive = defended(((examples.x_adv * 255).round().byte()).float() / 255).argmax(1) != y
-    said = f"{int(fooling.sum())} fool, {int((fooling & survive).sum())} of them also as 8-bit images"
+    said = f"{int(fooling.sum())} fool ({int((fooling & survive).sum())} as 8-bit images)"
     line = next(line for line in verify("--quantize 8bit").out.splitlines() if RUNGS[-1] in line)
     assert line.endswith(said)
 
