@@ -20,8 +20,8 @@ AUTO: Final = "auto"
 
 _SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 _SAFE = 128  # where the model cannot be probed
-_SECONDS = 1.5  # after which no larger size is tried
-_REPEATS = 3
+_SECONDS = 1.0  # after which no larger size is tried
+_ROUNDS = 4
 _NEARLY = 0.9  # of the best speed: a smaller batch that is nearly as fast drops fallen images sooner
 _SHARE = 0.5  # of the free memory
 _OVERHEAD = 3.0  # gradients and temporaries beside the activations that autograd keeps
@@ -113,14 +113,12 @@ def probed_size(model: nn.Module, x: Tensor, most: int) -> int:
         x: a clean image `(1, c, h, w)` on the model's device.
         most: how many images there are.
     """
-    began = time.perf_counter()
     try:
+        # The first pass also wakes libraries up, which can take a second: no part of the clock.
         room = _SHARE * available_memory(x.device) / max(1.0, _OVERHEAD * _bytes_kept(model, x))
-        speeds: dict[int, float] = {}
-        for size in _SIZES:
-            if size > max(room, 1) or size // 2 >= most or time.perf_counter() - began > _SECONDS:
-                break
-            speeds[size] = size / _seconds_a_gradient(model, x.expand(size, -1, -1, -1))
+        _seconds_a_gradient(model, x)
+        sizes = [size for size in _SIZES if size <= room and size // 2 < most]
+        speeds = _speeds(model, x, sizes)
     except Exception as error:  # a model that cannot be run at all: the clean pass says so better
         return max(1, _SAFE // 16) if ran_out_of_memory(error) else _SAFE
     if not speeds:
@@ -145,12 +143,21 @@ def _bytes_kept(model: nn.Module, x: Tensor) -> int:
     return kept // len(x)
 
 
-def _seconds_a_gradient(model: nn.Module, x: Tensor) -> float:
-    return min(_timed_gradient(model, x.contiguous()) for _ in range(_REPEATS))
+def _speeds(model: nn.Module, x: Tensor, sizes: Sequence[int]) -> dict[int, float]:
+    """Images a second at each size, in rounds over all sizes, since a machine may be busy for a while."""
+    began = time.perf_counter()
+    seconds: dict[int, float] = {}
+    for _ in range(_ROUNDS):
+        for size in sizes:
+            if time.perf_counter() - began > _SECONDS:
+                break
+            taken = _seconds_a_gradient(model, x.expand(size, -1, -1, -1))
+            seconds[size] = min(taken, seconds.get(size, taken))
+    return {size: size / each for size, each in seconds.items()}
 
 
 @torch.enable_grad()
-def _timed_gradient(model: nn.Module, x: Tensor) -> float:
+def _seconds_a_gradient(model: nn.Module, x: Tensor) -> float:
     began = time.perf_counter()
     x = x.detach().requires_grad_()
     logits = model(x)

@@ -1,5 +1,6 @@
 """What an adversary may do: the norm, the radius, and the box [0, 1]."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, assert_never, get_args
 
@@ -10,7 +11,7 @@ from advbench.draws import Draws
 from advbench.errors import SpecError, nearest
 from advbench.spec import parse_number
 
-Norm = Literal["linf", "l2"]
+Norm = Literal["linf", "l2", "l1"]
 
 ROUNDING = 1e-6
 """How far, in pixel units, float32 rounding may carry a projected image out of its ball."""
@@ -21,7 +22,7 @@ class Threat:
     """A ball round each image, cut with the box [0, 1].
 
     Args:
-        norm: `linf` or `l2`.
+        norm: `linf`, `l2` or `l1`.
         eps: radius in pixel units (8/255, not 8).
         text: the radius as it was written, for tables; by default the shortest decimal.
 
@@ -55,6 +56,8 @@ class Threat:
                 return norms.project_linf(x_adv, x, self.eps)
             case "l2":
                 return norms.project_l2(x_adv, x, self.eps)
+            case "l1":
+                return norms.project_l1(x_adv, x, self.eps)
             case _:
                 assert_never(self.norm)
 
@@ -65,6 +68,8 @@ class Threat:
                 return norms.steepest_linf(grad)
             case "l2":
                 return norms.steepest_l2(grad)
+            case "l1":
+                return norms.steepest_l1(grad)
             case _:
                 assert_never(self.norm)
 
@@ -75,6 +80,8 @@ class Threat:
                 return norms.linf_norm(x_adv - x)
             case "l2":
                 return norms.l2_norm(x_adv - x)
+            case "l1":
+                return norms.l1_norm(x_adv - x)
             case _:
                 assert_never(self.norm)
 
@@ -86,6 +93,9 @@ class Threat:
                 delta = norms.uniform_linf(draws.uniform(shape), self.eps)
             case "l2":
                 delta = norms.uniform_l2(draws.normal(shape), draws.stream("radius").uniform(()), self.eps)
+            case "l1":
+                lengths = draws.stream("lengths").uniform((math.prod(shape) + 1,))
+                delta = norms.uniform_l1(draws.uniform(shape), lengths, self.eps)
             case _:
                 assert_never(self.norm)
         return (x + delta.to(x)).clamp(0.0, 1.0)

@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING
 from advbench.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .apgd import APGD as APGD
     from .pgd import PGD as PGD
     from .pgd import fgsm as fgsm
     from .registry import ATTACKS as ATTACKS
 
-__getattr__, __dir__ = lazy_names(__name__, {"PGD": ".pgd", "fgsm": ".pgd", "ATTACKS": ".registry"})
+__getattr__, __dir__ = lazy_names(
+    __name__, {"APGD": ".apgd", "PGD": ".pgd", "fgsm": ".pgd", "ATTACKS": ".registry"}
+)

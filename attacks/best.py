@@ -53,18 +53,28 @@ class Best:
             grad: the gradients there, `(m, c, h, w)`, if that pass took them too.
         """
         unsettled = self.rank[rows] < self.goal
-        self.queries[rows] += unsettled.long()
-        if grad is not None:
-            self.steps[rows] += unsettled.long()
-            if bool(self.flat.any()):  # as a rule none is after the first step, and then this costs nothing
-                largest = grad.flatten(1).abs().amax(1)  # NaN if any entry is
-                self.flat[rows] &= (largest == 0.0) | ~largest.isfinite() | ~unsettled
+        self.book(rows, grad)
         higher = (rank > self.rank[rows]) | ((rank == self.rank[rows]) & (loss > self.loss[rows]))
         better = higher & unsettled
         taken = rows[better]
         self.x_adv[taken] = x_adv[better]
         self.rank[taken] = rank[better]
         self.loss[taken] = loss[better].to(self.loss.dtype)
+
+    def book(self, rows: Tensor, grad: Tensor | None = None) -> None:
+        """Count a forward pass for the images that are not settled, and a gradient if it was taken too.
+
+        Args:
+            rows: places in the batch, `(m,)`.
+            grad: the gradients, `(m, c, h, w)`.
+        """
+        unsettled = self.rank[rows] < self.goal
+        self.queries[rows] += unsettled.long()
+        if grad is not None:
+            self.steps[rows] += unsettled.long()
+            if bool(self.flat.any()):  # as a rule none is after the first step, and then this costs nothing
+                largest = grad.flatten(1).abs().amax(1)  # NaN if any entry is
+                self.flat[rows] &= (largest == 0.0) | ~largest.isfinite() | ~unsettled
 
     def still_wanted(self, rows: Tensor) -> Tensor | None:
         """Which of `rows` to go on with, as an index; None for all of them, or where no shorter size fits.

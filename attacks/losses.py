@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LossName = Literal["ce", "margin", "logit-difference"]
+LossName = Literal["ce", "margin", "dlr", "logit-difference"]
 
 
 def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
@@ -32,9 +32,37 @@ def logit_difference(logits: Tensor, classes: Tensor, rivals: Tensor) -> Tensor:
     return pick(logits, rivals) - pick(logits, classes)
 
 
+def dlr(logits: Tensor, classes: Tensor) -> Tensor:
+    """Difference of logits ratio, `(max_{j != c} z_j - z_c) / (z_(1) - z_(3))`, `(n,)`; z_(i) is the i-th.
+
+    Croce, Hein 2020, eq. 6. It does not change when logits are shifted or scaled, as cross-entropy does,
+    which saturates. With two classes there is no third logit, and it is the margin.
+    """
+    if logits.shape[1] < 3:
+        return margin(logits, classes)
+    ordered = logits.topk(3, dim=1).values
+    return margin(logits, classes) / (ordered[:, 0] - ordered[:, 2] + _TINY)
+
+
+def targeted_dlr(logits: Tensor, classes: Tensor, rivals: Tensor) -> Tensor:
+    """`(z_t - z_c) / (z_(1) - (z_(3) + z_(4)) / 2)` for a rival `t` that stays fixed, `(n,)`.
+
+    Croce, Hein 2020, eq. 7. It needs four classes. With three, z_(3) alone stands in the denominator; with
+    two it is the difference of the logits.
+    """
+    difference = logit_difference(logits, classes, rivals)
+    if logits.shape[1] < 3:
+        return difference
+    ordered = logits.topk(min(4, logits.shape[1]), dim=1).values
+    return difference / (ordered[:, 0] - ordered[:, 2:].mean(1) + _TINY)
+
+
+_TINY = 1e-12  # keeps equal logits from dividing by zero
+
 AGAINST_A_CLASS: Final[dict[LossName, Callable[[Tensor, Tensor], Tensor]]] = {
     "ce": cross_entropy,
     "margin": margin,
+    "dlr": dlr,
 }
 """Losses of one class: maximised for the label, minimised for a target."""
 

@@ -10,6 +10,11 @@ ATTACKS: Final = {
         summary="projected gradient descent, best iterate kept",
         source="Madry et al. 2018",
     ),
+    "apgd": Entry(
+        factory="advbench.attacks.apgd:APGD",
+        summary="PGD that chooses its step by itself",
+        source="Croce, Hein 2020; L1: Croce, Hein 2021",
+    ),
     "fgsm": Entry(
         factory="advbench.attacks.pgd:fgsm",
         summary="one gradient step of length eps",

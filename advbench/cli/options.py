@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-NormName = Literal["linf", "l2"]
+NormName = Literal["linf", "l2", "l1"]
 BatchSizeWord = int | Literal["auto"]
 
 

@@ -176,7 +176,7 @@ def _normalization(
 
 def make_threat(options: SubjectOptions, dataset: DatasetEntry) -> Threat:
     """The ball that was asked for, or the one that most papers use on the data set."""
-    usual = dataset.eps if options.norm == "linf" else dataset.eps_l2
+    usual = {"linf": dataset.eps, "l2": dataset.eps_l2, "l1": dataset.eps_l1}[options.norm]
     return Threat.parse(options.norm, usual if options.eps is None else options.eps)
 
 

@@ -16,6 +16,7 @@ class DatasetEntry(Entry):
         normalization: the constants that most models of it are trained with.
         eps: the L-inf radius that most papers attack it with, as they write it.
         eps_l2: likewise the L2 radius.
+        eps_l1: likewise the L1 radius.
         expects: what `--data-root` must hold, for messages; empty if nothing is needed.
         downloads: whether it can be fetched.
     """
@@ -23,6 +24,7 @@ class DatasetEntry(Entry):
     normalization: Normalization
     eps: str
     eps_l2: str = "0.5"
+    eps_l1: str = "12"
     expects: str = ""
     downloads: bool = False
 
@@ -49,6 +51,7 @@ DATASETS: Final[Mapping[str, DatasetEntry]] = {
         source="Alpaydin, Kaynak 1998",
         normalization=PIXELS,
         eps="0.15",
+        eps_l1="2",
     ),
     "mnist": _torchvision("mnist", (0.1307,), (0.3081,), ("0.3", "2"), "MNIST/raw/*-ubyte"),
     "fashion-mnist": _torchvision(

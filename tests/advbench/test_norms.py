@@ -8,10 +8,10 @@ from torch import Tensor
 
 from advbench.draws import Draws
 from advbench.errors import SpecError
-from advbench.norms import l2_norm, linf_norm, steepest_l2, steepest_linf
+from advbench.norms import l1_norm, l2_norm, linf_norm, steepest_l1, steepest_l2, steepest_linf
 from advbench.threat import ROUNDING, Norm, Threat
 
-NORMS: tuple[Norm, ...] = ("linf", "l2")
+NORMS: tuple[Norm, ...] = ("linf", "l2", "l1")
 
 
 def images(seed: int, n: int = 3, shape: tuple[int, ...] = (2, 4, 4)) -> Tensor:
@@ -56,11 +56,27 @@ def test_the_l2_projection_scales_the_perturbation() -> None:
     torch.testing.assert_close(Threat("l2", 0.25).project(x + delta, x), x + delta / 2)
 
 
+@given(st.floats(0.01, 20.0), st.integers(0, 10_000), st.sampled_from([0.5, 4.0, 100.0]))
+def test_the_l1_projection_is_the_nearest_point_of_ball_and_box(eps: float, seed: int, far: float) -> None:
+    x = images(seed).double()
+    w = far * (images(seed + 1).double() - 0.5)
+    found = Threat("l1", eps).project(x + w, x)
+    low, high = torch.zeros(3, 1, dtype=torch.float64), w.flatten(1).abs().amax(1, keepdim=True)
+    flat, room = w.flatten(1), torch.where(w > 0, 1.0 - x, x).flatten(1)
+    for _ in range(100):  # the shrinkage by bisection
+        middle = (low + high) / 2
+        inside = torch.minimum((flat.abs() - middle).clamp_min(0), room).sum(1, keepdim=True) <= eps
+        low, high = torch.where(inside, low, middle), torch.where(inside, middle, high)
+    delta = flat.sign() * torch.minimum((flat.abs() - high).clamp_min(0), room)
+    torch.testing.assert_close(found, x + delta.view_as(x), rtol=0.0, atol=1e-9)
+
+
 @given(st.integers(0, 10_000), st.integers(-30, 30))
 def test_a_steepest_step_has_unit_length_whatever_the_gradients_scale(seed: int, exponent: int) -> None:
     grad = (images(seed) - 0.5) * 10.0**exponent
     torch.testing.assert_close(l2_norm(steepest_l2(grad)), torch.ones(3))
     torch.testing.assert_close(linf_norm(steepest_linf(grad)), torch.ones(3))
+    torch.testing.assert_close(l1_norm(steepest_l1(grad)), torch.ones(3))
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -89,6 +105,17 @@ def test_radii_of_random_points_in_the_l2_ball_follow_the_volume() -> None:
     # In two dimensions the radius squared is uniform.
     torch.testing.assert_close((radius**2).mean(), torch.tensor(0.5), rtol=0.03, atol=0.0)
     torch.testing.assert_close((radius**2).std(), torch.tensor(12**-0.5), rtol=0.03, atol=0.0)
+
+
+def test_random_points_in_the_l1_ball_follow_the_volume() -> None:
+    x = torch.full((4000, 1, 1, 3), 0.5)
+    delta = (Threat("l1", 0.4).random_point(x, Draws(0, torch.arange(4000))) - x) / 0.4
+    # In three dimensions the cube of the radius is uniform, and no entry differs from another.
+    radius = l1_norm(delta)
+    torch.testing.assert_close((radius**3).mean(), torch.tensor(0.5), rtol=0.03, atol=0.0)
+    torch.testing.assert_close((radius**3).std(), torch.tensor(12**-0.5), rtol=0.03, atol=0.0)
+    assert delta.mean(0).abs().max() < 0.01
+    torch.testing.assert_close(delta.abs().mean(0).flatten(), torch.full((3,), 0.25), rtol=0.05, atol=0.0)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_two_processes_give_the_table_of_one_and_speak_with_one_voice(tmp_path: 
 @pytest.mark.slow
 def test_a_run_goes_on_however_many_processes_share_it(tmp_path: Path) -> None:
     words = ["--first", "120", "--steps", "400", "--batch-size", "8", "--out", "run"]
-    launched = launch(tmp_path, *words)
+    launched = launch(tmp_path, *words, processes=4)
     launched.wait_for_parts(6)
     launched.process.kill()
     for worker in launched.workers().values():
