@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from .pgd import PGD as PGD
     from .pgd import fgsm as fgsm
     from .registry import ATTACKS as ATTACKS
+    from .square import Square as Square
 
 __getattr__, __dir__ = lazy_names(
-    __name__, {"APGD": ".apgd", "PGD": ".pgd", "fgsm": ".pgd", "ATTACKS": ".registry"}
+    __name__,
+    {"APGD": ".apgd", "ATTACKS": ".registry", "PGD": ".pgd", "Square": ".square", "fgsm": ".pgd"},
 )

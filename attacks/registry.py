@@ -15,6 +15,11 @@ ATTACKS: Final = {
         summary="PGD that chooses its step by itself",
         source="Croce, Hein 2020; L1: Croce, Hein 2021",
     ),
+    "square": Entry(
+        factory="advbench.attacks.square:Square",
+        summary="random search with squares, from scores alone; linf and l2",
+        source="Andriushchenko et al. 2020",
+    ),
     "fgsm": Entry(
         factory="advbench.attacks.pgd:fgsm",
         summary="one gradient step of length eps",

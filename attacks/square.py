@@ -1,0 +1,187 @@
+"""Square attack: random search with squares, which asks for scores alone and never for a gradient."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from advbench.draws import Draws
+from advbench.errors import SpecError
+from advbench.interfaces import Attempt
+from advbench.judge import fooled, predict
+from advbench.threat import Threat
+
+from .best import Best
+from .gradient import Model
+from .losses import margin
+
+# Andriushchenko, Croce, Flammarion, Hein 2020, appendix: of 10,000 queries, when the share of pixels halves.
+_HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+_SCHEDULE = 10_000
+_BLOCK = 50  # proposals whose numbers are drawn together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square:
+    """Random search over square windows (Andriushchenko, Croce, Flammarion, Hein 2020, algorithms 1 to 3).
+
+    Each proposal changes one window of the best image found so far, in L-inf to a corner of the ball, a
+    colour at a time, in L2 by moving the budget of a second window into the first; it is kept where the
+    margin grows. Windows shrink along the search.
+
+    Args:
+        queries: forward passes an image.
+        share: of the pixels, that the first windows cover.
+
+    Raises:
+        SpecError: a number outside its range, or a threat in L1.
+    """
+
+    queries: int = 5000
+    share: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.queries < 1:
+            raise SpecError(f"square: queries must be at least 1, got {self.queries}.")
+        if not 0.0 < self.share <= 1.0:
+            raise SpecError(f"square: share must lie in (0, 1], got {self.share:g}.")
+
+    @torch.no_grad()
+    def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
+        """Adversarial examples for `x`; see `Attack`."""
+        if threat.norm == "l1":
+            raise SpecError("square: there is no version for l1; use linf or l2.")
+        best, rows = Best.nothing(x, goal=1), torch.arange(len(x), device=x.device)
+        start = stripes(x, threat, draws) if threat.norm == "linf" else tiles(x, threat, draws)
+        _offer(best, rows, start, model(start), y)
+        numbers = torch.empty(len(x), 0)
+        for query in range(1, self.queries):
+            place = (query - 1) % _BLOCK
+            wanted = best.still_wanted(rows)
+            if wanted is not None:
+                rows, numbers = rows[wanted], numbers[wanted]
+                if len(rows) == 0:
+                    break
+            if place == 0:
+                stream = draws.take(rows).stream(query)
+                numbers = stream.uniform((_BLOCK, 5 + x.shape[1]))
+            side = self._side(query, x)
+            propose = window_linf if threat.norm == "linf" else window_l2
+            x_adv = propose(best.x_adv[rows], x[rows], threat, side, numbers[:, place])
+            _offer(best, rows, x_adv, model(x_adv), y[rows])
+        return Attempt(best.x_adv, best.steps, best.queries, torch.zeros_like(best.flat))
+
+    def _side(self, query: int, x: Tensor) -> int:
+        """The side of a window: its share of the pixels halves at fixed parts of the queries."""
+        passed = query * _SCHEDULE // self.queries
+        share = self.share / 2 ** sum(passed > each for each in _HALVINGS)
+        return int(max(1, min(round(math.sqrt(share * x.shape[2] * x.shape[3])), *x.shape[2:])))
+
+
+def _offer(best: Best, rows: Tensor, x_adv: Tensor, logits: Tensor, y: Tensor) -> None:
+    best.offer(rows, x_adv, fooled(predict(logits), y).long(), margin(logits, y))
+
+
+def stripes(x: Tensor, threat: Threat, draws: Draws) -> Tensor:
+    """Vertical stripes a pixel wide, a sign each and colour (section 3.3)."""
+    signs = _signs(draws.stream("stripes").uniform((x.shape[1], 1, x.shape[3])))
+    return threat.project(x + threat.eps * signs, x)
+
+
+def window_linf(x_best: Tensor, x: Tensor, threat: Threat, side: int, numbers: Tensor) -> Tensor:
+    """The best images with one window at a corner of the ball (algorithm 2).
+
+    Args:
+        x_best: best images so far, `(n, c, h, w)`.
+        x: clean images, same shape.
+        threat: the ball.
+        side: of the window, in pixels.
+        numbers: draws in [0, 1), `(n, >= 2 + c)`.
+    """
+    signs = _signs(numbers[:, 2 : 2 + x.shape[1]])[:, :, None, None]
+    inside = _window(x, side, numbers[:, :2])
+    return threat.project(torch.where(inside, x + threat.eps * signs, x_best), x)
+
+
+def tiles(x: Tensor, threat: Threat, draws: Draws) -> Tensor:
+    """A grid of five by five bumps, a sign each and colour (section 3.4)."""
+    side = max(1, min(x.shape[2:]) // 5)
+    down, across = x.shape[2] // side, x.shape[3] // side
+    signs = _signs(draws.stream("tiles").uniform((x.shape[1], down, across)))
+    bumps = torch.kron(signs, bump(side).to(x))
+    delta = torch.zeros_like(x)
+    delta[:, :, : bumps.shape[2], : bumps.shape[3]] = bumps
+    return (x + threat.eps * threat.steepest(delta)).clamp(0.0, 1.0)
+
+
+def window_l2(x_best: Tensor, x: Tensor, threat: Threat, side: int, numbers: Tensor) -> Tensor:
+    """The best images with the budget of one window moved into another (algorithm 3).
+
+    Args:
+        x_best: best images so far, `(n, c, h, w)`.
+        x: clean images, same shape.
+        threat: the ball.
+        side: of the windows, in pixels.
+        numbers: draws in [0, 1), `(n, >= 5 + c)`.
+    """
+    n, c = x.shape[:2]
+    side = min(max(3, side + (side + 1) % 2), *x.shape[2:])
+    delta = x_best - x
+    first, second = _window(x, side, numbers[:, :2]), _window(x, side, numbers[:, 2:4])
+    shape = bump(side).to(x)
+    shape = torch.where(numbers[:, 4].view(-1, 1, 1) < 0.5, shape, shape.T)[:, None]
+    new = shape * _signs(numbers[:, 5 : 5 + c])[:, :, None, None]
+    old = delta[first.expand_as(delta)].view(n, c, side, side)
+    mixed = new + old / _length(old).clamp_min(_TINY)
+    new = torch.where(_length(mixed) > _TINY, mixed, new)  # a window of one pixel may cancel
+    unused = (threat.eps**2 - delta.flatten(1).square().sum(1)).clamp_min(0.0).view(-1, 1, 1, 1) / c
+    budget = unused + _length(delta * (first | second)).square()
+    new = new / _length(new).clamp_min(_TINY) * budget.sqrt()
+    delta = torch.where(second, 0.0, delta)
+    delta[first.expand_as(delta)] = new.flatten()
+    return (x + threat.eps * threat.steepest(delta)).clamp(0.0, 1.0)
+
+
+def bump(side: int) -> Tensor:
+    """A square of two opposite humps of unit length, `(side, side)` (section 3.4, figure 2)."""
+    if side < 3:
+        return torch.full((side, side), 1.0 / side)
+    half = side // 2
+    shape = torch.cat([_hump(half, side), -_hump(side - half, side)])
+    unit: Tensor = shape / torch.linalg.vector_norm(shape)
+    return unit
+
+
+def _hump(height: int, width: int) -> Tensor:
+    """Rectangles round one centre, each ring adding less: `sum_k 1 / (k + 1)^2`."""
+    shape = torch.zeros(height, width)
+    row, column = height // 2, width // 2
+    for ring in range(max(row, column) + 1):
+        top, left = max(row - ring, 0), max(column - ring, 0)
+        shape[top : row + ring + 1, left : column + ring + 1] += 1.0 / (ring + 1) ** 2
+    unit: Tensor = shape / torch.linalg.vector_norm(shape)
+    return unit
+
+
+def _window(x: Tensor, side: int, corners: Tensor) -> Tensor:
+    """Where a window of each image is, `(n, 1, h, w)` bool; `corners` are draws in [0, 1), `(n, 2)`."""
+    room = torch.tensor([x.shape[2] - side + 1, x.shape[3] - side + 1], device=x.device)
+    top, left = (corners * room).long().unbind(1)
+    rows, columns = (torch.arange(length, device=x.device) for length in x.shape[2:])
+    down = (rows >= top[:, None]) & (rows < top[:, None] + side)
+    across = (columns >= left[:, None]) & (columns < left[:, None] + side)
+    return (down[:, :, None] & across[:, None, :])[:, None]
+
+
+def _signs(uniform: Tensor) -> Tensor:
+    return torch.where(uniform < 0.5, -1.0, 1.0)
+
+
+def _length(delta: Tensor) -> Tensor:
+    """Euclidean length of each colour, `(n, c, 1, 1)`."""
+    length: Tensor = torch.linalg.vector_norm(delta, dim=(2, 3), keepdim=True)
+    return length
+
+
+_TINY = 1e-12

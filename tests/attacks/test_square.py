@@ -1,0 +1,135 @@
+"""Square: random search that never asks for a gradient, keeps to its ball, and finds what there is."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from advbench import Attempt, Draws, Threat
+from advbench.attacks import Square
+from advbench.attacks.square import bump, tiles, window_l2, window_linf
+from advbench.errors import SpecError
+from advbench.threat import Norm
+
+Model = Callable[[Tensor], Tensor]
+
+
+def run(attack: Square, model: Model, x: Tensor, y: Tensor, threat: Threat, seed: int = 0) -> Attempt:
+    attempt = attack(model, x, y, threat, Draws(seed, torch.arange(len(x))))
+    assert threat.contains(attempt.x_adv, x).all()
+    return attempt
+
+
+def test_it_asks_for_scores_alone_and_counts_what_it_asks(linear_model: nn.Sequential) -> None:
+    asked: list[int] = []
+
+    def watching(x: Tensor) -> Tensor:
+        assert not x.requires_grad
+        assert not torch.is_grad_enabled()
+        asked.append(len(x))
+        logits: Tensor = linear_model(x)
+        return logits
+
+    x = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    y = linear_model(x).argmax(1)
+    attempt = run(Square(queries=60), watching, x, y, Threat("linf", 0.1))
+    fallen = linear_model(attempt.x_adv).argmax(1) != y
+    assert 0.2 < fallen.float().mean() < 1.0
+    assert attempt.queries[~fallen].tolist() == [60] * int((~fallen).sum())
+    assert int(attempt.queries[fallen].max()) <= 60
+    assert asked[-1] < 40, "images that have fallen leave"
+    assert attempt.steps.sum() == 0
+    assert not attempt.flat.any(), "without gradients none can be flat"
+
+
+@pytest.mark.parametrize(("norm", "eps", "reached"), [("linf", 0.1, 0.95), ("l2", 0.4, 0.8)])
+def test_on_a_linear_model_it_comes_near_the_analytic_optimum(norm: Norm, eps: float, reached: float) -> None:
+    w = torch.randn(64, generator=torch.Generator().manual_seed(0))
+    x, threat = torch.full((1, 1, 8, 8), 0.5), Threat(norm, eps)
+
+    def model(x: Tensor) -> Tensor:
+        score = (x - 0.5).flatten(1) @ w
+        return torch.stack([torch.full_like(score, 100.0), score], dim=1)
+
+    best = eps * (w.abs().sum() if norm == "linf" else w.norm())
+    x_adv = run(Square(queries=3000), model, x, torch.tensor([0]), threat).x_adv
+    assert float(model(x_adv)[0, 1] / best) > reached
+
+
+def test_proposals_change_one_window_to_a_corner_of_the_ball() -> None:
+    x = torch.full((5, 3, 9, 7), 0.5)
+    numbers = Draws(0, torch.arange(5)).uniform((8,))
+    x_adv = window_linf(x, x, Threat("linf", 0.2), 4, numbers)
+    changed = (x_adv != x).flatten(2)
+    assert (changed.sum(2) == 16).all()
+    torch.testing.assert_close((x_adv - x).abs().amax((1, 2, 3)), torch.full((5,), 0.2))
+    for image in x_adv - x:
+        assert all(len(colour.unique()) == 2 for colour in image)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize("shape", [(1, 9, 9), (3, 8, 12), (3, 3, 3), (1, 1, 1), (1, 2, 5)])
+def test_l2_proposals_keep_to_the_sphere_at_every_size(side: int, shape: tuple[int, ...]) -> None:
+    x = torch.full((6, *shape), 0.5)
+    draws, threat = Draws(0, torch.arange(6)), Threat("l2", 0.1)
+    start = tiles(x, threat, draws)
+    torch.testing.assert_close(threat.distance(start, x), torch.full((6,), 0.1))
+    x_adv = window_l2(start, x, threat, side, draws.uniform((5 + shape[0],)))
+    torch.testing.assert_close(threat.distance(x_adv, x), torch.full((6,), 0.1))
+    assert not torch.equal(x_adv, x)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 5, 9, 20])
+def test_a_bump_has_unit_length_and_two_opposite_halves(side: int) -> None:
+    shape = bump(side)
+    torch.testing.assert_close(shape.norm(), torch.tensor(1.0))
+    if side >= 3:
+        assert (shape[: side // 2] > 0).all()
+        assert (shape[side // 2 :] < 0).all()
+
+
+def test_windows_shrink_as_in_the_paper() -> None:
+    attack, x = Square(queries=10_000), torch.zeros(1, 3, 32, 32)
+    sides = {query: attack._side(query, x) for query in (1, 11, 51, 201, 501, 1001, 2001, 4001, 6001, 8001)}
+    shares = [0.8 / 2**halving for halving in range(10)]
+    assert list(sides.values()) == [max(1, round((share * 1024) ** 0.5)) for share in shares]
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_an_image_alone_gets_what_it_gets_in_a_batch(norm: Norm, linear_model: nn.Sequential) -> None:
+    x = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    y = linear_model(x).argmax(1)
+    attack, threat = Square(queries=120), Threat(norm, 0.03)
+    whole = attack(linear_model, x, y, threat, Draws(0, torch.arange(6)))
+    alone = attack(linear_model, x[4:5], y[4:5], threat, Draws(0, torch.tensor([4])))
+    torch.testing.assert_close(alone.x_adv, whole.x_adv[4:5])
+    assert alone.queries[0] == whole.queries[4]
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_odd_models_give_no_crash_and_no_false_success(norm: Norm) -> None:
+    x, y = torch.rand(3, 1, 2, 2), torch.zeros(3, dtype=torch.int64)
+    models: list[Model] = [
+        lambda x: x.flatten(1)[:, :2] * torch.nan,
+        lambda x: torch.tensor([1.0, 0.0]).expand(len(x), 2),
+    ]
+    for model in models:
+        attempt = run(Square(queries=10), model, x, y, Threat(norm, 0.1))
+        assert attempt.x_adv.isfinite().all()
+        assert not (model(attempt.x_adv).argmax(1) == 1).any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"queries": 0}, "queries must be at least 1"), ({"share": 0.0}, r"share must lie in \(0, 1\]")],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        Square(**settings)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_l1_is_refused(linear_model: nn.Sequential) -> None:
+    x = torch.rand(1, 1, 4, 4)
+    with pytest.raises(SpecError, match="no version for l1"):
+        run(Square(), linear_model, x, torch.tensor([0]), Threat("l1", 1.0))
