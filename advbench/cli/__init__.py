@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if _is_usage_error(error):
             # Every process of a run has read the same words, and one of them says what is wrong.
             return WRONG_USE if follows() else _fail(_usage_message(error), WRONG_USE, None, words)
-        return _fail(_describe(error), FAILED, error, words)
+        code = WRONG_USE if isinstance(error, UnicodeEncodeError) else FAILED
+        return _fail(_describe(error), code, error, words)
 
 
 def _run(words: list[str]) -> int:
@@ -71,6 +72,8 @@ def _usage_message(error: Exception) -> str:
 
 
 def _describe(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):  # words of the command line; older click lets it through
+        return f"{error.object!r} is no name that a file can have."
     if type(error).__name__ == "OutOfMemoryError":
         return "the device is out of memory: lower --batch-size."
     return f"{type(error).__name__}: {error} (a fault of advbench or of the model; --debug shows where)"
