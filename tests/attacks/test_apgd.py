@@ -1,27 +1,18 @@
 """Auto-PGD: closed forms on linear models in three norms, its checkpoints, and what it survives."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor, nn
 
-from advbench import Attempt, Draws, Threat
+from advbench import Draws, Threat
 from advbench.attacks import APGD
 from advbench.attacks.apgd import APGDLoss, _looks
 from advbench.attacks.losses import dlr, margin, targeted_dlr
 from advbench.errors import SpecError
 from advbench.threat import Norm
+from tests.attacks.counted import Counted, Model, run
 
-Model = Callable[[Tensor], Tensor]
 NORMS: tuple[Norm, ...] = ("linf", "l2", "l1")
-
-
-def run(attack: APGD, model: Model, x: Tensor, y: Tensor, threat: Threat, seed: int = 0) -> Attempt:
-    attempt = attack(model, x, y, threat, Draws(seed, torch.arange(len(x))))
-    assert threat.contains(threat.project(attempt.x_adv, x), x).all()
-    assert attempt.x_adv.shape == x.shape
-    return attempt
 
 
 def standing_linear_model(w: Tensor) -> Model:
@@ -83,18 +74,12 @@ def test_the_step_is_halved_where_the_ascent_overshoots() -> None:
 
 
 def test_costs_are_counted_and_images_that_have_fallen_leave(linear_model: nn.Sequential) -> None:
-    sizes: list[int] = []
-
-    def counting(x: Tensor) -> Tensor:
-        sizes.append(len(x))
-        logits: Tensor = linear_model(x)
-        return logits
-
+    model = Counted(linear_model)
     x = torch.rand(64, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     y = linear_model(x).argmax(1)
-    attempt = run(APGD(steps=20), counting, x, y, Threat("linf", 0.1))
+    attempt = run(APGD(steps=20), model, x, y, Threat("linf", 0.1))
     fallen = linear_model(attempt.x_adv).argmax(1) != y
-    assert sizes[-1] < 64
+    assert model.sizes[-1] < 64
     assert attempt.steps[~fallen].tolist() == [20] * int((~fallen).sum())
     assert attempt.queries[~fallen].tolist() == [21] * int((~fallen).sum())
     assert int(attempt.steps[fallen].max()) <= 20

@@ -1,19 +1,16 @@
 """PGD: closed forms on linear models, what it keeps, and what it refuses."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from advbench import Attempt, Draws, Threat
+from advbench import Draws, Threat
 from advbench.attacks import PGD, fgsm
 from advbench.attacks.losses import LossName
 from advbench.errors import SpecError
 from advbench.threat import Norm
-
-Model = Callable[[Tensor], Tensor]
+from tests.attacks.counted import Counted, run
 
 
 def two_class_model(w: Tensor) -> nn.Module:
@@ -23,13 +20,6 @@ def two_class_model(w: Tensor) -> nn.Module:
         for parameter in model.parameters():
             parameter.copy_(torch.stack([torch.zeros_like(w), w]))
     return model
-
-
-def run(attack: PGD, model: Model, x: Tensor, y: Tensor, threat: Threat, seed: int = 0) -> Attempt:
-    attempt = attack(model, x, y, threat, Draws(seed, torch.arange(len(x))))
-    assert threat.contains(threat.project(attempt.x_adv, x), x).all()
-    assert attempt.x_adv.shape == x.shape
-    return attempt
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -101,21 +91,15 @@ def test_a_misclassified_iterate_beats_one_of_higher_loss_that_is_not() -> None:
 
 
 def test_images_that_have_fallen_leave_the_batch(linear_model: nn.Sequential) -> None:
-    sizes = []
-
-    def counting(x: Tensor) -> Tensor:
-        sizes.append(len(x))
-        logits: Tensor = linear_model(x)
-        return logits
-
+    model = Counted(linear_model)
     x = torch.rand(64, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     y = linear_model(x).argmax(1)
-    attempt = run(PGD(steps=20), counting, x, y, Threat("linf", 0.1))
-    assert sizes[0] == 64
-    assert sizes == sorted(sizes, reverse=True)
-    assert sizes[-1] < 64
-    assert len(set(sizes)) <= 12, "few sizes, so that memory does not grow with every new one"
-    assert int(attempt.queries.sum()) <= sum(sizes) <= 4 / 3 * int(attempt.queries.sum()) + 64
+    attempt = run(PGD(steps=20), model, x, y, Threat("linf", 0.1))
+    assert model.sizes[0] == 64
+    assert model.sizes == sorted(model.sizes, reverse=True)
+    assert model.sizes[-1] < 64
+    assert len(set(model.sizes)) <= 12, "few sizes, so that memory does not grow with every new one"
+    assert int(attempt.queries.sum()) <= sum(model.sizes) <= 4 / 3 * int(attempt.queries.sum()) + 64
     assert int(attempt.steps.max()) <= 20
 
 

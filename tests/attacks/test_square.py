@@ -1,44 +1,28 @@
 """Square: random search that never asks for a gradient, keeps to its ball, and finds what there is."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor, nn
 
-from advbench import Attempt, Draws, Threat
+from advbench import Draws, Threat
 from advbench.attacks import Square
 from advbench.attacks.square import bump, tiles, window_l2, window_linf
 from advbench.errors import SpecError
 from advbench.threat import Norm
-
-Model = Callable[[Tensor], Tensor]
-
-
-def run(attack: Square, model: Model, x: Tensor, y: Tensor, threat: Threat, seed: int = 0) -> Attempt:
-    attempt = attack(model, x, y, threat, Draws(seed, torch.arange(len(x))))
-    assert threat.contains(attempt.x_adv, x).all()
-    return attempt
+from tests.attacks.counted import Counted, Model, run
 
 
 def test_it_asks_for_scores_alone_and_counts_what_it_asks(linear_model: nn.Sequential) -> None:
-    asked: list[int] = []
-
-    def watching(x: Tensor) -> Tensor:
-        assert not x.requires_grad
-        assert not torch.is_grad_enabled()
-        asked.append(len(x))
-        logits: Tensor = linear_model(x)
-        return logits
-
+    model = Counted(linear_model)
     x = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     y = linear_model(x).argmax(1)
-    attempt = run(Square(queries=60), watching, x, y, Threat("linf", 0.1))
+    attempt = run(Square(queries=60), model, x, y, Threat("linf", 0.1))
     fallen = linear_model(attempt.x_adv).argmax(1) != y
     assert 0.2 < fallen.float().mean() < 1.0
     assert attempt.queries[~fallen].tolist() == [60] * int((~fallen).sum())
     assert int(attempt.queries[fallen].max()) <= 60
-    assert asked[-1] < 40, "images that have fallen leave"
+    assert model.sizes[-1] < 40, "images that have fallen leave"
+    assert model.gradients == 0
     assert attempt.steps.sum() == 0
     assert not attempt.flat.any(), "without gradients none can be flat"
 
