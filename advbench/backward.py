@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from advbench.draws import Draws
 from advbench.errors import DefenseError, first_line
 from advbench.memory import ran_out_of_memory
+from advbench.randomness import drawn
 
 Map = Callable[[Tensor], Tensor]
 """A defense or a substitute: a batch `(n, ...)` to a batch `(n, ...)`."""
@@ -53,9 +55,9 @@ class BPDA(nn.Module):
         self.defense = defense
         self.substitute = substitute
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `defense(x)`."""
-        y: Tensor = _Substituted.apply(x, self.defense, self.substitute)
+    def forward(self, x: Tensor, draws: Draws | None = None) -> Tensor:
+        """Return `defense(x)`; a random defense, and a random substitute, with these draws."""
+        y: Tensor = _Substituted.apply(x, drawn(self.defense, draws), drawn(self.substitute, draws))
         return y
 
     def extra_repr(self) -> str:
@@ -78,17 +80,18 @@ class TrueGradient(nn.Module):
         super().__init__()
         self.defense = defense
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `defense(x)`."""
+    def forward(self, x: Tensor, draws: Draws | None = None) -> Tensor:
+        """Return `defense(x)`; a random defense with these draws."""
+        defense = drawn(self.defense, draws)
         if not (torch.is_grad_enabled() and x.requires_grad):
-            return _run(self.defense, x.clone())
+            return _run(defense, x.clone())
         try:
-            y = self.defense(x.clone())
+            y = defense(x.clone())
         except RuntimeError as error:
             if ran_out_of_memory(error):
                 raise
             # `x.numpy()` refuses a tensor that requires grad. Any other fault shows again without one.
-            y = _run(self.defense, x.detach().clone())
+            y = _run(defense, x.detach().clone())
         y = _checked(y, x)
         if y.requires_grad:
             return y

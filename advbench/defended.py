@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from advbench.backward import BPDA, Map, TrueGradient, identity
+from advbench.draws import Draws
 from advbench.errors import DefenseError, nearest
 from advbench.normalized import Normalized
+from advbench.randomness import ONE_DRAW, Sampling, is_random
 from advbench.spec import INPUT, LOGITS
 
 LANES: Final = 8
@@ -42,6 +45,11 @@ class Placement:
         return BPDA(self.defense, self.chosen_substitute)
 
     @property
+    def is_random(self) -> bool:
+        """Whether the defense says that it draws random numbers."""
+        return is_random(self.defense.defense if isinstance(self.defense, BPDA) else self.defense)
+
+    @property
     def chosen_substitute(self) -> Map:
         """What stands in for the defense: what was asked for, else the defense's own, else the identity."""
         if self.substitute is not None:
@@ -60,6 +68,7 @@ class DefendedModel(nn.Module):
         model: `f`, pixels in [0, 1] `(n, c, h, w)` to logits `(n, k)`.
         placements: the defenses, in the order in which they act.
         bpda: whether gradients go through the substitutes (True) or through the defenses as they are.
+        sampling: the draws that random defenses get.
         lanes: the network sees multiples of so many images, the last one repeated where some are
             missing. Libraries choose their kernels by the batch's size, and the sums of small and odd
             batches differ in their last bits from those of others; an attack that follows signs makes
@@ -70,11 +79,19 @@ class DefendedModel(nn.Module):
     """
 
     def __init__(
-        self, model: nn.Module, placements: Sequence[Placement], *, bpda: bool = False, lanes: int = 1
+        self,
+        model: nn.Module,
+        placements: Sequence[Placement],
+        *,
+        bpda: bool = False,
+        sampling: Sampling = ONE_DRAW,
+        lanes: int = 1,
     ) -> None:
         super().__init__()
         self.model = model
+        self.sampling = sampling
         self.lanes = lanes
+        self.is_random = any(each.is_random for each in placements)
         self.stages = nn.ModuleList(each.stage(bpda=bpda) for each in placements)
         self.places = tuple(each.at for each in placements)
         inside = sorted(set(self.places) - {INPUT, LOGITS})
@@ -84,18 +101,32 @@ class DefendedModel(nn.Module):
         self._sites = tuple((place, find_module(model, place)) for place in inside)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of the defended model, `(n, k)`."""
+        """Logits of the defended model, `(n, k)`; their mean over its draws if a defense is random."""
+        logits = [draw(x) for draw in self.draws()]
+        return logits[0] if len(logits) == 1 else torch.stack(logits).mean(0)
+
+    def sampled(self, x: Tensor) -> Tensor:
+        """Logits of the defended model in each of its draws, `(draws, n, k)`; one where nothing is random."""
+        return torch.stack([draw(x) for draw in self.draws()])
+
+    def draws(self) -> list[Map]:
+        """The defended model under each of its draws, pixels `(n, c, h, w)` to logits `(n, k)`."""
+        count = self.sampling.count if self.is_random else 1
+        return [partial(self._filled_up, number=number) for number in range(count)]
+
+    def _filled_up(self, x: Tensor, number: int) -> Tensor:
         spare = -len(x) % self.lanes
         if spare == 0 or len(x) == 0:
-            return self._logits(x)
-        logits: Any = self._logits(torch.cat([x, x[-1:].expand(spare, *x.shape[1:])]))
+            return self._logits(x, number)
+        logits: Any = self._logits(torch.cat([x, x[-1:].expand(spare, *x.shape[1:])]), number)
         if isinstance(logits, Tensor):  # what is no tensor is handed on: whoever asked will say so
             logits = logits[: len(x)]
         return logits  # type: ignore[no-any-return]  # a user's model may return anything
 
-    def _logits(self, x: Tensor) -> Tensor:
-        x = self._through(INPUT, x)
-        with self._hooks() as reached:
+    def _logits(self, x: Tensor, number: int) -> Tensor:
+        draws = self.sampling.draws(x, number) if self.is_random else None
+        x = self._through(INPUT, x, draws)
+        with self._hooks(draws) as reached:
             logits: Tensor = self.model(x)
         missed = {place for place, _ in self._sites} - reached
         if missed:
@@ -103,25 +134,27 @@ class DefendedModel(nn.Module):
                 f"the model never called its module {min(missed)!r}, so the defense there does nothing. "
                 "Place it at a module that the forward pass goes through."
             )
-        return self._through(LOGITS, logits)
+        return self._through(LOGITS, logits, draws)
 
-    def _through(self, place: str, x: Tensor) -> Tensor:
-        for at, stage in zip(self.places, self.stages, strict=True):
+    def _through(self, place: str, x: Tensor, draws: Draws | None) -> Tensor:
+        for number, (at, stage) in enumerate(zip(self.places, self.stages, strict=True)):
             if at == place:
-                x = stage(x)
+                x = stage(x, None if draws is None else draws.stream(number))
         return x
 
     @contextmanager
-    def _hooks(self) -> Iterator[set[str]]:
+    def _hooks(self, draws: Draws | None) -> Iterator[set[str]]:
         reached: set[str] = set()
-        handles = [module.register_forward_hook(self._hook(place, reached)) for place, module in self._sites]
+        handles = [
+            module.register_forward_hook(self._hook(place, reached, draws)) for place, module in self._sites
+        ]
         try:
             yield reached
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _hook(self, place: str, reached: set[str]) -> Callable[..., Tensor]:
+    def _hook(self, place: str, reached: set[str], draws: Draws | None) -> Callable[..., Tensor]:
         def defend(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
             if not isinstance(output, Tensor):
                 raise DefenseError(
@@ -129,7 +162,7 @@ class DefendedModel(nn.Module):
                     "a module before or after it."
                 )
             reached.add(place)
-            return self._through(place, output)
+            return self._through(place, output, draws)
 
         return defend
 

@@ -48,7 +48,7 @@ class Draws:
 
     def uniform(self, shape: Sequence[int]) -> Tensor:
         """Independent uniform draws in [0, 1), multiples of 2**-24, `(n, *shape)` float32."""
-        bits = self._bits(math.prod(shape))
+        bits = self.words(math.prod(shape))
         return ((bits >> 8).to(torch.float32) * 2.0**-24).view(-1, *shape)
 
     def normal(self, shape: Sequence[int]) -> Tensor:
@@ -59,13 +59,13 @@ class Draws:
         """
         count = math.prod(shape)
         pairs = (count + 1) // 2
-        bits = self._bits(2 * pairs).to(_float64_device(self.indices)).to(torch.float64)
+        bits = self.words(2 * pairs).to(_float64_device(self.indices)).to(torch.float64)
         u, v = ((bits + 0.5) * 2.0**-32).view(-1, 2, pairs).unbind(1)
         radius, angle = (-2.0 * u.log()).sqrt(), 2.0 * math.pi * v
         values = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :count]
         return values.to(torch.float32).to(self.indices.device).view(-1, *shape)
 
-    def _bits(self, count: int) -> Tensor:
+    def words(self, count: int) -> Tensor:
         """`count` words of 32 random bits for each image, `(n, count)` int64."""
         digest = hashlib.blake2b(f"{self.seed}{self.name}".encode(), digest_size=8).digest()
         key = (int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little"))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from advbench.interfaces import Attack, Attempt
 from advbench.judge import Judgement, judge
 from advbench.plan import Chain, Plan, chosen_images, defense_chains
 from advbench.preserve import prepared
+from advbench.randomness import DRAWS, JUDGED
 from advbench.records import SAMPLE_TYPES, UNDEFENDED, Row, Rung, join_samples
 from advbench.table import Cell, Heading, rows_of
 from advbench.threat import Threat
@@ -94,6 +95,8 @@ def evaluate(
     bpda: bool = True,
     indices: Sequence[int] | None = None,
     seed: int = 0,
+    eot: int = DRAWS,
+    judge_draws: int = JUDGED,
     batch_size: int | Literal["auto"] = AUTO,
     names: tuple[str, str] = ("model", "data"),
     begin: Callable[[Checked], pd.DataFrame | None] = lambda _: None,
@@ -117,6 +120,8 @@ def evaluate(
         bpda: whether to run the bpda rung.
         indices: which images of the data set; all of them by default.
         seed: of the images' random streams.
+        eot: over how many draws of a random defense an attack takes its gradients and its logits.
+        judge_draws: in how many draws of a random defense an example is judged; the majority counts.
         batch_size: images at a time, by default chosen by a probe, and halved where memory runs out; it
             changes memory and speed, not the table.
         names: the model's and the data set's name in the table.
@@ -133,10 +138,10 @@ def evaluate(
         RunError: memory that does not suffice for a single image.
     """
     chosen = chosen_images(dataset, indices)
-    plan = Plan(model, dataset, defense_chains(defenses or {}), attacks, threat, bpda, seed)
+    plan = Plan(model, dataset, defense_chains(defenses or {}), attacks, threat, bpda, seed, eot, judge_draws)
     with torch.inference_mode(False), prepared(*plan.modules()):
         x = read_batch(dataset, chosen[:1]).to(plan.device).x
-        images = probed_size(plan.defended(UNDEFENDED), x, len(chosen)) if batch_size == AUTO else batch_size
+        images = probed_size(plan.judged(UNDEFENDED), x, len(chosen)) if batch_size == AUTO else batch_size
         size = BatchSize(images, note, fitting_lanes(model, (), x))
         clean = _clean_pass(plan, chosen, size)
         heading = plan.heading(names, clean.doubts)
@@ -212,13 +217,19 @@ def _judge_clean(
     plan: Plan, defense: str, batch: Batch, lanes: int, doubts: dict[str, tuple[str, ...]]
 ) -> pd.DataFrame:
     """Judge clean images behind one defense; the first batch is looked at more closely."""
-    model, (_, x, y) = plan.defended(defense, lanes=lanes), batch.to(plan.device)
+    model, (_, x, y) = plan.judged(defense, lanes=lanes), batch.to(plan.device)
     logits = checked_logits(model, x, y)
     if defense not in doubts:
         if plan.bpda and plan.chains[defense]:
-            check_substitutes(plan.defended(defense, bpda=True, lanes=lanes), x)
+            check_substitutes(plan.attacked(defense, bpda=True, lanes=lanes), x)
         doubts[defense] = tuple(doubts_about(model, x, logits))
-    return _samples(Cell(defense, "", "clean"), batch, judge(logits, x, x, y, plan.threat))
+        if plan.is_random(defense) and plan.eot == 1:
+            doubts[defense] += (_NO_EXPECTATION,)
+    drawn = model.sampled(x) if plan.is_random(defense) else logits[None]
+    return _samples(Cell(defense, "", "clean"), batch, judge(drawn, x, x, y, plan.threat))
+
+
+_NO_EXPECTATION = "the defense is random, and was attacked without expectation over its draws (--eot 20)"
 
 
 def _rung(
@@ -263,6 +274,8 @@ def _samples(cell: Cell, batch: Batch, judged: Judgement, attempt: Attempt | Non
         "steps": zero if attempt is None else attempt.steps,
         "queries": zero if attempt is None else attempt.queries,
         "flat_gradient": zero.bool() if attempt is None else attempt.flat,
+        "smallest": torch.where(judged.robust, torch.nan, judged.distance),
+        "fooled_share": judged.fooled_share,
     }
     frame = pd.DataFrame({name: each.cpu().numpy() for name, each in columns.items()})
     return frame.assign(rung=cell.rung, defense=cell.defense, attack=cell.attack)[list(SAMPLE_TYPES)]
@@ -271,11 +284,42 @@ def _samples(cell: Cell, batch: Batch, judged: Judgement, attempt: Attempt | Non
 def _attack(plan: Plan, cell: Cell, batch: Batch, lanes: int) -> RungDone:
     """Run an attack on one rung and judge what it returns by a forward pass of its own."""
     indices, x, y = batch.to(plan.device)
-    target = plan.defended(cell.defense, bpda=cell.rung == "bpda", lanes=lanes)
+    stream = f"{cell.rung}/{cell.attack}"
+    target = plan.attacked(cell.defense, bpda=cell.rung == "bpda", lanes=lanes, stream=stream)
     draws = Draws(plan.seed, indices).stream(cell.rung)
     attempt = plan.attacks[cell.attack](target, x, y, plan.threat, draws)
-    x_adv = plan.threat.project(attempt.x_adv.detach(), x)
-    with torch.no_grad():
-        logits = plan.defended(cell.defense, lanes=lanes)(x_adv)
-    judged = judge(logits, x_adv, x, y, plan.threat)
-    return RungDone(*cell, _samples(cell, batch, judged, attempt), x_adv)
+    passes = len(target.draws())
+    attempt = attempt._replace(steps=passes * attempt.steps, queries=passes * attempt.queries)
+    found = attempt.x_adv.detach()
+    x_adv = plan.threat.project(found, x)
+    judged, smallest = _judge_found(plan, cell.defense, lanes, (found, x_adv, x, y))
+    samples = _samples(cell, batch, judged, attempt).assign(smallest=smallest.double().cpu().numpy())
+    return RungDone(*cell, samples, x_adv)
+
+
+@torch.no_grad()
+def _judge_found(
+    plan: Plan, defense: str, lanes: int, images: tuple[Tensor, Tensor, Tensor, Tensor]
+) -> tuple[Judgement, Tensor]:
+    """Judge the examples in the ball, and those that an attack for the smallest perturbation found outside.
+
+    Args:
+        plan: who judges.
+        defense: behind which defense.
+        lanes: see `DefendedModel`.
+        images: what was found, the same in the ball, clean images, and labels.
+
+    Returns:
+        The judgement, and the norms of the smallest perturbations known to fool, NaN where none is.
+    """
+    found, x_adv, x, y = images
+    model = plan.judged(defense, lanes=lanes)
+    judged = judge(model.sampled(x_adv), x_adv, x, y, plan.threat)
+    smallest = torch.where(judged.robust, torch.nan, judged.distance)
+    wide = replace(plan.threat, eps=1.0 if plan.threat.norm == "linf" else float(x[0].numel()))
+    outside = (judged.robust & ~plan.threat.contains(found, x) & wide.contains(found, x)).nonzero().flatten()
+    if len(outside):
+        far, near = found[outside], x[outside]
+        at_any_size = judge(model.sampled(far), far, near, y[outside], wide)
+        smallest[outside] = torch.where(at_any_size.robust, torch.nan, at_any_size.distance)
+    return judged, smallest

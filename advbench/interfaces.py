@@ -13,7 +13,8 @@ class Attempt(NamedTuple):
     """What an attack hands back: its best iterates and what they cost, never whether they succeeded."""
 
     x_adv: Tensor
-    """Best iterate of each image, `(n, c, h, w)`."""
+    """Best iterate of each image, `(n, c, h, w)`, in [0, 1]; the harness projects it into the ball. An attack
+    for the smallest perturbation returns that, also where it does not fit."""
     steps: Tensor
     """Gradient passes spent on each image, `(n,)` int64."""
     queries: Tensor

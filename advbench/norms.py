@@ -8,18 +8,21 @@ import torch
 from torch import Tensor
 
 
-def project_linf(x_adv: Tensor, x: Tensor, eps: float) -> Tensor:
+def project_linf(x_adv: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
     """Nearest point to `x_adv` in the closed L-inf ball of radius `eps` round `x`, then in [0, 1].
 
     Args:
         x_adv: candidates, `(n, c, h, w)`.
         x: clean images, same shape, in [0, 1].
-        eps: radius in pixel units (8/255, not 8).
+        eps: radius in pixel units (8/255, not 8), or one an image, `(n,)`.
     """
+    if isinstance(eps, Tensor):
+        radius = _per_image(eps, x)
+        return (x_adv - x).clamp_(-radius, radius).add_(x).clamp_(0.0, 1.0)
     return (x_adv - x).clamp_(-eps, eps).add_(x).clamp_(0.0, 1.0)  # in place: one new tensor, not four
 
 
-def project_l2(x_adv: Tensor, x: Tensor, eps: float) -> Tensor:
+def project_l2(x_adv: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
     """Nearest point to `x_adv` in the closed L2 ball of radius `eps` round `x`, then in [0, 1].
 
     `x` lies in the box, so clipping never moves a point away from it and the result is in both sets.
@@ -27,14 +30,16 @@ def project_l2(x_adv: Tensor, x: Tensor, eps: float) -> Tensor:
     Args:
         x_adv: candidates, `(n, c, h, w)`.
         x: clean images, same shape, in [0, 1].
-        eps: radius in pixel units, over all pixels and channels of an image.
+        eps: radius in pixel units, over all pixels and channels of an image, or one an image, `(n,)`.
     """
     delta = x_adv - x
+    if isinstance(eps, Tensor):
+        eps = _per_image(eps, x)
     shrink = (eps / _per_image(l2_norm(delta), delta).clamp_min(_TINY)).clamp_max(1.0)
     return delta.mul_(shrink).add_(x).clamp_(0.0, 1.0)
 
 
-def project_l1(x_adv: Tensor, x: Tensor, eps: float) -> Tensor:
+def project_l1(x_adv: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
     """Nearest point to `x_adv` in both the closed L1 ball of radius `eps` round `x` and [0, 1].
 
     Every entry of the perturbation shrinks by the same amount, as far as the box lets it count: with w the
@@ -45,7 +50,7 @@ def project_l1(x_adv: Tensor, x: Tensor, eps: float) -> Tensor:
     Args:
         x_adv: candidates, `(n, c, h, w)`.
         x: clean images, same shape, in [0, 1].
-        eps: radius in pixel units, over all pixels and channels of an image.
+        eps: radius in pixel units, over all pixels and channels of an image, or one an image, `(n,)`.
     """
     w = (x_adv - x).flatten(1).to(_float64(x))
     size, room = w.abs(), torch.where(w > 0, 1.0 - x.flatten(1), x.flatten(1)).to(w)
@@ -54,8 +59,10 @@ def project_l1(x_adv: Tensor, x: Tensor, eps: float) -> Tensor:
     return (x + delta.view_as(x).to(x)).clamp_(0.0, 1.0)
 
 
-def _shrinkage(size: Tensor, room: Tensor, eps: float) -> Tensor:
+def _shrinkage(size: Tensor, room: Tensor, eps: float | Tensor) -> Tensor:
     """The least `s >= 0` for which `sum(clamp(size - s, 0, room)) <= eps`, `(n, 1)`."""
+    if isinstance(eps, Tensor):
+        eps = eps.to(size).view(-1, 1)
     # Coming down from above, an entry begins to count at s = size, and has all its room at s = size - room.
     breaks = torch.cat([size, size - room], dim=1)
     change = torch.cat([torch.ones_like(size), -torch.ones_like(room)], dim=1)

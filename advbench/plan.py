@@ -12,6 +12,7 @@ from advbench.data.batches import Images
 from advbench.defended import DefendedModel, Placement
 from advbench.errors import InputError
 from advbench.interfaces import Attack
+from advbench.randomness import DRAWS, JUDGED, Sampling
 from advbench.records import UNDEFENDED
 from advbench.table import Heading
 from advbench.threat import Threat
@@ -35,8 +36,13 @@ class Plan:
     threat: Threat
     bpda: bool
     seed: int
+    eot: int = DRAWS
+    judge_draws: int = JUDGED
 
     def __post_init__(self) -> None:
+        for name in ("eot", "judge_draws"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not self.attacks:
             raise InputError("there are no attacks to run.")
         if not isinstance(self.model, nn.Module):
@@ -59,9 +65,27 @@ class Plan:
         maps = [each for link in links for each in (link.defense, link.chosen_substitute)]
         return [self.model, *(each for each in maps if isinstance(each, nn.Module))]
 
-    def defended(self, defense: str, *, bpda: bool = False, lanes: int = 1) -> DefendedModel:
-        """The model behind one of the defenses."""
-        return DefendedModel(self.model, self.chains[defense], bpda=bpda, lanes=lanes)
+    def is_random(self, defense: str) -> bool:
+        """Whether one of the defense's maps says that it draws random numbers."""
+        return any(each.is_random for each in self.chains[defense])
+
+    def judged(self, defense: str, *, lanes: int = 1) -> DefendedModel:
+        """The model behind one of the defenses, as the judge sees it."""
+        return judged_model(self.model, self.chains[defense], self.seed, self.judge_draws, lanes)
+
+    def attacked(
+        self, defense: str, *, bpda: bool = False, lanes: int = 1, stream: str = ""
+    ) -> DefendedModel:
+        """The model behind one of the defenses, as an attack sees it.
+
+        Args:
+            defense: which one.
+            bpda: whether gradients go through substitutes.
+            lanes: see `DefendedModel`.
+            stream: of its random draws.
+        """
+        sampling = Sampling(self.seed, f"attack/{stream}", self.eot)
+        return DefendedModel(self.model, self.chains[defense], bpda=bpda, sampling=sampling, lanes=lanes)
 
     def heading(self, names: tuple[str, str], doubts: Mapping[str, tuple[str, ...]]) -> Heading:
         """What the table of this plan is about, given the names of model and data set."""
@@ -75,6 +99,21 @@ class Plan:
             bpda=self.bpda,
             doubts=doubts,
         )
+
+
+def judged_model(
+    model: nn.Module, chain: Sequence[Placement], seed: int, draws: int, lanes: int
+) -> DefendedModel:
+    """A model behind a defense as the judge sees it: no attack ever meets the same draws.
+
+    Args:
+        model: pixels to logits.
+        chain: the defense in its places.
+        seed: of the run.
+        draws: how often a random defense is drawn.
+        lanes: see `DefendedModel`.
+    """
+    return DefendedModel(model, chain, sampling=Sampling(seed, "judge", draws), lanes=lanes)
 
 
 def chosen_images(dataset: Images, indices: Sequence[int] | None) -> list[int]:

@@ -14,7 +14,8 @@ from advbench.batch_size import BatchSize, fitting_lanes, in_batches
 from advbench.data.batches import Batch, Images, read_batch
 from advbench.defended import DefendedModel, Placement
 from advbench.examples import Examples
-from advbench.judge import fooled, predict
+from advbench.judge import Vote, fooled, predict, vote
+from advbench.plan import judged_model
 from advbench.preserve import prepared
 from advbench.table import Cell, Heading
 from advbench.threat import ROUNDING, Threat
@@ -24,6 +25,9 @@ Flags = npt.NDArray[np.bool_]
 
 _TIE = 1e-4
 """How far, relative to the largest logit, another machine's rounding may bring two classes' logits."""
+
+_DRAWS_OFF = 2.5
+"""How many draws of a random defense, all but a half, another machine's rounding may turn."""
 
 _DISTANCE = 1e-5
 """How far, relative to the radius, another machine's rounding may move a distance."""
@@ -68,6 +72,8 @@ class Evidence(NamedTuple):
     samples: pd.DataFrame
     kept: Kept
     batch_size: int
+    seed: int
+    judge_draws: int
 
 
 def recheck(evidence: Evidence, examples: Iterable[Examples], *, as_8bit: bool = False) -> list[Finding]:
@@ -142,8 +148,9 @@ def _check_examples(evidence: Evidence, found: Examples, records: pd.DataFrame, 
         on_device = x_adv.to(_device(evidence.model))
         survive = np.zeros(len(indices), dtype=bool)
         if finding.as_8bit is not None:
-            rounded = predict(model((on_device * 255.0).round() / 255.0)).cpu()
-            survive = fooled(rounded, batch.y).numpy()
+            survive = fooled(
+                _vote(model, (on_device * 255.0).round() / 255.0, batch.y).prediction, batch.y
+            ).numpy()
         fools = _check_prediction(model, on_device, mine, finding)
         fools &= _check_geometry(evidence.threat, x_adv, batch, mine, finding)
         finding.blame("counted other than judged", indices, mine["robust"].to_numpy() == fools)
@@ -168,26 +175,47 @@ def _check_geometry(
     finding.blame("outside the ball", indices, in_box & ~contained)
     moved = np.abs(distance - mine["distance"].to_numpy()) > _DISTANCE * threat.eps + ROUNDING
     finding.blame("another distance than recorded", indices, in_box & contained & moved)
+    known = mine["smallest"].to_numpy()
+    allowed = np.where(mine["robust"], np.isnan(known) | (known >= 0.0), known == mine["distance"])
+    finding.blame("another smallest perturbation than it can have", indices, ~allowed)
     return contained
 
 
-def _check_prediction(model: nn.Module, x: Tensor, mine: pd.DataFrame, finding: Finding) -> Flags:
+def _check_prediction(model: DefendedModel, x: Tensor, mine: pd.DataFrame, finding: Finding) -> Flags:
     """Whether the defended model says what was recorded; returns who is fooled by the record, `(n,)`.
 
     Where it does not, the recorded class must be within rounding of the predicted one: in the batch, or
-    with the image alone (a quantiser inside the network makes a whole step of the last bit).
+    with the image alone (a quantiser inside the network makes a whole step of the last bit); behind a random
+    defense a draw or two may have come out otherwise.
     """
     recorded, labels = torch.from_numpy(mine[["prediction", "label"]].to_numpy(copy=True)).unbind(1)
-    logits = model(x).cpu()
-    wrong = predict(logits) != recorded
+    said = _vote(model, x, labels)
+    share = torch.from_numpy(mine["fooled_share"].to_numpy(copy=True))
+    off = (said.fooled_share.double() - share).abs()
+    far = off > (_DRAWS_OFF / model.sampling.count if model.is_random else 0.0)
+    wrong = (said.prediction != recorded) | (off > 0.0)
+    excused = wrong & ~far
+    if not model.is_random:
+        excused = _excused(model, x, recorded, wrong)
+    finding.by_rounding += int(excused.sum())
+    finding.blame("another prediction than recorded", mine.index.to_numpy(), (wrong & ~excused).numpy())
+    fools: Flags = fooled(torch.where(wrong & ~excused, said.prediction, recorded), labels).numpy()
+    return fools
+
+
+def _vote(model: DefendedModel, x: Tensor, y: Tensor) -> Vote:
+    return vote(torch.stack([predict(each) for each in model.sampled(x)]).cpu(), y.cpu())
+
+
+def _excused(model: DefendedModel, x: Tensor, recorded: Tensor, wrong: Tensor) -> Tensor:
+    """Which of the wrong predictions rounding may explain, `(n,)` bool."""
     excused = wrong.clone()
+    if bool(wrong.any()):
+        logits = model(x).cpu()
     for row in wrong.nonzero().flatten().tolist():
         alone = model(x[row : row + 1]).cpu()
         excused[row] = any(_ties(each, int(recorded[row])) for each in (logits[row], alone[0]))
-    finding.by_rounding += int(excused.sum())
-    finding.blame("another prediction than recorded", mine.index.to_numpy(), (wrong & ~excused).numpy())
-    fools: Flags = fooled(torch.where(wrong & ~excused, predict(logits), recorded), labels).numpy()
-    return fools
+    return excused
 
 
 def _ties(logits: Tensor, recorded: int) -> bool:
@@ -229,7 +257,7 @@ def _defended(evidence: Evidence, defense: str) -> DefendedModel:
     """The model behind a defense, computing as the run did."""
     x = read_batch(evidence.dataset, [0]).x.to(_device(evidence.model))
     lanes = fitting_lanes(evidence.model, (), x)
-    return DefendedModel(evidence.model, evidence.chains[defense], lanes=lanes)
+    return judged_model(evidence.model, evidence.chains[defense], evidence.seed, evidence.judge_draws, lanes)
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -26,8 +26,14 @@ SAMPLE_TYPES: Final[Mapping[str, str]] = {
     "steps": "int64",
     "queries": "int64",
     "flat_gradient": "bool",
+    "smallest": "float64",
+    "fooled_share": "float64",
 }
-"""Columns of `samples.parquet`. `attack` is empty on the clean rung; a prediction of -1 is none at all."""
+"""Columns of `samples.parquet`. `attack` is empty on the clean rung; a prediction of -1 is none at all.
+
+`smallest` is the norm of the smallest perturbation known to fool the defended model, whatever the radius, and
+NaN where none is; `fooled_share` is the share of a random defense's draws in which the example fools it.
+"""
 
 
 class Interval(NamedTuple):
@@ -54,12 +60,26 @@ def wilson_interval(count: int, n: int, z: float = 1.959963984540054) -> Interva
     return Interval(low, high)
 
 
+class Spread(NamedTuple):
+    """Mean and standard deviation of the accuracy over single draws of a random defense."""
+
+    mean: float
+    deviation: float
+
+
 @dataclass(frozen=True)
 class Rate:
-    """How many of `n` images a rung left standing."""
+    """How many of `n` images a rung left standing.
+
+    Args:
+        count: the images, by the majority of their draws where the defense is random.
+        n: all images.
+        spread: what single draws of a random defense come to.
+    """
 
     count: int
     n: int
+    spread: Spread | None = None
 
     @property
     def accuracy(self) -> float:

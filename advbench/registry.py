@@ -24,11 +24,16 @@ class Entry:
             parameters that a user may give, with the defaults that the user gets.
         summary: one line for `advbench list`.
         source: the paper or the project that it comes from.
+        needs: what an attack asks the model for: `gradient`, `scores`, or both.
+        cost: an attack's passes through the model for an image that stands to the end, in words of its
+            parameters.
     """
 
     factory: str
     summary: str
     source: str = ""
+    needs: str = ""
+    cost: str = ""
 
     def load(self) -> Callable[..., Any]:
         """Import the factory."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from advbench.records import RUNGS, UNDEFENDED, Rate, Row, Rung
+from advbench.records import RUNGS, UNDEFENDED, Rate, Row, Rung, Spread
 
 
 class Cell(NamedTuple):
@@ -94,8 +94,19 @@ def rates_of(samples: pd.DataFrame, defense: str, attack: str) -> dict[Rung, Rat
         attack: whose row; the clean rung belongs to every attack.
     """
     mine = samples[(samples["defense"] == defense) & samples["attack"].isin(["", attack])]
-    standing = {rung: each["robust"] for rung, each in mine.groupby("rung", sort=False)}
-    return {rung: Rate(int(standing[rung].sum()), len(standing[rung])) for rung in RUNGS if rung in standing}
+    found = dict(list(mine.groupby("rung", sort=False)))
+    return {
+        rung: Rate(int(found[rung]["robust"].sum()), len(found[rung]), _spread(found[rung]["fooled_share"]))
+        for rung in RUNGS
+        if rung in found
+    }
+
+
+def _spread(share: "pd.Series[float]") -> Spread | None:
+    """What single draws come to: each image stands in a draw with the share of those that it stood in."""
+    if share.isin([0.0, 1.0]).all():
+        return None
+    return Spread(1.0 - float(share.mean()), float((share * (1.0 - share)).sum() ** 0.5) / len(share))
 
 
 def warnings_of(samples: pd.DataFrame, defense: str, attack: str) -> list[str]:

@@ -49,15 +49,22 @@ class Threat:
         """A threat whose radius reads `8/255` or `0.03`, and prints back as it was given."""
         return cls(norm, parse_number(text, "eps"), text.strip())
 
-    def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
-        """`x_adv` brought into the ball round `x` and into [0, 1]; both `(n, c, h, w)`."""
+    def project(self, x_adv: Tensor, x: Tensor, eps: Tensor | None = None) -> Tensor:
+        """`x_adv` brought into the ball round `x` and into [0, 1]; both `(n, c, h, w)`.
+
+        Args:
+            x_adv: candidates.
+            x: clean images.
+            eps: a radius an image instead of the threat's, `(n,)`.
+        """
+        radius = self.eps if eps is None else eps
         match self.norm:
             case "linf":
-                return norms.project_linf(x_adv, x, self.eps)
+                return norms.project_linf(x_adv, x, radius)
             case "l2":
-                return norms.project_l2(x_adv, x, self.eps)
+                return norms.project_l2(x_adv, x, radius)
             case "l1":
-                return norms.project_l1(x_adv, x, self.eps)
+                return norms.project_l1(x_adv, x, radius)
             case _:
                 assert_never(self.norm)
 

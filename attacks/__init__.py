@@ -1,4 +1,4 @@
-"""Attacks: `(model, x, y, threat, draws) -> x_adv`. None judges itself; the harness does."""
+"""Attacks: `(model, x, y, threat, draws) -> Attempt`. None judges itself; the harness does."""
 
 from typing import TYPE_CHECKING
 
@@ -6,12 +6,24 @@ from advbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .apgd import APGD as APGD
+    from .fab import FAB as FAB
+    from .fmn import FMN as FMN
     from .pgd import PGD as PGD
     from .pgd import fgsm as fgsm
     from .registry import ATTACKS as ATTACKS
+    from .relay import Relay as Relay
     from .square import Square as Square
 
 __getattr__, __dir__ = lazy_names(
     __name__,
-    {"APGD": ".apgd", "ATTACKS": ".registry", "PGD": ".pgd", "Square": ".square", "fgsm": ".pgd"},
+    {
+        "APGD": ".apgd",
+        "ATTACKS": ".registry",
+        "FAB": ".fab",
+        "FMN": ".fmn",
+        "PGD": ".pgd",
+        "Relay": ".relay",
+        "Square": ".square",
+        "fgsm": ".pgd",
+    },
 )

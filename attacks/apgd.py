@@ -16,7 +16,8 @@ from advbench.threat import Threat
 
 from .best import Best
 from .gradient import Model, loss_and_gradient
-from .losses import AGAINST_A_CLASS, cross_entropy, logit_difference, targeted_dlr, without
+from .losses import AGAINST_A_CLASS, cross_entropy, logit_difference, targeted_dlr
+from .rivals import rivals
 
 APGDLoss = Literal["ce", "margin", "dlr"]
 
@@ -183,14 +184,9 @@ class APGD:
         targeted = targeted_dlr if self.loss == "dlr" else logit_difference
         return targeted(logits, walk.y, walk.rival)
 
-    @torch.no_grad()
     def _rivals(self, model: Model, x: Tensor, y: Tensor) -> Iterator[Tensor]:
         """The classes that each image is driven to, the most likely first; the label itself for none."""
-        if self.targets == 0:
-            yield y
-            return
-        order = without(model(x), y).argsort(1, descending=True)
-        yield from order[:, : min(self.targets, order.shape[1] - 1)].unbind(1)
+        return iter([y]) if self.targets == 0 else rivals(model, x, y, self.targets)
 
 
 def _balls(threat: Threat, steps: int) -> list[tuple[Threat, int]]:

@@ -3,7 +3,7 @@
 import operator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple, SupportsIndex, get_args
+from typing import Literal, SupportsIndex, get_args
 
 import torch
 from torch import Tensor
@@ -16,24 +16,13 @@ from advbench.threat import Threat
 
 from .best import Best
 from .gradient import Model, loss_and_gradient
+from .images import Images
 from .losses import AGAINST_A_CLASS, LossName, logit_difference, without
 
 Target = int | Literal["runner-up", "least-likely"]
 NAMED_TARGETS = ("runner-up", "least-likely")
 
 _NEVER = 3  # above every rank
-
-
-class _Images(NamedTuple):
-    """The images that a restart is still busy with."""
-
-    rows: Tensor  # their places in the batch, (m,)
-    x: Tensor
-    y: Tensor
-    rival: Tensor
-
-    def take(self, which: Tensor) -> "_Images":
-        return _Images(*(each[which] for each in self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +90,7 @@ class PGD:
         Returns:
             Each image's best iterate and what it cost.
         """
-        everything = _Images(torch.arange(len(x), device=x.device), x, y, self._rival(model, x, y))
+        everything = Images(torch.arange(len(x), device=x.device), x, y, self._rival(model, x, y))
         best = Best.nothing(x, self._goal if self.early_stop else _NEVER)
         for restart in range(self.restarts):
             wanted = best.still_wanted(everything.rows)
@@ -114,7 +103,7 @@ class PGD:
             self._climb(model, start, images, threat, best)
         return Attempt(best.x_adv, best.steps, best.queries, best.flat)
 
-    def _climb(self, model: Model, x_adv: Tensor, images: _Images, threat: Threat, best: Best) -> None:
+    def _climb(self, model: Model, x_adv: Tensor, images: Images, threat: Threat, best: Best) -> None:
         """One restart; `best` takes what it finds."""
         step_size = self.step_size_for(threat)
         for _ in range(self.steps):
@@ -141,13 +130,13 @@ class PGD:
         """The rank at which an image has fallen for good."""
         return 1 if self.target is None else 2
 
-    def _rank(self, logits: Tensor, images: _Images) -> Tensor:
+    def _rank(self, logits: Tensor, images: Images) -> Tensor:
         """0 still right, 1 misclassified, 2 classified as the target; `(m,)`."""
         prediction = predict(logits)
         wrong = fooled(prediction, images.y).long()
         return wrong if self.target is None else wrong + (prediction == images.rival).long()
 
-    def _loss(self, logits: Tensor, images: _Images) -> Tensor:
+    def _loss(self, logits: Tensor, images: Images) -> Tensor:
         if self.loss == "logit-difference":
             return logit_difference(logits, images.y, images.rival)
         against = AGAINST_A_CLASS[self.loss]

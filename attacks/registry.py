@@ -4,25 +4,55 @@ from typing import Final
 
 from advbench.registry import Entry
 
+# The cost: F is a forward pass, B a backward pass to the pixels.
 ATTACKS: Final = {
     "pgd": Entry(
         factory="advbench.attacks.pgd:PGD",
         summary="projected gradient descent, best iterate kept",
         source="Madry et al. 2018",
+        needs="gradient",
+        cost="restarts x steps x (F + B)",
     ),
     "apgd": Entry(
         factory="advbench.attacks.apgd:APGD",
         summary="PGD that chooses its step by itself",
         source="Croce, Hein 2020; L1: Croce, Hein 2021",
+        needs="gradient",
+        cost="restarts x max(targets, 1) x steps x (F + B)",
+    ),
+    "fab": Entry(
+        factory="advbench.attacks.fab:FAB",
+        summary="smallest perturbation, by steps to the linearised boundary",
+        source="Croce, Hein 2020, Minimally distorted adversarial examples",
+        needs="gradient",
+        cost="restarts x targets x steps x (2 F + B)",
+    ),
+    "fmn": Entry(
+        factory="advbench.attacks.fmn:FMN",
+        summary="smallest perturbation, by steps in a radius that follows the boundary",
+        source="Pintor et al. 2021",
+        needs="gradient",
+        cost="max(targets, 1) x steps x (F + B)",
     ),
     "square": Entry(
         factory="advbench.attacks.square:Square",
-        summary="random search with squares, from scores alone; linf and l2",
+        summary="random search with squares; linf and l2",
         source="Andriushchenko et al. 2020",
+        needs="scores",
+        cost="queries x F",
+    ),
+    "autoattack": Entry(
+        factory="advbench.attacks.autoattack:autoattack",
+        summary="apgd-ce, apgd-t, fab-t and square in turn, on what still stands",
+        source="Croce, Hein 2020",
+        needs="gradient, scores",
+        cost="19 steps x (F + B) + 9 steps x F + queries x F",
     ),
     "fgsm": Entry(
         factory="advbench.attacks.pgd:fgsm",
         summary="one gradient step of length eps",
         source="Goodfellow, Shlens, Szegedy 2015",
+        needs="gradient",
+        cost="F + B, F to look",
     ),
 }

@@ -17,7 +17,8 @@ def table_frame(rows: Sequence[Row]) -> pd.DataFrame:
     """The table in full precision: fractions of all `n` images, empty where a rung was not run.
 
     Columns: `model, dataset, n, defense, norm, eps, attack`, then `<rung>_accuracy, <rung>_low,
-    <rung>_high, <rung>_count` for each rung that any row has, then `masking_gap, substitute, verdict`.
+    <rung>_high, <rung>_count` for each rung that any row has, with `<rung>_draws_mean,
+    <rung>_draws_std` where single draws of a random defense differ, then `masking_gap, substitute, verdict`.
     """
     frame = pd.DataFrame(flat_rows(rows))
     counts = {name: "Int64" for name in frame.columns if name.endswith("_count")}
@@ -27,10 +28,11 @@ def table_frame(rows: Sequence[Row]) -> pd.DataFrame:
 def flat_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The table as one flat dictionary a row, None where a rung was not run; keys as in `table_frame`."""
     rungs = rungs_run(rows)
-    return [_flat(row, rungs) for row in rows]
+    spread = [rung for rung in rungs if any(rung in row.rates and row.rates[rung].spread for row in rows)]
+    return [_flat(row, rungs, spread) for row in rows]
 
 
-def _flat(row: Row, rungs: Sequence[Rung]) -> dict[str, Any]:
+def _flat(row: Row, rungs: Sequence[Rung], spread: Sequence[Rung]) -> dict[str, Any]:
     cells: dict[str, Any] = {
         "model": row.model,
         "dataset": row.dataset,
@@ -46,4 +48,8 @@ def _flat(row: Row, rungs: Sequence[Rung]) -> dict[str, Any]:
         cells[f"{rung}_low"] = rate.interval.low if rate else None
         cells[f"{rung}_high"] = rate.interval.high if rate else None
         cells[f"{rung}_count"] = rate.count if rate else None
+        if rung in spread:
+            over_draws = rate.spread if rate else None
+            cells[f"{rung}_draws_mean"] = over_draws.mean if over_draws else None
+            cells[f"{rung}_draws_std"] = over_draws.deviation if over_draws else None
     return {**cells, "masking_gap": row.masking_gap, "substitute": row.substitute, "verdict": row.verdict}

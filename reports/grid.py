@@ -80,6 +80,9 @@ def _rate(rate: Rate | None, breaks: tuple[str, str]) -> str:
         return MISSING
     low, high = rate.interval
     interval = f"[{100 * low:.1f}, {100 * high:.1f}]"
+    if rate.spread is not None:
+        mean, deviation = rate.spread
+        interval += f"{breaks[0]}~{100 * mean:.1f} ± {100 * deviation:.1f}"
     return f"{100 * rate.accuracy:.1f}{breaks[0]}{interval}{breaks[1]}{rate.count}/{rate.n}"
 
 
@@ -89,6 +92,11 @@ def _gap(row: Row) -> str:
 
 def _notes(rows: Sequence[Row], gap: bool) -> list[str]:
     notes = ["Accuracy in per cent of all images, [95 % Wilson interval], images left standing."]
+    if any(rate.spread for row in rows for rate in row.rates.values()):
+        notes.append(
+            "~: mean ± standard deviation over single draws of a random defense; the accuracy before it is "
+            "by the majority of each image's draws."
+        )
     if gap:
         notes.append(
             "gap: shattered minus BPDA accuracy, in points: robustness that was only a hidden gradient."

@@ -151,6 +151,22 @@ def attack(  # noqa: PLR0917  # typer reads options from parameters, and takes t
             rich_help_panel=_ATTACK,
         ),
     ] = True,
+    eot: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Draws of a random defense behind each gradient (expectation over transformation).",
+            rich_help_panel=_ATTACK,
+        ),
+    ] = 20,
+    judge_draws: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Draws of a random defense in which an example is judged; the majority counts.",
+            rich_help_panel=_ATTACK,
+        ),
+    ] = 21,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.", rich_help_panel=_ATTACK)] = 0,
     batch_size: Annotated[
         str,
@@ -238,6 +254,8 @@ def attack(  # noqa: PLR0917  # typer reads options from parameters, and takes t
         step_size=step_size,
         restarts=restarts,
         random_start=random_start,
+        eot=eot,
+        judge_draws=judge_draws,
         batch_size=parse_batch_size(batch_size),
         out=out,
         overwrite=overwrite,

@@ -19,6 +19,7 @@ from advbench.user_code import names_user_code
 _PROGRAMS = (Format.TORCHSCRIPT.value, Format.EXPORTED.value)
 _MISSING = object()
 _LARGEST_BATCH = 4096
+_MOST_DRAWS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class Claims:
         doubts: for each defense, what the run said against its numbers.
         kept: which examples were kept.
         batch_size: how many clean images were judged at a time.
+        judge_draws: in how many draws of a random defense an example was judged.
         checkpoint_sha256: of the checkpoint; None for a factory's own weights.
         fingerprint: of the images.
         n: how many images there were.
@@ -48,6 +50,7 @@ class Claims:
     doubts: Mapping[str, tuple[str, ...]]
     kept: Literal["all", "successful"]
     batch_size: int
+    judge_draws: int
     checkpoint_sha256: str | None
     fingerprint: str
     n: int
@@ -86,6 +89,7 @@ def claims_of(manifest: Mapping[str, Any], options: VerifyOptions) -> Claims:
         doubts={defense: doubts.texts(defense) for defense in doubts.values},
         kept=cast("Literal['all', 'successful']", kept),
         batch_size=min(said.inside("execution").number("batch_size"), _LARGEST_BATCH),
+        judge_draws=min(settings.number("judge_draws"), _MOST_DRAWS),
         checkpoint_sha256=said.inside("checkpoint").optional_text("sha256"),
         fingerprint=said.inside("data").text("fingerprint"),
         n=said.inside("data").number("n"),

@@ -19,11 +19,17 @@ def list_names(
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("name", "what", "parameters", "source"):
+    more = ("needs", "cost") if what == "attacks" else ()
+    for title in ("name", "what", "parameters", *more, "source"):
         table.add_column(title, overflow="fold", no_wrap=title == "name")
     for name, entry in _entries(what).items():
         shown = "" if what == "datasets" else _parameters(entry)
-        table.add_row(*map(Text, (name, entry.summary, shown, entry.source)))
+        passes = (entry.needs, entry.cost) if more else ()
+        table.add_row(*map(Text, (name, entry.summary, shown, *passes, entry.source)))
+    if more:
+        table.caption = (
+            "cost: passes for an image that stands to the end; F forward, B backward to the pixels"
+        )
     Console(soft_wrap=False).print(table)
 
 

@@ -43,6 +43,8 @@ class AttackOptions:
     step_size: str | None
     restarts: int | None
     random_start: bool
+    eot: int
+    judge_draws: int
     batch_size: BatchSizeWord
     out: Path | None
     overwrite: bool

@@ -102,6 +102,8 @@ def _evaluate(
         bpda=options.bpda,
         indices=ranks.share(subject.indices),
         seed=options.subject.seed,
+        eot=options.eot,
+        judge_draws=options.judge_draws,
         batch_size=options.batch_size,
         names=(subject.classifier.name, subject.dataset),
         begin=begin,

@@ -189,6 +189,8 @@ def _check_rungs(
         samples=samples,
         kept=claims.kept,
         batch_size=claims.batch_size,
+        seed=claims.subject.seed,
+        judge_draws=claims.judge_draws,
     )
     findings = recheck(evidence, _examples(options.run, damaged), as_8bit=options.as_8bit)
     holds = not damaged

@@ -32,7 +32,7 @@ from tests.advbench.forging import (
     seal,
 )
 
-SMALL = "--first 30 --defense round --bpda --save-adversarial"
+SMALL = "--first 30 --defense round --bpda --save-adversarial --batch-size 64"  # a file a rung
 WORDS = f"attack {SMALL} --format csv,markdown,json --quiet"
 RUNGS = ["none · clean", "none · pgd · shattered"]
 RUNGS += ["round · clean", "round · pgd · shattered", "round · pgd · bpda"]

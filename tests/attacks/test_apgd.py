@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advbench import Draws, Threat
+from advbench import Threat
 from advbench.attacks import APGD
 from advbench.attacks.apgd import APGDLoss, _looks
 from advbench.attacks.losses import dlr, margin, targeted_dlr
@@ -83,50 +83,6 @@ def test_costs_are_counted_and_images_that_have_fallen_leave(linear_model: nn.Se
     assert attempt.steps[~fallen].tolist() == [20] * int((~fallen).sum())
     assert attempt.queries[~fallen].tolist() == [21] * int((~fallen).sum())
     assert int(attempt.steps[fallen].max()) <= 20
-
-
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("classes", [2, 3, 4])
-@pytest.mark.parametrize(
-    "attack", [APGD(steps=5), APGD(steps=5, loss="dlr"), APGD(steps=5, loss="dlr", targets=9)]
-)
-def test_odd_models_give_no_crash_and_no_false_success(norm: Norm, classes: int, attack: APGD) -> None:
-    x, y = torch.rand(3, 1, 2, 2), torch.zeros(3, dtype=torch.int64)
-
-    def nan(x: Tensor) -> Tensor:
-        return x.flatten(1)[:, :1] * torch.nan * torch.ones(classes)
-
-    def sometimes_nan(x: Tensor) -> Tensor:
-        z = x.flatten(1)[:, :1] * torch.linspace(1, 0, classes)
-        return torch.where(x.flatten(1)[:, 1:2] > 0.5, z, torch.nan)
-
-    def constant(x: Tensor) -> Tensor:
-        return torch.linspace(1, 0, classes).expand(len(x), classes)
-
-    for model in (nan, sometimes_nan, constant):
-        attempt = run(attack, model, x, y, Threat(norm, 0.1))
-        assert attempt.x_adv.isfinite().all()
-
-
-@pytest.mark.parametrize("norm", NORMS)
-def test_one_image_of_one_pixel_is_attacked(norm: Norm) -> None:
-    def model(x: Tensor) -> Tensor:
-        z = x.flatten(1)
-        return torch.cat([0.55 - z, z - 0.55], dim=1)
-
-    x_adv = run(
-        APGD(steps=5), model, torch.full((1, 1, 1, 1), 0.5), torch.tensor([0]), Threat(norm, 0.1)
-    ).x_adv
-    assert x_adv.item() > 0.55
-
-
-def test_an_image_alone_gets_what_it_gets_in_a_batch(linear_model: nn.Sequential) -> None:
-    x = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(1))
-    y = linear_model(x).argmax(1)
-    attack, threat = APGD(steps=10, targets=2, loss="dlr"), Threat("linf", 0.02)
-    whole = attack(linear_model, x, y, threat, Draws(0, torch.arange(6)))
-    alone = attack(linear_model, x[4:5], y[4:5], threat, Draws(0, torch.tensor([4])))
-    torch.testing.assert_close(alone.x_adv, whole.x_adv[4:5])
 
 
 def test_dlr_does_not_change_when_logits_are_scaled_or_shifted() -> None:

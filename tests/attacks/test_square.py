@@ -9,7 +9,7 @@ from advbench.attacks import Square
 from advbench.attacks.square import bump, tiles, window_l2, window_linf
 from advbench.errors import SpecError
 from advbench.threat import Norm
-from tests.attacks.counted import Counted, Model, run
+from tests.attacks.counted import Counted, run
 
 
 def test_it_asks_for_scores_alone_and_counts_what_it_asks(linear_model: nn.Sequential) -> None:
@@ -78,30 +78,6 @@ def test_windows_shrink_as_in_the_paper() -> None:
     sides = {query: attack._side(query, x) for query in (1, 11, 51, 201, 501, 1001, 2001, 4001, 6001, 8001)}
     shares = [0.8 / 2**halving for halving in range(10)]
     assert list(sides.values()) == [max(1, round((share * 1024) ** 0.5)) for share in shares]
-
-
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_an_image_alone_gets_what_it_gets_in_a_batch(norm: Norm, linear_model: nn.Sequential) -> None:
-    x = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(1))
-    y = linear_model(x).argmax(1)
-    attack, threat = Square(queries=120), Threat(norm, 0.03)
-    whole = attack(linear_model, x, y, threat, Draws(0, torch.arange(6)))
-    alone = attack(linear_model, x[4:5], y[4:5], threat, Draws(0, torch.tensor([4])))
-    torch.testing.assert_close(alone.x_adv, whole.x_adv[4:5])
-    assert alone.queries[0] == whole.queries[4]
-
-
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_odd_models_give_no_crash_and_no_false_success(norm: Norm) -> None:
-    x, y = torch.rand(3, 1, 2, 2), torch.zeros(3, dtype=torch.int64)
-    models: list[Model] = [
-        lambda x: x.flatten(1)[:, :2] * torch.nan,
-        lambda x: torch.tensor([1.0, 0.0]).expand(len(x), 2),
-    ]
-    for model in models:
-        attempt = run(Square(queries=10), model, x, y, Threat(norm, 0.1))
-        assert attempt.x_adv.isfinite().all()
-        assert not (model(attempt.x_adv).argmax(1) == 1).any()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from scipy.stats import binomtest  # type: ignore[import-untyped]  # no stubs
+from scipy.stats import binomtest
 
 from advbench.records import RUNGS, Rate, Row, wilson_interval
 from advbench.reports import print_table, render, table_frame
