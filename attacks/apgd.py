@@ -102,7 +102,7 @@ class APGD:
 
     def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
         """Adversarial examples for `x`; see `Attack`."""
-        best = Best.nothing(x, goal=1)
+        best = Best.nothing(model, x, goal=1)
         everything = torch.arange(len(x), device=x.device)
         for number, rival in enumerate(self._rivals(model, x, y)):
             for restart in range(self.restarts):

@@ -2,9 +2,11 @@
 
 from typing import Literal
 
+from advbench.interfaces import Attack
+
 from .apgd import APGD
 from .fab import FAB
-from .relay import Relay
+from .relay import Leg, Relay
 from .square import Square
 
 Version = Literal["standard", "rand"]
@@ -23,12 +25,12 @@ def autoattack(*, version: Version = "standard", steps: int = 100, queries: int 
         queries: forward passes of Square.
     """
     if version == "rand":
-        return Relay(legs={"apgd-ce": APGD(steps=steps), "apgd-dlr": APGD(steps=steps, loss="dlr")})
-    return Relay(
-        legs={
+        legs: dict[str, Attack] = {"apgd-ce": APGD(steps=steps), "apgd-dlr": APGD(steps=steps, loss="dlr")}
+    else:
+        legs = {
             "apgd-ce": APGD(steps=steps),
             "apgd-t": APGD(steps=steps, loss="dlr", targets=9),
             "fab-t": FAB(steps=steps, early_stop=True),
             "square": Square(queries=queries),
         }
-    )
+    return Relay(legs={name: Leg(attack=attack) for name, attack in legs.items()})

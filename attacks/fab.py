@@ -10,7 +10,7 @@ from advbench.errors import SpecError
 from advbench.interfaces import Attempt
 from advbench.threat import Threat
 
-from .best import Best
+from .best import NEVER, Best
 from .gradient import Model, loss_and_gradient
 from .hyperplane import to_hyperplane
 from .images import Images
@@ -65,7 +65,7 @@ class FAB:
 
     def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
         """The smallest perturbations of `x`; see `Attack`."""
-        best = Best.nothing(x, goal=2 if self.early_stop else 3)
+        best = Best.nothing(model, x, goal=2 if self.early_stop else NEVER)
         everything = torch.arange(len(x), device=x.device)
         for number, rival in enumerate(rivals(model, x, y, self.targets)):
             for restart in range(self.restarts):

@@ -13,7 +13,7 @@ from advbench.interfaces import Attempt
 from advbench.norms import l1_norm, l2_norm, linf_norm
 from advbench.threat import Threat
 
-from .best import Best
+from .best import NEVER, Best
 from .gradient import Model, loss_and_gradient
 from .images import Images
 from .losses import logit_difference, margin
@@ -72,7 +72,7 @@ class FMN:
         draws: Draws,  # noqa: ARG002  # nothing here is random
     ) -> Attempt:
         """The smallest perturbations of `x`; see `Attack`."""
-        best = Best.nothing(x, goal=2 if self.early_stop else 3)
+        best = Best.nothing(model, x, goal=2 if self.early_stop else NEVER)
         rows = torch.arange(len(x), device=x.device)
         for rival in [y] if self.targets == 0 else rivals(model, x, y, self.targets):
             images = Images(rows, x, y, rival)

@@ -14,15 +14,13 @@ from advbench.interfaces import Attempt
 from advbench.judge import fooled, predict
 from advbench.threat import Threat
 
-from .best import Best
+from .best import NEVER, Best
 from .gradient import Model, loss_and_gradient
 from .images import Images
 from .losses import AGAINST_A_CLASS, LossName, logit_difference, without
 
 Target = int | Literal["runner-up", "least-likely"]
 NAMED_TARGETS = ("runner-up", "least-likely")
-
-_NEVER = 3  # above every rank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +89,7 @@ class PGD:
             Each image's best iterate and what it cost.
         """
         everything = Images(torch.arange(len(x), device=x.device), x, y, self._rival(model, x, y))
-        best = Best.nothing(x, self._goal if self.early_stop else _NEVER)
+        best = Best.nothing(model, x, self._goal if self.early_stop else NEVER)
         for restart in range(self.restarts):
             wanted = best.still_wanted(everything.rows)
             images = everything if wanted is None else everything.take(wanted)

@@ -36,7 +36,7 @@ ATTACKS: Final = {
     ),
     "square": Entry(
         factory="advbench.attacks.square:Square",
-        summary="random search with squares; linf and l2",
+        summary="random search with squares",
         source="Andriushchenko et al. 2020",
         needs="scores",
         cost="queries x F",

@@ -17,6 +17,20 @@ from .losses import margin
 
 
 @dataclass(frozen=True, kw_only=True)
+class Leg:
+    """One attack of a relay.
+
+    Args:
+        attack: the attack.
+        within: run it only on images that an earlier leg has brought so near to the boundary that at most
+            this part of their clean margin is left, and on those whose every gradient was useless; 1 for all.
+    """
+
+    attack: Attack
+    within: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Relay:
     """The worst case of several attacks for each image, the cheapest first.
 
@@ -27,26 +41,31 @@ class Relay:
         legs: the attacks in their order, by name; the name is part of each one's random streams.
     """
 
-    legs: Mapping[str, Attack]
+    legs: Mapping[str, Leg]
 
     def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
         """Adversarial examples for `x`; see `Attack`."""
-        best, rows = Best.nothing(x, goal=1), torch.arange(len(x), device=x.device)
+        best, rows = Best.nothing(model, x, goal=1), torch.arange(len(x), device=x.device)
         followed = torch.zeros_like(best.flat)  # whether a gradient was asked for at all
-        for name, attack in self.legs.items():
-            wanted = best.still_wanted(rows)
-            rows = rows if wanted is None else rows[wanted]
+        _offer(model, best, (rows, x, y))
+        clean = best.loss.clone()
+        for name, leg in self.legs.items():
+            near = (best.loss >= leg.within * clean) | (best.flat & followed) | (leg.within >= 1.0)
+            rows = ((best.rank < best.goal) & near).nonzero().flatten()
             if len(rows) == 0:
-                break
-            attempt = attack(model, x[rows], y[rows], threat, draws.take(rows).stream(name))
-            unsettled = best.rank[rows] < best.goal
-            best.steps[rows] += attempt.steps * unsettled
-            best.queries[rows] += attempt.queries * unsettled
-            asked = (attempt.steps > 0) & unsettled
+                continue
+            attempt = leg.attack(model, x[rows], y[rows], threat, draws.take(rows).stream(name))
+            best.steps[rows] += attempt.steps
+            best.queries[rows] += attempt.queries
+            asked = attempt.steps > 0
             best.flat[rows] &= attempt.flat | ~asked
             followed[rows] |= asked
-            x_adv = threat.project(attempt.x_adv, x[rows])
-            with torch.no_grad():
-                logits = model(x_adv)
-            best.offer(rows, x_adv, fooled(predict(logits), y[rows]).long(), margin(logits, y[rows]))
+            _offer(model, best, (rows, threat.project(attempt.x_adv, x[rows]), y[rows]))
         return Attempt(best.x_adv, best.steps, best.queries, best.flat & followed)
+
+
+@torch.no_grad()
+def _offer(model: Model, best: Best, images: tuple[Tensor, Tensor, Tensor]) -> None:
+    rows, x_adv, y = images
+    logits = model(x_adv)
+    best.offer(rows, x_adv, fooled(predict(logits), y).long(), margin(logits, y))

@@ -10,6 +10,7 @@ from advbench.draws import Draws
 from advbench.errors import SpecError
 from advbench.interfaces import Attempt
 from advbench.judge import fooled, predict
+from advbench.norms import l1_norm, l2_norm
 from advbench.threat import Threat
 
 from .best import Best
@@ -27,15 +28,15 @@ class Square:
     """Random search over square windows (Andriushchenko, Croce, Flammarion, Hein 2020, algorithms 1 to 3).
 
     Each proposal changes one window of the best image found so far, in L-inf to a corner of the ball, a
-    colour at a time, in L2 by moving the budget of a second window into the first; it is kept where the
-    margin grows. Windows shrink along the search.
+    colour at a time, in L2 and L1 by moving the budget of a second window into the first; it is kept where
+    the margin grows. Windows shrink along the search. L1 as in Croce, Hein 2021, "Mind the box", section 5.
 
     Args:
         queries: forward passes an image.
         share: of the pixels, that the first windows cover.
 
     Raises:
-        SpecError: a number outside its range, or a threat in L1.
+        SpecError: a number outside its range.
     """
 
     queries: int = 5000
@@ -50,9 +51,7 @@ class Square:
     @torch.no_grad()
     def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
         """Adversarial examples for `x`; see `Attack`."""
-        if threat.norm == "l1":
-            raise SpecError("square: there is no version for l1; use linf or l2.")
-        best, rows = Best.nothing(x, goal=1), torch.arange(len(x), device=x.device)
+        best, rows = Best.nothing(model, x, goal=1), torch.arange(len(x), device=x.device)
         start = stripes(x, threat, draws) if threat.norm == "linf" else tiles(x, threat, draws)
         _offer(best, rows, start, model(start), y)
         numbers = torch.empty(len(x), 0)
@@ -67,7 +66,7 @@ class Square:
                 stream = draws.take(rows).stream(query)
                 numbers = stream.uniform((_BLOCK, 5 + x.shape[1]))
             side = self._side(query, x)
-            propose = window_linf if threat.norm == "linf" else window_l2
+            propose = window_linf if threat.norm == "linf" else window_lp
             x_adv = propose(best.x_adv[rows], x[rows], threat, side, numbers[:, place])
             _offer(best, rows, x_adv, model(x_adv), y[rows])
         return Attempt(best.x_adv, best.steps, best.queries, torch.zeros_like(best.flat))
@@ -112,10 +111,10 @@ def tiles(x: Tensor, threat: Threat, draws: Draws) -> Tensor:
     bumps = torch.kron(signs, bump(side).to(x))
     delta = torch.zeros_like(x)
     delta[:, :, : bumps.shape[2], : bumps.shape[3]] = bumps
-    return (x + threat.eps * threat.steepest(delta)).clamp(0.0, 1.0)
+    return _on_sphere(delta, x, threat)
 
 
-def window_l2(x_best: Tensor, x: Tensor, threat: Threat, side: int, numbers: Tensor) -> Tensor:
+def window_lp(x_best: Tensor, x: Tensor, threat: Threat, side: int, numbers: Tensor) -> Tensor:
     """The best images with the budget of one window moved into another (algorithm 3).
 
     Args:
@@ -133,14 +132,31 @@ def window_l2(x_best: Tensor, x: Tensor, threat: Threat, side: int, numbers: Ten
     shape = torch.where(numbers[:, 4].view(-1, 1, 1) < 0.5, shape, shape.T)[:, None]
     new = shape * _signs(numbers[:, 5 : 5 + c])[:, :, None, None]
     old = delta[first.expand_as(delta)].view(n, c, side, side)
-    mixed = new + old / _length(old).clamp_min(_TINY)
-    new = torch.where(_length(mixed) > _TINY, mixed, new)  # a window of one pixel may cancel
-    unused = (threat.eps**2 - delta.flatten(1).square().sum(1)).clamp_min(0.0).view(-1, 1, 1, 1) / c
-    budget = unused + _length(delta * (first | second)).square()
-    new = new / _length(new).clamp_min(_TINY) * budget.sqrt()
+    mixed = new + old / _length(old, threat).clamp_min(_TINY)
+    new = torch.where(_length(mixed, threat) > _TINY, mixed, new)  # a window of one pixel may cancel
+    budget = _budget(delta, first | second, threat)
+    new = new / _length(new, threat).clamp_min(_TINY) * budget
     delta = torch.where(second, 0.0, delta)
     delta[first.expand_as(delta)] = new.flatten()
-    return (x + threat.eps * threat.steepest(delta)).clamp(0.0, 1.0)
+    return _on_sphere(delta, x, threat)
+
+
+def _budget(delta: Tensor, windows: Tensor, threat: Threat) -> Tensor:
+    """The length that a colour's new window may have: that of both windows, and a share of what is unused.
+
+    In L2 lengths add up as squares, in L1 as they are; `(n, c, 1, 1)`.
+    """
+    power = 2.0 if threat.norm == "l2" else 1.0
+    whole = delta.flatten(1).abs().pow(power).sum(1).view(-1, 1, 1, 1)
+    unused = (threat.eps**power - whole).clamp_min(0.0) / delta.shape[1]
+    budget: Tensor = (unused + _length(delta * windows, threat).pow(power)).pow(1.0 / power)
+    return budget
+
+
+def _on_sphere(delta: Tensor, x: Tensor, threat: Threat) -> Tensor:
+    """The images changed by as much of a perturbation as the ball allows, in the box."""
+    size = l2_norm(delta) if threat.norm == "l2" else l1_norm(delta)
+    return (x + threat.eps * delta / size.clamp_min(_TINY).view(-1, 1, 1, 1)).clamp(0.0, 1.0)
 
 
 def bump(side: int) -> Tensor:
@@ -178,9 +194,10 @@ def _signs(uniform: Tensor) -> Tensor:
     return torch.where(uniform < 0.5, -1.0, 1.0)
 
 
-def _length(delta: Tensor) -> Tensor:
-    """Euclidean length of each colour, `(n, c, 1, 1)`."""
-    length: Tensor = torch.linalg.vector_norm(delta, dim=(2, 3), keepdim=True)
+def _length(delta: Tensor, threat: Threat) -> Tensor:
+    """Length of each colour in the threat's norm, `(n, c, 1, 1)`."""
+    order = 2 if threat.norm == "l2" else 1
+    length: Tensor = torch.linalg.vector_norm(delta, ord=order, dim=(2, 3), keepdim=True)
     return length
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from advbench import DefendedModel, Draws, Evaluation, Placement, Threat, evaluate
-from advbench.attacks import PGD, Square
+from advbench.attacks import APGD, PGD, Square
 from advbench.attacks.gradient import loss_and_gradient
 from advbench.attacks.losses import margin
 from advbench.errors import InputError
@@ -206,6 +206,16 @@ def test_a_row_tells_the_spread_of_single_draws_and_the_cost_of_all(
     steps = found.samples.query("defense == 'noise' and rung == 'shattered' and queries > 0")["steps"]
     assert (steps % 4 == 0).all()
     assert steps.max() == 16
+
+
+def test_behind_a_random_defense_an_attack_goes_on_after_its_first_success(network: nn.Module) -> None:
+    network.eval()
+    x = torch.rand(6, 1, 4, 4)
+    y, threat = network(x).argmax(1), Threat("linf", 0.3)
+    for attack in (PGD(steps=5), APGD(steps=5), Square(queries=6)):
+        surely = attack(DefendedModel(network, []), x, y, threat, Draws(0, torch.arange(6)))
+        attempt = attack(sampled(network, Noise(0.05), 3), x, y, threat, Draws(0, torch.arange(6)))
+        assert surely.queries.min() < attempt.queries.min() == attempt.queries.max()
 
 
 def test_an_attack_without_expectation_is_named(network: nn.Module, data: TensorDataset) -> None:

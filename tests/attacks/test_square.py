@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from advbench import Draws, Threat
 from advbench.attacks import Square
-from advbench.attacks.square import bump, tiles, window_l2, window_linf
+from advbench.attacks.square import bump, tiles, window_linf, window_lp
 from advbench.errors import SpecError
 from advbench.threat import Norm
 from tests.attacks.counted import Counted, run
@@ -27,7 +27,9 @@ def test_it_asks_for_scores_alone_and_counts_what_it_asks(linear_model: nn.Seque
     assert not attempt.flat.any(), "without gradients none can be flat"
 
 
-@pytest.mark.parametrize(("norm", "eps", "reached"), [("linf", 0.1, 0.95), ("l2", 0.4, 0.8)])
+@pytest.mark.parametrize(
+    ("norm", "eps", "reached"), [("linf", 0.1, 0.95), ("l2", 0.4, 0.8), ("l1", 1.0, 0.5)]
+)
 def test_on_a_linear_model_it_comes_near_the_analytic_optimum(norm: Norm, eps: float, reached: float) -> None:
     w = torch.randn(64, generator=torch.Generator().manual_seed(0))
     x, threat = torch.full((1, 1, 8, 8), 0.5), Threat(norm, eps)
@@ -36,7 +38,8 @@ def test_on_a_linear_model_it_comes_near_the_analytic_optimum(norm: Norm, eps: f
         score = (x - 0.5).flatten(1) @ w
         return torch.stack([torch.full_like(score, 100.0), score], dim=1)
 
-    best = eps * (w.abs().sum() if norm == "linf" else w.norm())
+    # In L1 the box lets no pixel change by more than a half, so that the budget goes to two of them.
+    best = {"linf": eps * w.abs().sum(), "l2": eps * w.norm(), "l1": w.abs().topk(2).values.sum() / 2}[norm]
     x_adv = run(Square(queries=3000), model, x, torch.tensor([0]), threat).x_adv
     assert float(model(x_adv)[0, 1] / best) > reached
 
@@ -52,14 +55,15 @@ def test_proposals_change_one_window_to_a_corner_of_the_ball() -> None:
         assert all(len(colour.unique()) == 2 for colour in image)
 
 
+@pytest.mark.parametrize("norm", ["l2", "l1"])
 @pytest.mark.parametrize("side", [1, 2, 3, 4, 9])
 @pytest.mark.parametrize("shape", [(1, 9, 9), (3, 8, 12), (3, 3, 3), (1, 1, 1), (1, 2, 5)])
-def test_l2_proposals_keep_to_the_sphere_at_every_size(side: int, shape: tuple[int, ...]) -> None:
+def test_proposals_keep_to_the_sphere_at_every_size(norm: Norm, side: int, shape: tuple[int, ...]) -> None:
     x = torch.full((6, *shape), 0.5)
-    draws, threat = Draws(0, torch.arange(6)), Threat("l2", 0.1)
+    draws, threat = Draws(0, torch.arange(6)), Threat(norm, 0.1)
     start = tiles(x, threat, draws)
     torch.testing.assert_close(threat.distance(start, x), torch.full((6,), 0.1))
-    x_adv = window_l2(start, x, threat, side, draws.uniform((5 + shape[0],)))
+    x_adv = window_lp(start, x, threat, side, draws.uniform((5 + shape[0],)))
     torch.testing.assert_close(threat.distance(x_adv, x), torch.full((6,), 0.1))
     assert not torch.equal(x_adv, x)
 
@@ -87,9 +91,3 @@ def test_windows_shrink_as_in_the_paper() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         Square(**settings)  # type: ignore[arg-type]  # wrong on purpose
-
-
-def test_l1_is_refused(linear_model: nn.Sequential) -> None:
-    x = torch.rand(1, 1, 4, 4)
-    with pytest.raises(SpecError, match="no version for l1"):
-        run(Square(), linear_model, x, torch.tensor([0]), Threat("l1", 1.0))
