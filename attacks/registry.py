@@ -25,4 +25,19 @@ ATTACKS: Final = {
         summary="one gradient step of length eps",
         source="Goodfellow, Shlens, Szegedy 2015",
     ),
+    "foolbox:NAME": Entry(
+        factory="advbench.attacks.of_foolbox:foolbox_attack",
+        summary="any attack of foolbox 3, by its class: foolbox:LinfDeepFoolAttack:steps=50",
+        source="Rauber et al. 2020",
+    ),
+    "torchattacks:NAME": Entry(
+        factory="advbench.attacks.of_torchattacks:torchattacks_attack",
+        summary="any attack of torchattacks, by its class: torchattacks:APGD:steps=50",
+        source="Kim 2020",
+    ),
+    "art:NAME": Entry(
+        factory="advbench.attacks.of_art:art_attack",
+        summary="attacks of ART in a norm, by their class: art:SquareAttack:max_iter=1000",
+        source="Nicolae et al. 2018",
+    ),
 }
