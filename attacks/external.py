@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,16 @@ class Library:
             return "unknown"
 
 
+class Case(NamedTuple):
+    """What an attack of another library is to work on: copies, which it may change."""
+
+    model: Watched
+    x: Tensor
+    y: Tensor
+    threat: Threat
+    seed: int
+
+
 def pick(library: str, name: str, offered: Mapping[str, type], others: Collection[str]) -> type:
     """The class of an attack.
 
@@ -112,9 +122,12 @@ def step_share(settings: Mapping[str, Any], defaults: Mapping[str, Any], step: s
 
 def attempt(
     label: str,
-    perturb: Callable[[Watched, int], object],
+    perturb: Callable[[Case], object],
+    *,
     model: Model,
     x: Tensor,
+    y: Tensor,
+    threat: Threat,
     draws: Draws,
 ) -> Attempt:
     """Run an attack of another library on a batch.
@@ -124,9 +137,11 @@ def attempt(
 
     Args:
         label: the attack's name in error messages.
-        perturb: gives examples for `x` as a tensor or array, from the model to attack and a seed.
+        perturb: gives examples for the images, as a tensor or an array.
         model: pixels `(n, c, h, w)` to logits `(n, k)`.
         x: clean images in [0, 1], `(n, c, h, w)`.
+        y: labels, `(n,)`.
+        threat: the ball that the harness will hold the examples to.
         draws: the images' streams.
 
     Raises:
@@ -137,7 +152,8 @@ def attempt(
     here = torch.cuda.device(x.device) if x.device.type == "cuda" else contextlib.nullcontext()
     try:
         with kept, here, global_draws(draws) as seed, quiet(), torch.enable_grad():
-            found = torch.as_tensor(perturb(watched, seed)).detach().to(x)
+            case = Case(watched, x.clone(), y.clone(), threat, seed)
+            found = torch.as_tensor(perturb(case)).detach().to(x)
     except Exception as error:
         # What is ours has its sentence already, and a batch that was too large is run again in halves.
         if isinstance(error, AdvbenchError) or ran_out_of_memory(error):

@@ -12,7 +12,7 @@ from advbench.interfaces import Attack, Attempt
 from advbench.threat import Norm, Threat
 
 from .constructor import defaults_of, factory_of
-from .external import Library, attempt, check_norm, class_count, pick, step_share
+from .external import Case, Library, attempt, check_norm, class_count, pick, step_share
 from .gradient import Model
 from .watched import Watched
 
@@ -87,34 +87,35 @@ class ARTAttack:
         """Adversarial examples for `x`; see `Attack`. Draws depend on which images share a batch."""
         label = f"art:{self.name}"
         check_norm(label, _NORMS[self.name], threat)
-        return attempt(label, lambda watched, _: self._perturb(watched, x, y, threat), model, x, draws)
+        return attempt(label, self._perturb, model=model, x=x, y=y, threat=threat, draws=draws)
 
-    def _perturb(self, watched: Watched, x: Tensor, y: Tensor, threat: Threat) -> object:
+    def _perturb(self, case: Case) -> object:
         kind = getattr(ART.load(), self.name)
         defaults = defaults_of(kind)
         given: dict[str, Any] = {
-            "norm": _ORDERS[threat.norm],
-            "eps": threat.eps,
-            "batch_size": len(x),
+            "norm": _ORDERS[case.threat.norm],
+            "eps": case.threat.eps,
+            "batch_size": len(case.x),
             "targeted": False,
             "verbose": False,
         }
         if "eps_step" in defaults:
             steps = "" if self.name in _OWN_STEPS else "max_iter"
-            given["eps_step"] = threat.eps * step_share(self.settings, defaults, "eps_step", steps)
+            given["eps_step"] = case.threat.eps * step_share(self.settings, defaults, "eps_step", steps)
         offered = {name: value for name, value in given.items() if name in defaults}
-        attack = kind(self._classifier(watched, x), **{**offered, **self.settings})
+        attack = kind(_classifier(case.model, case.x), **{**offered, **self.settings})
         for part in getattr(attack, "attacks", ()):  # AutoAttack keeps the word to itself
             part.verbose = False
-        return attack.generate(x=x.cpu().numpy(), y=y.cpu().numpy())
+        return attack.generate(x=case.x.cpu().numpy(), y=case.y.cpu().numpy())
 
-    def _classifier(self, watched: Watched, x: Tensor) -> object:
-        """The model as ART wants it; in a sum of losses no gradient depends on the batch's size."""
-        return ART.load("art.estimators.classification").PyTorchClassifier(
-            model=watched,
-            loss=nn.CrossEntropyLoss(reduction="sum"),
-            input_shape=tuple(x.shape[1:]),
-            nb_classes=class_count(watched, x),
-            clip_values=(0.0, 1.0),
-            device_type="gpu" if x.device.type == "cuda" else "cpu",
-        )
+
+def _classifier(watched: Watched, x: Tensor) -> object:
+    """The model as ART wants it; in a sum of losses no gradient depends on the batch's size."""
+    return ART.load("art.estimators.classification").PyTorchClassifier(
+        model=watched,
+        loss=nn.CrossEntropyLoss(reduction="sum"),
+        input_shape=tuple(x.shape[1:]),
+        nb_classes=class_count(watched, x),
+        clip_values=(0.0, 1.0),
+        device_type="gpu" if x.device.type == "cuda" else "cpu",
+    )

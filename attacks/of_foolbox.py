@@ -13,9 +13,8 @@ from advbench.interfaces import Attack, Attempt
 from advbench.threat import Threat
 
 from .constructor import OWNED, defaults_of, factory_of
-from .external import Library, attempt, check_norm, pick
+from .external import Case, Library, attempt, check_norm, pick
 from .gradient import Model
-from .watched import Watched
 
 FOOLBOX: Final = Library(name="foolbox", module="foolbox.attacks", distribution="foolbox")
 
@@ -66,20 +65,20 @@ class FoolboxAttack:
     def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
         """Adversarial examples for `x`; see `Attack`. Draws depend on which images share a batch."""
         label = f"foolbox:{self.name}"
-        return attempt(label, lambda watched, _: self._perturb(watched, x, y, threat, label), model, x, draws)
+        return attempt(label, self._perturb, model=model, x=x, y=y, threat=threat, draws=draws)
 
-    def _perturb(self, watched: Watched, x: Tensor, y: Tensor, threat: Threat, label: str) -> object:
+    def _perturb(self, case: Case) -> object:
         foolbox, attacks = FOOLBOX.load("foolbox"), FOOLBOX.load()
         kind = getattr(attacks, self.name)
-        defaults, given = defaults_of(kind), dict(self.settings)
+        defaults, given, label = defaults_of(kind), dict(self.settings), f"foolbox:{self.name}"
         if "distance" in defaults:
-            given["distance"] = getattr(foolbox.distances, threat.norm)
+            given["distance"] = getattr(foolbox.distances, case.threat.norm)
         if "constraint" in defaults:
-            check_norm(label, ("linf", "l2"), threat)
-            given["constraint"] = threat.norm
+            check_norm(label, ("linf", "l2"), case.threat)
+            given["constraint"] = case.threat.norm
         attack = kind(**given)
-        check_norm(label, (_NORMS.get(attack.distance.p, "another norm"),), threat)
+        check_norm(label, (_NORMS.get(attack.distance.p, "another norm"),), case.threat)
         fixed = isinstance(attack, attacks.base.FixedEpsilonAttack)
-        network = foolbox.PyTorchModel(watched, bounds=(0, 1), device=x.device)
-        raw, _, _ = attack(network, x, y, epsilons=threat.eps if fixed else None)
+        network = foolbox.PyTorchModel(case.model, bounds=(0, 1), device=case.x.device)
+        raw, _, _ = attack(network, case.x, case.y, epsilons=case.threat.eps if fixed else None)
         return raw

@@ -12,9 +12,8 @@ from advbench.interfaces import Attack, Attempt
 from advbench.threat import Threat
 
 from .constructor import defaults_of, factory_of
-from .external import Library, attempt, check_norm, class_count, pick, step_share
+from .external import Case, Library, attempt, check_norm, class_count, pick, step_share
 from .gradient import Model
-from .watched import Watched
 
 TORCHATTACKS: Final = Library(name="torchattacks", module="torchattacks", distribution="torchattacks")
 
@@ -88,22 +87,20 @@ class TorchattacksAttack:
         """Adversarial examples for `x`; see `Attack`. Draws depend on which images share a batch."""
         label = f"torchattacks:{self.name}"
         check_norm(label, _NORMS.get(self.name, _LINF), threat)
-        return attempt(
-            label, lambda watched, seed: self._perturb(watched, x, y, threat, seed), model, x, draws
-        )
+        return attempt(label, self._perturb, model=model, x=x, y=y, threat=threat, draws=draws)
 
-    def _perturb(self, watched: Watched, x: Tensor, y: Tensor, threat: Threat, seed: int) -> object:
+    def _perturb(self, case: Case) -> object:
         kind = getattr(TORCHATTACKS.load(), self.name)
         defaults = defaults_of(kind)
         given: dict[str, Any] = {
-            "norm": _SPOKEN[threat.norm],
-            "eps": threat.eps,
-            "max_epsilon": threat.eps,
-            "seed": seed,
+            "norm": _SPOKEN[case.threat.norm],
+            "eps": case.threat.eps,
+            "max_epsilon": case.threat.eps,
+            "seed": case.seed,
         }
         if "alpha" in defaults:
-            given["alpha"] = threat.eps * step_share(self.settings, defaults, "alpha", "steps")
+            given["alpha"] = case.threat.eps * step_share(self.settings, defaults, "alpha", "steps")
         if "n_classes" in defaults and "n_classes" not in self.settings:
-            given["n_classes"] = class_count(watched, x)
+            given["n_classes"] = class_count(case.model, case.x)
         offered = {name: value for name, value in given.items() if name in defaults}
-        return kind(watched, **{**offered, **self.settings})(x, y)
+        return kind(case.model, **{**offered, **self.settings})(case.x, case.y)
