@@ -27,7 +27,7 @@ _NORMS: Final[Mapping[str, tuple[str, ...]]] = {
     "DeepFool": ("l2",),
     "EADEN": ("l1", "l2"),
     "EADL1": ("l1",),
-    "FAB": ("linf", "l2", "l1"),
+    "FAB": ("linf", "l2"),  # it names L1 too, and fails there
     "GN": ("linf", "l2", "l1"),  # noise of no norm in particular
     "JSMA": ("l0",),
     "OnePixel": ("l0",),
