@@ -20,7 +20,7 @@ ART: Final = Library(name="art", module="art.attacks.evasion", distribution="adv
 
 _EVERY = ("linf", "l2", "l1")
 # Those of its attacks that fool image classifiers with perturbations that are small in a norm: most others
-# make patches, hide malware, or turn sounds.
+# make patches, hide malware, or turn sounds, and SimBA asks for probabilities.
 _NORMS: Final[Mapping[str, tuple[str, ...]]] = {
     "AutoAttack": ("linf", "l2"),  # its Square knows no other
     "AutoConjugateGradient": _EVERY,
@@ -39,7 +39,6 @@ _NORMS: Final[Mapping[str, tuple[str, ...]]] = {
     "ProjectedGradientDescent": _EVERY,
     "RescalingAutoConjugateGradient": _EVERY,
     "SignOPTAttack": ("l2",),
-    "SimBA": ("l2",),
     "SquareAttack": ("linf", "l2"),
     "ZooAttack": ("l2",),
 }
