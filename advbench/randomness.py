@@ -106,7 +106,7 @@ class _Drawn:
     def _one_by_one(self, x: Tensor, draws: Draws) -> Tensor:
         made: list[Any] = []
         for image, seed in zip(torch.split(x, 1), draws.words(1).flatten().tolist(), strict=True):
-            with seeded(seed):
+            with seeded(seed, x.device):
                 made.append(self.function(image))
         if not all(isinstance(each, Tensor) for each in made):
             return made[0]  # type: ignore[no-any-return]  # whoever asked says that this is no tensor

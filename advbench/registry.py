@@ -6,13 +6,16 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 from advbench.errors import SpecError, nearest
 from advbench.spec import Spec, parse_number
 
 Kind = Literal["attack", "defense", "model"]
+
+ANY_NAME: Final = ":NAME"
+"""How a table's key ends that stands for every name of a library."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,7 @@ class Entry:
         needs: what an attack asks the model for: `gradient`, `scores`, or both.
         cost: an attack's passes through the model for an image that stands to the end, in words of its
             parameters.
+        member: which of a library's names is meant; its factory then makes the factory of that name.
     """
 
     factory: str
@@ -34,12 +38,17 @@ class Entry:
     source: str = ""
     needs: str = ""
     cost: str = ""
+    member: str = ""
 
     def load(self) -> Callable[..., Any]:
-        """Import the factory."""
+        """Import the factory.
+
+        Raises:
+            InputError: a library that is not installed, or a name that it does not have.
+        """
         module, _, attribute = self.factory.partition(":")
         factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-        return factory
+        return factory(self.member) if self.member else factory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +64,14 @@ def find(table: Mapping[str, Entry], name: str, kind: Kind) -> Entry:
     """The entry called `name`, built in or added by an installed package.
 
     Packages add their own through entry points of the group `advbench.<kind>s`, which are read only
-    when the name is not built in.
+    when the name is not built in. A key `library:NAME` stands for every name of that library.
 
     Raises:
         SpecError: no such name; the message suggests the nearest ones.
     """
+    library, colon, member = name.partition(":")
+    if colon and library + ANY_NAME in table:
+        return replace(table[library + ANY_NAME], member=member)
     if name in table:
         return table[name]
     added = {each.name: each for each in importlib.metadata.entry_points(group=f"advbench.{kind}s")}

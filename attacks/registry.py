@@ -55,4 +55,25 @@ ATTACKS: Final = {
         needs="gradient",
         cost="F + B, F to look",
     ),
+    "foolbox:NAME": Entry(
+        factory="advbench.attacks.of_foolbox:foolbox_attack",
+        summary="any attack of foolbox 3, by its class: foolbox:LinfDeepFoolAttack:steps=50",
+        source="Rauber et al. 2020",
+        needs="as its class does",
+        cost="counted as they come",
+    ),
+    "torchattacks:NAME": Entry(
+        factory="advbench.attacks.of_torchattacks:torchattacks_attack",
+        summary="any attack of torchattacks, by its class: torchattacks:APGD:steps=50",
+        source="Kim 2020",
+        needs="as its class does",
+        cost="counted as they come",
+    ),
+    "art:NAME": Entry(
+        factory="advbench.attacks.of_art:art_attack",
+        summary="attacks of ART in a norm, by their class: art:SquareAttack:max_iter=1000",
+        source="Nicolae et al. 2018",
+        needs="as its class does",
+        cost="counted as they come",
+    ),
 }

@@ -46,6 +46,8 @@ def test_commands_print_what_the_readme_says(
         shared: Path = request.getfixturevalue("shared")
         for name in ("checkpoints", "data"):
             (tmp_path / name).symlink_to(shared / name)
+    for library in re.findall(r"--attack (\w+):", block):
+        pytest.importorskip(library, reason=f"{library} is not installed: pip install 'advbench[{library}]'")
     for command, promised in commands_of(block):
         program, *arguments = shlex.split(command)
         done = subprocess.run(

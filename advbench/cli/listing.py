@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from advbench.registry import Entry, Parameter, parameters
+from advbench.registry import ANY_NAME, Entry, Parameter, parameters
 
 What = Literal["attacks", "defenses", "models", "datasets"]
 
@@ -23,7 +23,8 @@ def list_names(
     for title in ("name", "what", "parameters", *more, "source"):
         table.add_column(title, overflow="fold", no_wrap=title == "name")
     for name, entry in _entries(what).items():
-        shown = "" if what == "datasets" else _parameters(entry)
+        # A library is not imported for the parameters of all that it has.
+        shown = "" if what == "datasets" or name.endswith(ANY_NAME) else _parameters(entry)
         passes = (entry.needs, entry.cost) if more else ()
         table.add_row(*map(Text, (name, entry.summary, shown, *passes, entry.source)))
     if more:

@@ -67,7 +67,8 @@ def attacked(attack: Attack, model: Model, x: Tensor, y: Tensor, threat: Threat)
 
 
 def test_every_attack_that_can_be_named_is_tried() -> None:
-    assert ATTACKS.keys() <= SMALL.keys()
+    ours = {name for name in ATTACKS if not name.endswith(":NAME")}
+    assert ours <= SMALL.keys()
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
