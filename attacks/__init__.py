@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .registry import ATTACKS as ATTACKS
     from .relay import Relay as Relay
     from .square import Square as Square
+    from .suites import autoattack as autoattack
+    from .suites import strongest as strongest
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -24,6 +26,8 @@ __getattr__, __dir__ = lazy_names(
         "PGD": ".pgd",
         "Relay": ".relay",
         "Square": ".square",
+        "autoattack": ".suites",
         "fgsm": ".pgd",
+        "strongest": ".suites",
     },
 )

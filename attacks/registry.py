@@ -42,11 +42,18 @@ ATTACKS: Final = {
         cost="queries x F",
     ),
     "autoattack": Entry(
-        factory="advbench.attacks.autoattack:autoattack",
+        factory="advbench.attacks.suites:autoattack",
         summary="apgd-ce, apgd-t, fab-t and square in turn, on what still stands",
         source="Croce, Hein 2020",
         needs="gradient, scores",
         cost="19 steps x (F + B) + 9 steps x F + queries x F",
+    ),
+    "strongest": Entry(
+        factory="advbench.attacks.suites:strongest",
+        summary="short ascents, FAB and a warm Square; and more for images near the boundary",
+        source="benchmarks/STRONGEST.md",
+        needs="gradient, scores",
+        cost="400 steps x (F + B), 300 F, 250 F; near the boundary 475 (F + B) and queries x F",
     ),
     "fgsm": Entry(
         factory="advbench.attacks.pgd:fgsm",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +15,23 @@ from advbench.threat import Threat
 from .best import Best
 from .gradient import Model
 from .losses import margin
+
+
+class WarmAttack(Protocol):
+    """An attack that can begin where another has ended."""
+
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: Threat,
+        draws: Draws,
+        *,
+        start: Tensor | None = None,
+    ) -> Attempt:
+        """Look for adversarial examples; `start` are images in the ball, `(n, c, h, w)`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +49,19 @@ class Leg:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WarmLeg:
+    """An attack that goes on from the best iterates of the legs before it.
+
+    Args:
+        attack: the attack.
+        within: as for `Leg`.
+    """
+
+    attack: WarmAttack
+    within: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Relay:
     """The worst case of several attacks for each image, the cheapest first.
 
@@ -41,7 +72,7 @@ class Relay:
         legs: the attacks in their order, by name; the name is part of each one's random streams.
     """
 
-    legs: Mapping[str, Leg]
+    legs: Mapping[str, Leg | WarmLeg]
 
     def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
         """Adversarial examples for `x`; see `Attack`."""
@@ -54,7 +85,11 @@ class Relay:
             rows = ((best.rank < best.goal) & near).nonzero().flatten()
             if len(rows) == 0:
                 continue
-            attempt = leg.attack(model, x[rows], y[rows], threat, draws.take(rows).stream(name))
+            stream = draws.take(rows).stream(name)
+            if isinstance(leg, WarmLeg):
+                attempt = leg.attack(model, x[rows], y[rows], threat, stream, start=best.x_adv[rows])
+            else:
+                attempt = leg.attack(model, x[rows], y[rows], threat, stream)
             best.steps[rows] += attempt.steps
             best.queries[rows] += attempt.queries
             asked = attempt.steps > 0

@@ -49,10 +49,20 @@ class Square:
             raise SpecError(f"square: share must lie in (0, 1], got {self.share:g}.")
 
     @torch.no_grad()
-    def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
-        """Adversarial examples for `x`; see `Attack`."""
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: Threat,
+        draws: Draws,
+        *,
+        start: Tensor | None = None,
+    ) -> Attempt:
+        """Adversarial examples for `x`; see `Attack` and `WarmAttack`."""
         best, rows = Best.nothing(model, x, goal=1), torch.arange(len(x), device=x.device)
-        start = stripes(x, threat, draws) if threat.norm == "linf" else tiles(x, threat, draws)
+        if start is None:
+            start = stripes(x, threat, draws) if threat.norm == "linf" else tiles(x, threat, draws)
         _offer(best, rows, start, model(start), y)
         numbers = torch.empty(len(x), 0)
         for query in range(1, self.queries):

@@ -1,11 +1,14 @@
 """`advbench list`: what can be named, with its parameters."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
 from advbench.registry import ANY_NAME, Entry, Parameter, parameters
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 What = Literal["attacks", "defenses", "models", "datasets"]
 
@@ -15,23 +18,38 @@ def list_names(
 ) -> None:
     """Show what can be named, with its parameters."""
     from rich.console import Console  # noqa: PLC0415  # so that --help answers at once
+
+    entries = _entries(what)
+    Console().print(_blocks(entries) if what in {"attacks", "defenses"} else _table(entries))
+
+
+def _table(entries: Mapping[str, Entry]) -> "RenderableType":
+    """A line for each."""
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    more = ("needs", "cost") if what == "attacks" else ()
-    for title in ("name", "what", "parameters", *more, "source"):
+    for title in ("name", "what", "parameters", "source"):
         table.add_column(title, overflow="fold", no_wrap=title == "name")
-    for name, entry in _entries(what).items():
-        # A library is not imported for the parameters of all that it has.
-        shown = "" if what == "datasets" or name.endswith(ANY_NAME) else _parameters(entry)
-        passes = (entry.needs, entry.cost) if more else ()
-        table.add_row(*map(Text, (name, entry.summary, shown, *passes, entry.source)))
-    if more:
-        table.caption = (
-            "cost: passes for an image that stands to the end; F forward, B backward to the pixels"
-        )
-    Console(soft_wrap=False).print(table)
+    for name, entry in entries.items():
+        table.add_row(*map(Text, (name, entry.summary, _parameters(name, entry), entry.source)))
+    return table
+
+
+def _blocks(entries: Mapping[str, Entry]) -> "RenderableType":
+    """A paragraph for each, where columns would be too narrow to read."""
+    from rich.console import Group  # noqa: PLC0415
+    from rich.padding import Padding  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    lines: list[RenderableType] = []
+    for name, entry in entries.items():
+        lines.append(Text.assemble((name, "bold"), f"  {entry.summary} ({entry.source})"))
+        passes = f"needs {entry.needs}; costs {entry.cost}" if entry.needs else ""
+        lines += [Padding(Text(each), (0, 0, 0, 4)) for each in (passes, _parameters(name, entry)) if each]
+    if any(entry.cost for entry in entries.values()):
+        lines += ["", "costs: for an image that stands to the end; F forward, B backward to the pixels"]
+    return Group(*lines)
 
 
 def _entries(what: What) -> Mapping[str, Entry]:
@@ -46,9 +64,11 @@ def _entries(what: What) -> Mapping[str, Entry]:
     return tables[what]
 
 
-def _parameters(entry: Entry) -> str:
+def _parameters(name: str, entry: Entry) -> str:
     if entry.factory.startswith("torchvision."):
         return "num_classes=1000"
+    if entry.factory.startswith("advbench.data.") or name.endswith(ANY_NAME):
+        return ""  # a library is not imported for the parameters of all that it has
     return ", ".join(map(_written, parameters(entry.load()).values()))
 
 

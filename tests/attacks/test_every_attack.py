@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from advbench import Attack, Attempt, DefendedModel, Draws, Threat
-from advbench.attacks import APGD, ATTACKS, FAB, FMN, PGD, Square
-from advbench.attacks.autoattack import autoattack
+from advbench.attacks import APGD, ATTACKS, FAB, FMN, PGD, Square, autoattack, strongest
 from advbench.judge import fooled, predict
 from advbench.threat import Norm
 from tests.attacks.counted import Model
@@ -26,6 +25,7 @@ SMALL: dict[str, Attack] = {
     "square": Square(queries=12),
     "autoattack": autoattack(steps=4, queries=12),
     "autoattack-rand": autoattack(version="rand", steps=4),
+    "strongest": strongest(steps=4, queries=24),
     "fgsm": PGD(steps=1, random_start=False),
 }
 NORMS: list[Norm] = ["linf", "l2", "l1"]

@@ -1,0 +1,60 @@
+"""Attacks that are made of others: the standard protocol of the field, and the strongest one here."""
+
+from typing import Literal
+
+from advbench.interfaces import Attack
+
+from .apgd import APGD
+from .fab import FAB
+from .relay import Leg, Relay, WarmLeg
+from .square import Square
+
+Version = Literal["standard", "rand"]
+_NEAR = 0.5  # of the clean margin
+
+
+def autoattack(*, version: Version = "standard", steps: int = 100, queries: int = 5000) -> Relay:
+    """The ensemble of Croce, Hein 2020, "Reliable evaluation of adversarial robustness", section 4.
+
+    Standard: APGD on cross-entropy, targeted APGD on DLR, targeted FAB, and Square, each on the images that
+    the ones before it have left standing. For random defenses (`rand`): APGD on cross-entropy and on DLR,
+    to be run with an expectation over their draws.
+
+    Args:
+        version: `standard` or `rand`.
+        steps: gradient steps of each attack, restart and target.
+        queries: forward passes of Square.
+    """
+    if version == "rand":
+        legs: dict[str, Attack] = {"apgd-ce": APGD(steps=steps), "apgd-dlr": APGD(steps=steps, loss="dlr")}
+    else:
+        legs = {
+            "apgd-ce": APGD(steps=steps),
+            "apgd-t": APGD(steps=steps, loss="dlr", targets=9),
+            "fab-t": FAB(steps=steps, early_stop=True),
+            "square": Square(queries=queries),
+        }
+    return Relay(legs={name: Leg(attack=attack) for name, attack in legs.items()})
+
+
+def strongest(*, steps: int = 50, queries: int = 2500) -> Relay:
+    """Short ascents on every image, then all that helps on those that came near the boundary.
+
+    benchmarks/STRONGEST.md tells what was tried and what each part gave.
+
+    Args:
+        steps: gradient steps of an ascent; FAB takes twice as many, the ascents on near images towards
+            each of nine targets half as many.
+        queries: forward passes of Square on near images; a tenth of them on every image.
+    """
+    return Relay(
+        legs={
+            "apgd-ce": Leg(attack=APGD(steps=steps)),
+            "apgd-margin": Leg(attack=APGD(steps=steps, loss="margin")),
+            "fab-t": Leg(attack=FAB(steps=2 * steps, targets=3, early_stop=True)),
+            "square": WarmLeg(attack=Square(queries=max(1, queries // 10))),
+            "square-near": WarmLeg(attack=Square(queries=queries), within=_NEAR),
+            "apgd-t": Leg(attack=APGD(steps=max(1, steps // 2), loss="dlr", targets=9), within=_NEAR),
+            "apgd-dlr": Leg(attack=APGD(steps=steps, loss="dlr", restarts=5), within=_NEAR),
+        }
+    )
