@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -136,6 +137,16 @@ def _follow(found: Statistics, running: _Running) -> None:
         unbiased = found.var * (found.values / (found.values - 1))
         running.mean.lerp_(found.mean.to(running.mean), running.momentum)
         running.var.lerp_(unbiased.to(running.var), running.momentum)
+
+
+def shared_forwards(model: nn.Module) -> "dict[BatchNorm, partial[Tensor]]":
+    """Plain forward passes of the layers that processes share, which PyTorch has for accelerators alone."""
+    layers = [each for each in training_layers(model) if group_of(each) is not None]
+    forwards = {}
+    for layer in layers:
+        zero = torch.zeros(layer.num_features, device=next(layer.buffers()).device)
+        forwards[layer] = partial(offset_batch_norm, layer, Offsets(zero, zero), 0, True)
+    return forwards
 
 
 @contextmanager
