@@ -108,7 +108,7 @@ def _cells(rows: Sequence[Measured]) -> Iterator[tuple[str, str]]:
     for row in rows:
         groups.setdefault(_title(row), []).append(row)
         if spoilt and row is spoilt[-1]:
-            groups["all corruptions, mean"] = spoilt
+            groups["all corruptions"] = spoilt
     for title, group in groups.items():
         yield title, _accuracy(group)
 
@@ -118,9 +118,9 @@ def _title(row: Measured) -> str:
         case "clean":
             return "clean"
         case "statistics":
-            return f"BatchNorm statistics off by {row.setting}"
+            return f"statistics ± {row.setting}"
         case "corruption":
-            return f"{row.setting.partition('/')[0]}, 5 severities"
+            return row.setting.partition("/")[0]
         case "attack":
             return row.setting
 
@@ -137,7 +137,12 @@ def _notes(rows: Sequence[Measured]) -> list[str]:
     sentences = [f"Accuracy in per cent of {rows[0].n} test images, [95 % Wilson interval]."]
     noisy = [row for row in rows if row.measure == "statistics"]
     if noisy:
-        sentences.append(f"Statistics are off up or down at random, mean of {noisy[0].passes} draws.")
+        sentences.append(
+            "Statistics of BatchNorm are off by that part of themselves, up or down at random: mean of "
+            f"{noisy[0].passes} draws."
+        )
+    if any(row.measure == "corruption" for row in rows):
+        sentences.append("Corruptions: mean of five severities.")
     return sentences
 
 

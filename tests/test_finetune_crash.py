@@ -38,6 +38,22 @@ def start(launcher: list[str], folder: Path, *more: str) -> "subprocess.Popen[by
 
 
 @pytest.mark.slow
+def test_the_bare_line_trains_and_measures_in_less_than_a_minute(tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "advbench", "finetune", "--apart"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert time.monotonic() - began < 60
+    assert {"clean", "before", "APART"} <= set(done.stdout.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
 def test_kills_do_not_change_the_weights(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     began = time.monotonic()

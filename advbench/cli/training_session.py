@@ -21,7 +21,8 @@ from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.stopping import Stopping, asked_to_stop
 from advbench.cli.training_job import TrainingJob, assemble_training, training_announcement, training_manifest
 from advbench.cli.training_progress import TrainingProgress
-from advbench.errors import INTERRUPTED, AdvbenchError, RunError
+from advbench.cli.voice import one_voice
+from advbench.errors import RunError
 from advbench.normalized import Normalized
 from advbench.provenance import origin_of
 from advbench.reports.training import print_training, training_csv, training_json, training_markdown
@@ -57,17 +58,8 @@ def run(options: FinetuneOptions) -> None:
     Nothing is written before every input has proved usable.
     """
     ranks = join_ranks()
-    try:
-        with _process_group(options, ranks):
-            _run(options, ranks)
-    except AdvbenchError as error:
-        if not ranks.leads:
-            sys.exit(error.exit_code)  # every process meets the same error, and one says it
-        raise
-    except KeyboardInterrupt:
-        if not ranks.leads:
-            sys.exit(INTERRUPTED)
-        raise
+    with one_voice(ranks), _process_group(options, ranks):
+        _run(options, ranks)
 
 
 def _run(options: FinetuneOptions, ranks: Ranks) -> None:

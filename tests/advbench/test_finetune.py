@@ -53,7 +53,7 @@ def test_apart_trains_measures_and_writes(finetune: Finetune, tmp_path: Path) ->
         "before",
         "APART",
         "clean",
-        "BatchNorm statistics off by 0.1",
+        "statistics ± 0.1",
         "pgd linf 0.15",
         "no defense",
     ):

@@ -40,9 +40,9 @@ def test_the_lines_are_words() -> None:
     assert training_lines(ROWS) == [
         ["accuracy", "before", "APART"],
         ["clean", "75.0 [68.6, 80.5]", "80.0 [73.9, 85.0]"],
-        ["BatchNorm statistics off by 0.1", "60.0", "79.0"],
-        ["jpeg, 5 severities", "65.0", "–"],
-        ["all corruptions, mean", "65.0", "–"],
+        ["statistics ± 0.1", "60.0", "79.0"],
+        ["jpeg", "65.0", "–"],
+        ["all corruptions", "65.0", "–"],
         ["pgd linf 8/255", "–", "0.0 [0.0, 1.9]"],
     ]
 
