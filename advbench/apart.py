@@ -101,9 +101,11 @@ class APART:
         Layers that no gradient has reached are left out.
         """
         return {
-            name: Offsets(*self._layers[layer].gradients())
+            name: Offsets(grads[0], grads[1])
             for name, layer in self.model.named_modules()
-            if isinstance(layer, BatchNorm) and layer in self._layers and self._layers[layer].gradients()
+            if isinstance(layer, BatchNorm)
+            and layer in self._layers
+            and (grads := self._layers[layer].gradients())
         }
 
     def _next(self, entered: AbstractContextManager[None]) -> "_Pass":
@@ -177,7 +179,7 @@ class _Layer:
         fixed = Offsets(mean.detach(), var.detach())
         return cls(
             Offsets(mean, var),
-            partial(offset_batch_norm, layer, Offsets(mean, var), 0, True),
+            partial(offset_batch_norm, layer, Offsets(mean, var, zero=True), 0, True),
             partial(offset_batch_norm, layer, fixed, groups, False),
         )
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from advbench.errors import ApartError
@@ -24,10 +25,12 @@ class Offsets:
     Args:
         mean: `d_mean`; the mean is taken for `(1 + d_mean)` times what it is.
         var: `d_var`; what is normalised is scaled by `1 + d_var`.
+        zero: whether both are known to be 0, so that nothing needs to be added for them.
     """
 
     mean: Tensor
     var: Tensor
+    zero: bool = False
 
 
 def training_layers(model: nn.Module) -> list[BatchNorm]:
@@ -44,7 +47,7 @@ def offset_batch_norm(layer: BatchNorm, offsets: Offsets, groups: int, update: b
 
     with the batch's own mean `mu` and biased variance `var`. The factor beside `d_mean` is a constant: no
     gradient goes through it. As `y` is affine in `z`, one call with the weight `weight * (1 + d_var)` does
-    the most of it.
+    the most of it. It can be differentiated once.
 
     Args:
         layer: gives weight, bias, `eps` and running statistics; a `SyncBatchNorm` shares `mu` and `var`
@@ -66,14 +69,24 @@ def offset_batch_norm(layer: BatchNorm, offsets: Offsets, groups: int, update: b
     own_weight, own_bias = cast("tuple[Tensor | None, Tensor | None]", (layer.weight, layer.bias))
     scale = 1 + offsets.var
     weight = scale.to(x.dtype) if own_weight is None else own_weight * scale
-    shift, bias = weight * -offsets.mean, own_bias
+    bias, d_mean = own_bias, offsets.mean
     if groups > 1:
-        weight, shift = weight.repeat(groups), shift.repeat(groups)
+        weight, d_mean = weight.repeat(groups), d_mean.repeat(groups)
         bias = None if bias is None else bias.repeat(groups)
+    out: Tensor
+    values = _in_groups(x, groups)
     running = _running_statistics(layer) if update else _NONE
-    out, constant = _normalized(layer, _in_groups(x, groups), weight, bias, running)
-    shift = shift * constant.to(shift.dtype)
-    return out.add_(shift.view(-1, *[1] * (x.dim() - 2))).view(x.shape)
+    group = group_of(layer)
+    if group is not None:
+        out = _shared(values, group, weight=weight, bias=bias, d_mean=d_mean, running=running, eps=layer.eps)
+        return out.view(x.shape)
+    if values.numel() == values.shape[1]:
+        raise ApartError(
+            f"BatchNorm needs more than one value a channel, got images of shape {tuple(values.shape)} in "
+            "each group. Use larger batches or fewer groups."
+        )
+    out = _OffsetNorm.apply(values, weight, bias, d_mean, running, layer.eps, offsets.zero)
+    return out.view(x.shape)
 
 
 def _in_groups(x: Tensor, groups: int) -> Tensor:
@@ -110,25 +123,62 @@ def _running_statistics(layer: BatchNorm) -> _Running:
     return _Running(layer.running_mean, layer.running_var, momentum)
 
 
-def _normalized(
-    layer: BatchNorm, x: Tensor, weight: Tensor, bias: Tensor | None, running: _Running
-) -> tuple[Tensor, Tensor]:
-    """The normalised batch, and the constant `mu / sqrt(var + eps)`."""
-    group = group_of(layer)
-    if group is not None:
-        found = shared_statistics(x, group)
-        _follow(found, running)
-        constant = found.mean * (found.var + layer.eps).rsqrt()
-        return normalize(x, found, weight, bias, layer.eps), constant.detach()
-    if x.numel() == x.shape[1]:
-        raise ApartError(
-            f"BatchNorm needs more than one value a channel, got images of shape {tuple(x.shape)} in each "
-            "group. Use larger batches or fewer groups."
+def _shared(
+    x: Tensor,
+    group: Any,
+    *,
+    weight: Tensor,
+    bias: Tensor | None,
+    d_mean: Tensor,
+    running: _Running,
+    eps: float,
+) -> Tensor:
+    """The layer's output with the statistics of all processes."""
+    found = shared_statistics(x, group)
+    _follow(found, running)
+    constant = (found.mean * (found.var + eps).rsqrt()).detach().to(weight.dtype)
+    shift = weight * d_mean * constant
+    return normalize(x, found, weight, -shift if bias is None else bias - shift, eps)
+
+
+class _OffsetNorm(torch.autograd.Function):
+    """`weight * (z - d_mean * c) + bias` with the constant `c = mu / sqrt(var + eps)`.
+
+    Autograd would go over the activations once more for the gradients of what `d_mean` adds; they follow
+    from the gradient of the bias, which the kernel computes anyway.
+    """
+
+    @staticmethod
+    def forward(  # noqa: PLR0917  # autograd takes arguments by position
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        d_mean: Tensor,
+        running: _Running,
+        eps: float,
+        zero: bool,
+    ) -> Tensor:
+        out, mean, invstd = torch.native_batch_norm(
+            x, weight, bias, running.mean, running.var, True, running.momentum, eps
         )
-    out, mean, invstd = torch.native_batch_norm(
-        x, weight, bias, running.mean, running.var, True, running.momentum, layer.eps
-    )
-    return out, (mean * invstd).detach()
+        constant = (mean * invstd).to(weight.dtype)
+        if not zero:
+            out.sub_((weight * d_mean * constant).view(-1, *[1] * (x.dim() - 2)))
+        ctx.save_for_backward(x, weight, d_mean, mean, invstd, constant)
+        ctx.eps = eps
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, d_mean, mean, invstd, constant = ctx.saved_tensors
+        grad_x, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
+            grad, x, weight, None, None, mean, invstd, True, ctx.eps, [ctx.needs_input_grad[0], True, True]
+        )
+        by_mean = -constant * grad_bias
+        grad_bias = grad_bias if ctx.needs_input_grad[2] else None
+        return grad_x, grad_weight + by_mean * d_mean, grad_bias, by_mean * weight, None, None, None
 
 
 @torch.no_grad()
@@ -145,7 +195,7 @@ def shared_forwards(model: nn.Module) -> "dict[BatchNorm, partial[Tensor]]":
     forwards = {}
     for layer in layers:
         zero = torch.zeros(layer.num_features, device=next(layer.buffers()).device)
-        forwards[layer] = partial(offset_batch_norm, layer, Offsets(zero, zero), 0, True)
+        forwards[layer] = partial(offset_batch_norm, layer, Offsets(zero, zero, zero=True), 0, True)
     return forwards
 
 
