@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from advbench.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from advbench.apart import APART as APART
     from advbench.backward import BPDA as BPDA
     from advbench.backward import bpda as bpda
     from advbench.backward import identity as identity
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "APART",
     "BPDA",
     "AdvbenchError",
     "Attack",
@@ -46,6 +48,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "APART": ".apart",
         "AdvbenchError": ".errors",
         "Attack": ".interfaces",
         "Attempt": ".interfaces",

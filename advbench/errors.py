@@ -40,6 +40,10 @@ class ModelError(InputError):
     """A model that breaks the contract: pixels `(n, c, h, w)` in [0, 1] to finite logits `(n, k)`."""
 
 
+class ApartError(InputError):
+    """APART used out of turn, or on batches that its groups do not divide."""
+
+
 class DefenseError(InputError):
     """A defense that cannot be put where it was asked for, or a substitute that cannot stand in for it."""
 

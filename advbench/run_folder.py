@@ -165,13 +165,13 @@ def open_folder(
     """
     starts = []
     try:
-        folder = RunFolder(_new_dated_folder(label) if path is None else path)
+        folder = RunFolder(new_dated_folder(label) if path is None else path)
         for name in (PARTS, ADVERSARIAL) if _keeps_examples(manifest) else (PARTS,):
             (folder.path / name).mkdir(parents=True, exist_ok=True)
         folder.lock = FolderLock(folder.path)
         check_free(folder.path, manifest, overwrite=overwrite)
         if not overwrite and (folder.path / MANIFEST).exists():
-            starts = _earlier_starts(_earlier(folder.path))
+            starts = earlier_starts(_earlier(folder.path))
             _clean_up(folder)
             _read_parts(folder)
         else:
@@ -213,7 +213,7 @@ def _earlier(path: Path) -> dict[str, Any]:
         raise RunFolderError(f"{error} Give another --out, or --overwrite.") from error
 
 
-def _earlier_starts(manifest: Mapping[str, Any]) -> list[Any]:
+def earlier_starts(manifest: Mapping[str, Any]) -> list[Any]:
     """How the run was started before: what its records may come from beside this start."""
     before = manifest.get("earlier_starts")
     names = ("started", "command", "execution", "versions", "commits", "machine")
@@ -281,7 +281,7 @@ def _read_part(folder: RunFolder, part: Path) -> tuple[pd.DataFrame, str] | None
     return samples, companion
 
 
-def _new_dated_folder(label: str) -> Path:
+def new_dated_folder(label: str) -> Path:
     """Make a folder that no other run has; two that begin in the same second get different ones."""
     stamp = f"{datetime.now(UTC).astimezone():%Y-%m-%dT%H-%M-%S}"
     name = re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-.")[:40]

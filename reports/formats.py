@@ -28,7 +28,7 @@ def render(rows: Sequence[Row], form: Format, origin: Mapping[str, str] | None =
         case "csv":
             return str(table_frame(rows).assign(**origin).to_csv(index=False, lineterminator="\n"))
         case "markdown":
-            return markdown(rows) + _comment(origin)
+            return markdown(rows) + markdown_comment(origin)
         case "json":
             flat = [{**row, **origin} for row in flat_rows(rows)]
             return json.dumps(flat, indent=2, ensure_ascii=False) + "\n"
@@ -41,14 +41,12 @@ def markdown(rows: Sequence[Row]) -> str:
     words = grid(rows)
     align = [":--"] * words.labels + ["--:"] * (len(words.header) - words.labels)
     lines = [words.header, align, *words.lines]
-    table = ["| " + " | ".join(map(_escape, cells)) + " |" for cells in lines]
-    return (
-        "\n".join([_escape(words.caption), "", *table, "", *(f"{_escape(note)}  " for note in words.notes)])
-        + "\n"
-    )
+    table = ["| " + " | ".join(map(markdown_escaped, cells)) + " |" for cells in lines]
+    notes = [f"{markdown_escaped(note)}  " for note in words.notes]
+    return "\n".join([markdown_escaped(words.caption), "", *table, "", *notes]) + "\n"
 
 
-def _comment(origin: Mapping[str, str]) -> str:
+def markdown_comment(origin: Mapping[str, str]) -> str:
     """A comment of Markdown; what it holds cannot end it."""
     if not origin:
         return ""
@@ -56,7 +54,7 @@ def _comment(origin: Mapping[str, str]) -> str:
     return "\n".join(["\n<!--", *lines, "-->"]) + "\n"
 
 
-def _escape(text: str) -> str:
+def markdown_escaped(text: str) -> str:
     """Text that Markdown shows as it is: no cell ends early, no tag or emphasis begins."""
     text = " ".join(text.split())
     for character in "\\|<>*_`":

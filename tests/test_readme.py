@@ -27,7 +27,7 @@ def assert_same_table(printed: str, promised: str) -> None:
     for (count, n), (promised_count, promised_n) in zip(measured, expected, strict=True):
         assert n == promised_n
         assert abs(int(count) - int(promised_count)) <= max(2, int(n) // 1000), printed
-    number = re.compile(r"[\d.,\s]+|─+")
+    number = re.compile(r"[-+\d.,\s]+|─+")
     assert number.sub(" ", printed).strip() == number.sub(" ", promised).strip()
 
 

@@ -7,6 +7,7 @@ import typer
 
 from advbench import __version__
 from advbench.cli.attack import attack
+from advbench.cli.finetune import finetune
 from advbench.cli.listing import list_names
 from advbench.cli.verify import verify
 
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(attack)
 app.command()(verify)
+app.command()(finetune)
 app.command("list")(list_names)
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from advbench.training.recipe import Augment, Perturbation, Recipe
+
 NormName = Literal["linf", "l2", "l1"]
 BatchSizeWord = int | Literal["auto"]
 
@@ -29,6 +31,7 @@ class SubjectOptions:
     norm: NormName
     eps: str | None
     device: str
+    untrained: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,5 +68,27 @@ class VerifyOptions:
     data_root: Path | None
     device: str
     as_8bit: bool
+    json: bool
+    quiet: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneOptions:
+    """The words of one `advbench finetune`; None where a default is to be found."""
+
+    command: tuple[str, ...]
+    subject: SubjectOptions
+    train_split: str
+    train_limit: int | None
+    held_out: int | None
+    recipe: Recipe
+    perturbation: Perturbation | None
+    plain: bool
+    augment: Augment | None
+    evaluate: bool
+    workers: int
+    out: Path | None
+    overwrite: bool
+    resume: bool
     json: bool
     quiet: bool

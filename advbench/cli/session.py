@@ -1,8 +1,6 @@
 """One `advbench attack`, from its words to its files."""
 
-import contextlib
 import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -16,15 +14,13 @@ from advbench.cli.options import AttackOptions
 from advbench.cli.progress import RunProgress
 from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.stopping import asked_to_stop
-from advbench.errors import INTERRUPTED, AdvbenchError
+from advbench.cli.voice import one_voice
 from advbench.evaluation import Checked, Evaluation, RungDone, evaluate
 from advbench.reports import print_table, render
 from advbench.reports.formats import FILE_NAMES, Format
 from advbench.run_folder import check_free
 
 _NEAR_CHANCE = 1.5
-_ERROR = "error"
-_PATIENCE = 5.0  # seconds
 
 
 def run(options: AttackOptions) -> None:
@@ -34,19 +30,8 @@ def run(options: AttackOptions) -> None:
     checkpoint, the places of the defenses, the images, and the model on every clean image.
     """
     ranks = join_ranks()
-    try:
+    with one_voice(ranks):
         _run(options, ranks)
-    except AdvbenchError as error:
-        if ranks.leads:
-            with contextlib.suppress(AdvbenchError):
-                ranks.post(_ERROR, str(error).encode())
-        elif _leader_says(str(error), ranks):
-            sys.exit(error.exit_code)
-        raise
-    except KeyboardInterrupt:
-        if not ranks.leads:
-            sys.exit(INTERRUPTED)
-        raise
 
 
 def _run(options: AttackOptions, ranks: Ranks) -> None:
@@ -110,17 +95,6 @@ def _evaluate(
         notify=keep,
         note=keeper.progress.say,
     )
-
-
-def _leader_says(message: str, ranks: Ranks) -> bool:
-    """Whether the leading process meets the same error, and says so."""
-    with contextlib.suppress(AdvbenchError):
-        patience = time.monotonic() + _PATIENCE
-        while time.monotonic() < patience:
-            if ranks.has(_ERROR):
-                return ranks.await_post(_ERROR, lambda: None).decode() == message
-            time.sleep(0.1)
-    return False
 
 
 def _warnings(found: Evaluation, classes: int) -> list[str]:

@@ -4,6 +4,7 @@ Nothing here knows an attack, so that examples can be judged again without any.
 """
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -143,7 +144,9 @@ def load_classifier(
     path = options.checkpoint or (bundled_weights(spec) if spec else None)
     name = str(spec) if spec else path.stem if path else ""
     build = partial(build_network, spec, classes) if spec else None
-    if path is not None:
+    if options.untrained and build is not None:
+        network, source, path = _untrained(build, options.seed).to(device), "untrained", None
+    elif path is not None:
         network, source = load_checkpoint(path, build, spec, device, trust_program=options.trust_program)
     elif build is not None and entry is None:
         network, source = build().to(device), "the factory's own weights"
@@ -156,6 +159,12 @@ def load_classifier(
     }
     wrapped = network if normalization == PIXELS else Normalized(network, *dataclasses.astuple(normalization))
     return Classifier(wrapped.to(device), name, normalization, provenance)
+
+
+def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
 
 
 def _normalization(

@@ -19,6 +19,7 @@ class DatasetEntry(Entry):
         eps_l1: likewise the L1 radius.
         expects: what `--data-root` must hold, for messages; empty if nothing is needed.
         downloads: whether it can be fetched.
+        mirrored: whether an image and its mirror image are of one class, so that training may flip it.
     """
 
     normalization: Normalization
@@ -27,10 +28,17 @@ class DatasetEntry(Entry):
     eps_l1: str = "12"
     expects: str = ""
     downloads: bool = False
+    mirrored: bool = False
 
 
 def _torchvision(
-    name: str, mean: tuple[float, ...], std: tuple[float, ...], radii: tuple[str, str], expects: str
+    name: str,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    radii: tuple[str, str],
+    expects: str,
+    *,
+    mirrored: bool = False,
 ) -> DatasetEntry:
     return DatasetEntry(
         factory=f"advbench.data.sources:{name}",
@@ -41,6 +49,7 @@ def _torchvision(
         eps_l2=radii[1],
         expects=expects,
         downloads=True,
+        mirrored=mirrored,
     )
 
 
@@ -63,9 +72,15 @@ DATASETS: Final[Mapping[str, DatasetEntry]] = {
         (0.2470, 0.2435, 0.2616),
         ("8/255", "0.5"),
         "cifar-10-batches-py/",
+        mirrored=True,
     ),
     "cifar100": _torchvision(
-        "cifar100", (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762), ("8/255", "0.5"), "cifar-100-python/"
+        "cifar100",
+        (0.5071, 0.4865, 0.4409),
+        (0.2673, 0.2564, 0.2762),
+        ("8/255", "0.5"),
+        "cifar-100-python/",
+        mirrored=True,
     ),
     "svhn": _torchvision(
         "svhn", (0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970), ("8/255", "0.5"), "test_32x32.mat"
@@ -77,6 +92,7 @@ DATASETS: Final[Mapping[str, DatasetEntry]] = {
         normalization=IMAGENET,
         eps="4/255",
         expects="val/<wnid>/*.JPEG",
+        mirrored=True,
     ),
     "imagefolder": DatasetEntry(
         factory="advbench.data.sources:imagefolder",
@@ -84,6 +100,7 @@ DATASETS: Final[Mapping[str, DatasetEntry]] = {
         normalization=IMAGENET,
         eps="8/255",
         expects="<class>/*.jpg, or <split>/<class>/*.jpg",
+        mirrored=True,
     ),
     "npz": DatasetEntry(
         factory="advbench.data.sources:npz",

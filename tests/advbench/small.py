@@ -33,3 +33,20 @@ def run(network: nn.Module, data: TensorDataset, **changes: object) -> Evaluatio
         "defenses": {"round": Round(), "inside": Placement(Round(), "features")},
     }
     return evaluate(network, data, **{**settings, **changes})  # type: ignore[arg-type]  # a table of settings
+
+
+def double_network() -> tuple[nn.Sequential, Tensor, Tensor]:
+    """A network in float64 with two BatchNorm layers, and a batch of 12 images with labels."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3),
+        nn.BatchNorm2d(3),
+        nn.Tanh(),
+        nn.Flatten(),
+        nn.Linear(12, 5),
+        nn.BatchNorm1d(5),
+        nn.Tanh(),
+        nn.Linear(5, 3),
+    ).double()
+    x = torch.randn(12, 1, 4, 4, dtype=torch.float64)
+    return model, x, torch.arange(12) % 3

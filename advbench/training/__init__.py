@@ -1,0 +1,1 @@
+"""Fine-tuning of BatchNorm models, plain or with APART."""

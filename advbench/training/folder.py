@@ -1,0 +1,132 @@
+"""The folder of a training: `run.json`, a folder for each way of training, and the tables."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from torch import nn
+
+from advbench.errors import RunFolderError
+from advbench.locking import FolderLock
+from advbench.manifest import MANIFEST, read_manifest, run_hash
+from advbench.run_folder import check_free, earlier_starts, new_dated_folder
+from advbench.training.state import EpochRecord, Training, write_state, write_weights
+from advbench.whole_files import half_written, write_whole
+
+LAST: Final = "last.safetensors"
+BEST: Final = "best.safetensors"
+STATE: Final = "state.safetensors"
+METRICS: Final = "metrics.csv"
+
+_TABLES = ("table.csv", "table.md", "table.json")
+
+
+@dataclass
+class TrainingFolder:
+    """The folder that one training command writes to.
+
+    Args:
+        path: the folder.
+        manifest: what `run.json` says.
+        lock: keeps another run from writing here at the same time; gone with the process.
+    """
+
+    path: Path
+    manifest: dict[str, Any] = field(default_factory=dict)
+    lock: FolderLock | None = None
+
+    def update(self, **entries: Any) -> None:
+        """Write `run.json` anew with more entries."""
+        self.manifest.update(entries)
+        write_whole(self.path / MANIFEST, f"{json.dumps(self.manifest, indent=2)}\n".encode())
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a table."""
+        write_whole(self.path / name, text.encode())
+
+    def keep(self, name: str, training: Training, network: nn.Module, origin: Mapping[str, str]) -> None:
+        """Write down how far one training has come; the state comes last, so that it never runs ahead.
+
+        Args:
+            name: of the way of training.
+            training: where it stands.
+            network: the part of its model that a checkpoint holds.
+            origin: where the weights come from, for their files.
+        """
+        home = self.path / name
+        home.mkdir(parents=True, exist_ok=True)
+        if training.history and training.step == 0:
+            write_weights(network, home / LAST, origin)
+            if training.best == training.epoch:
+                write_weights(network, home / BEST, origin)
+            write_whole(home / METRICS, metrics(training.history).encode())
+        write_state(training, home / STATE)
+
+    def release(self) -> None:
+        """Let other runs write here; once is enough."""
+        if self.lock is not None:
+            self.lock.release()
+
+
+def open_training_folder(
+    path: Path | None,
+    label: str,
+    manifest: Mapping[str, Any],
+    *,
+    ways: Sequence[str],
+    overwrite: bool = False,
+) -> TrainingFolder:
+    """Create the folder and write its first `run.json`, or go on with an earlier start of the same training.
+
+    Args:
+        path: the folder; None for a new dated one under `runs/`.
+        label: what is trained, for the name of a dated folder.
+        manifest: what `run.json` says at first.
+        ways: the ways of training that may write there.
+        overwrite: whether to begin anew where there is a run.
+
+    Raises:
+        RunFolderError: the folder cannot be written, or holds another run.
+    """
+    starts: list[Any] = []
+    try:
+        folder = TrainingFolder(new_dated_folder(label) if path is None else path)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.lock = FolderLock(folder.path)
+        check_free(folder.path, manifest, overwrite=overwrite)
+        if (folder.path / MANIFEST).exists() and not overwrite:
+            starts = earlier_starts(read_manifest(folder.path))
+        else:
+            _clear(folder.path, ways)
+        for home in (folder.path, *(folder.path / way for way in ways)):
+            for half in half_written(home):
+                half.unlink()
+    except BlockingIOError:
+        raise RunFolderError(f"{path} is being written by another run; give another --out.") from None
+    except OSError as error:
+        raise RunFolderError(f"cannot write to {path or 'runs/'}: {error.strerror}.") from error
+    folder.update(**manifest, earlier_starts=starts, hash=run_hash(manifest))
+    return folder
+
+
+def metrics(history: Sequence[EpochRecord]) -> str:
+    """The epochs as CSV; a number that there is not stays empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [each.name for each in fields(EpochRecord)], lineterminator="\n")
+    writer.writeheader()
+    for record in history:
+        values = asdict(record)
+        writer.writerow({name: "" if math.isnan(each) else each for name, each in values.items()})
+    return text.getvalue()
+
+
+def _clear(path: Path, ways: Sequence[str]) -> None:
+    """Remove an earlier run's files, of whichever command."""
+    inside = [f"{way}/{each}" for way in ways for each in (STATE, LAST, BEST, METRICS)]
+    for name in [MANIFEST, *_TABLES, *inside]:
+        (path / name).unlink(missing_ok=True)

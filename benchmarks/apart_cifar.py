@@ -1,0 +1,236 @@
+r"""APART against plain training of ResNet-20 on CIFAR-10, over seeds; goes on where it was stopped.
+
+    python -m benchmarks.apart_cifar --data-root data/cifar10-jpeg --checkpoint resnet20-12fca82f.th \
+        --out apart-cifar
+    python -m benchmarks.apart_cifar --out apart-cifar --table
+
+`finetune` begins with the checkpoint, at a learning rate of 0.01 with a cosine schedule: plain and APART for
+equal epochs, and plain for twice as many, which costs what APART costs (a step of 2.04 plain ones, says
+`benchmarks.apart_cost`). `scratch` begins with nothing, as the authors of APART train, in fewer epochs.
+All images are trained on, and the last weights measured on all test images: nothing is chosen by them.
+"""
+
+import argparse
+import csv
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.datasets import ImageFolder
+
+from advbench import Normalized
+from advbench.checkpoint.load import load_checkpoint
+from advbench.cli.stopping import asked_to_stop
+from advbench.models.registry import MODELS
+from advbench.models.resnet_cifar import resnet20
+from advbench.spec import Spec
+from advbench.statistics_noise import noisy_statistics
+from advbench.training.accuracy import correct
+from advbench.training.feed import TrainingImages
+from advbench.training.loop import StepDone, train
+from advbench.training.recipe import Perturbation, Recipe
+from advbench.training.state import Training, begin, read_state, write_state, write_weights
+from advbench.whole_files import write_whole
+
+CPU = torch.device("cpu")
+NOISE = (0.1, 0.2)
+DRAWS = 3
+KEPT_EVERY = 50  # steps, as an epoch may take many minutes
+RECIPES = {
+    "finetune": Recipe(epochs=5, lr=0.01, schedule="cosine", augment="crop-flip", drop_last=True),
+    "scratch": Recipe(epochs=15, lr=0.1, augment="crop-flip", drop_last=True),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one training came to, as fractions of the test images."""
+
+    experiment: str
+    way: str
+    seed: int
+    epochs: int
+    clean: float
+    noise_01: float
+    noise_02: float
+    seconds: float
+
+
+class Task(NamedTuple):
+    """One training."""
+
+    experiment: str
+    way: str
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return f"{self.experiment}-{self.way.replace(' ', '-')}-{self.recipe.seed}"
+
+
+class InMemory:
+    """A folder of images as bytes: `images[i]` is (pixels in [0, 1], label)."""
+
+    def __init__(self, folder: Path, every: int) -> None:
+        found = ImageFolder(str(folder))
+        found.samples = found.samples[::every]
+        self.x = torch.from_numpy(np.stack([np.asarray(image) for image, _ in found])).permute(0, 3, 1, 2)
+        self.y = [label for _, label in found.samples]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.x[index].float() / 255, self.y[index]
+
+
+def tasks(experiments: list[str], seeds: int) -> Iterator[Task]:
+    """Every training, one seed after the other, so that what is there can be compared early."""
+    for seed in range(seeds):
+        for experiment in experiments:
+            recipe = replace(RECIPES[experiment], seed=seed)
+            yield Task(experiment, "plain", recipe)
+            yield Task(experiment, "APART", replace(recipe, apart=Perturbation()))
+            if experiment == "finetune":
+                yield Task(experiment, "plain twice as long", replace(recipe, epochs=2 * recipe.epochs))
+
+
+def first_model(task: Task, checkpoint: Path | None) -> Normalized:
+    """The model that a training begins with."""
+    torch.manual_seed(task.recipe.seed)
+    network: Any = resnet20()
+    if task.experiment == "finetune":
+        if checkpoint is None:
+            raise SystemExit("finetune begins with a checkpoint: give --checkpoint resnet20-12fca82f.th")
+        network, _ = load_checkpoint(checkpoint, resnet20, Spec("resnet20", {}), CPU)
+    normalization = MODELS["resnet20"].normalization
+    assert normalization is not None
+    return Normalized(network, normalization.mean, normalization.std)
+
+
+def run(task: Task, given: argparse.Namespace, images: dict[str, InMemory]) -> Found:
+    """Do one training, from where it stands, and measure it."""
+    model, state = first_model(task, given.checkpoint).train(), given.out / f"{task.name}.state"
+    training = begin(model, task.recipe, CPU)
+    if state.exists():
+        read_state(training, state)
+
+    def keep(training: Training) -> None:
+        write_state(training, state)
+        if training.step == 0:
+            last = training.history[-1]
+            print(f"{task.name}: epoch {last.epoch}, loss {last.loss:.3f}, {last.seconds:.0f} s", flush=True)
+
+    def notify(done: StepDone) -> None:
+        if done.step % KEPT_EVERY == 0 and done.step < done.steps:
+            write_state(training, state)
+
+    data = TrainingImages(images=images["train"], indices=range(len(images["train"])))
+    with asked_to_stop(print) as stopping:
+        train(training, data, task.recipe, CPU, notify=notify, keep=keep, asked=lambda: stopping.asked)
+    write_weights(model.network, given.out / f"{task.name}.safetensors", {"task": task.name})
+    return measured(task, training, images["test"])
+
+
+def measured(task: Task, training: Training, test: InMemory) -> Found:
+    """Accuracies of the last weights on the test images."""
+    every = range(len(test))
+    clean = correct(training.model, test, every, CPU).float().mean()
+    noisy = []
+    for size in NOISE:
+        generator = torch.Generator().manual_seed(0)
+        draws = []
+        for _ in range(DRAWS):
+            with noisy_statistics(training.model, size, generator):
+                draws.append(float(correct(training.model, test, every, CPU).float().mean()))
+        noisy.append(statistics.mean(draws))
+    seconds = sum(each.seconds for each in training.history)
+    recipe = task.recipe
+    return Found(
+        task.experiment, task.way, recipe.seed, recipe.epochs, float(clean), noisy[0], noisy[1], seconds
+    )
+
+
+def write(found: list[Found], path: Path) -> None:
+    """Write the results as CSV."""
+    lines = [",".join(asdict(found[0])), *(",".join(map(str, asdict(each).values())) for each in found)]
+    write_whole(path, ("\n".join(lines) + "\n").encode())
+
+
+def read(path: Path) -> list[Found]:
+    """The results that are there."""
+    if not path.exists():
+        return []
+    with path.open() as file:
+        return [
+            Found(
+                line["experiment"],
+                line["way"],
+                int(line["seed"]),
+                int(line["epochs"]),
+                *(float(line[name]) for name in ("clean", "noise_01", "noise_02", "seconds")),
+            )
+            for line in csv.DictReader(file)
+        ]
+
+
+def print_table(found: list[Found]) -> None:
+    """Mean and spread over seeds of each way, and the difference from plain training in pairs of seeds."""
+    print(
+        "| experiment | way | epochs | seeds | clean | statistics off by 0.1 | by 0.2 | clean minus plain |"
+    )
+    print("|:--|:--|--:|--:|--:|--:|--:|--:|")
+    for experiment, way in dict.fromkeys((each.experiment, each.way) for each in found):
+        mine = [each for each in found if (each.experiment, each.way) == (experiment, way)]
+        base = [each for each in found if (each.experiment, each.way) == (experiment, "plain")]
+        plain = {each.seed: each.clean for each in base}
+        apart = [each.clean - plain[each.seed] for each in mine if each.seed in plain]
+        cells = [spread([getattr(each, name) for each in mine]) for name in ("clean", "noise_01", "noise_02")]
+        difference = "–" if way == "plain" or not apart else spread(apart)
+        print(
+            f"| {experiment} | {way} | {mine[0].epochs} | {len(mine)} | {' | '.join(cells)} | {difference} |"
+        )
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation in per cent."""
+    deviation = f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{100 * statistics.mean(values):.2f}{deviation}"
+
+
+def main() -> None:
+    """Do what is left to do, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data-root", type=Path, help="folder with train/<class>/*.jpg and test/")
+    parser.add_argument("--checkpoint", type=Path, help="resnet20-12fca82f.th")
+    parser.add_argument("--out", type=Path, required=True, help="folder of states, weights and results.csv")
+    parser.add_argument("--experiments", nargs="+", choices=list(RECIPES), default=list(RECIPES))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--every", type=int, default=1, help="take one image of so many, to try it out")
+    parser.add_argument("--table", action="store_true", help="only print the table of what is there")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    found = read(given.out / "results.csv")
+    if not given.table:
+        images = {split: InMemory(given.data_root / split, given.every) for split in ("train", "test")}
+        done = {(each.experiment, each.way, each.seed) for each in found}
+        for task in tasks(given.experiments, given.seeds):
+            if (task.experiment, task.way, task.recipe.seed) not in done:
+                found.append(run(task, given, images))
+                write(found, given.out / "results.csv")
+    print_table(found)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit("stopped; the same command goes on") from None
