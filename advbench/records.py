@@ -75,11 +75,14 @@ class Rate:
         count: the images, by the majority of their draws where the defense is random.
         n: all images.
         spread: what single draws of a random defense come to.
+        median: the median norm of the smallest perturbations known to fool, over all images (0 where the
+            clean one is misclassified), where an attack looked for these and has found half of them.
     """
 
     count: int
     n: int
     spread: Spread | None = None
+    median: float | None = None
 
     @property
     def accuracy(self) -> float:

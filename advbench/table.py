@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import NamedTuple
 
 import pandas as pd
@@ -96,9 +97,11 @@ def rates_of(samples: pd.DataFrame, defense: str, attack: str) -> dict[Rung, Rat
     mine = samples[(samples["defense"] == defense) & samples["attack"].isin(["", attack])]
     found = dict(list(mine.groupby("rung", sort=False)))
     return {
-        rung: Rate(int(found[rung]["robust"].sum()), len(found[rung]), _spread(found[rung]["fooled_share"]))
+        rung: Rate(
+            int(each["robust"].sum()), len(each), _spread(each["fooled_share"]), _median_distance(each)
+        )
         for rung in RUNGS
-        if rung in found
+        if (each := found.get(rung)) is not None
     }
 
 
@@ -107,6 +110,15 @@ def _spread(share: "pd.Series[float]") -> Spread | None:
     if share.isin([0.0, 1.0]).all():
         return None
     return Spread(1.0 - float(share.mean()), float((share * (1.0 - share)).sum() ** 0.5) / len(share))
+
+
+def _median_distance(samples: pd.DataFrame) -> float | None:
+    """The median smallest perturbation, where an attack has found some beyond the radius too."""
+    smallest = samples["smallest"]
+    if not (samples["robust"] & smallest.notna()).any():
+        return None
+    median = float(smallest.fillna(float("inf")).median())
+    return median if isfinite(median) else None
 
 
 def warnings_of(samples: pd.DataFrame, defense: str, attack: str) -> list[str]:

@@ -1,7 +1,7 @@
 """How many images each attack leaves standing and what that costs, ours beside those of other libraries.
 
     python -m benchmarks.attack_strength --out strength --mnist lenet5.pt --mnist-data data/mnist
-    python -m benchmarks.attack_strength --out strength --cifar resnet20.safetensors --cifar-data data/cifar10
+    python -m benchmarks.attack_strength --out strength --cifar-data data/cifar10-jpeg
 
 Everything goes through the same harness, which judges and counts: forward and backward passes an image,
 and seconds of one core. Each batch is kept under --out as soon as it is done, and is not done again; the
@@ -44,6 +44,7 @@ SPECS = (
     "strongest",
 )
 BATCH = 256
+WEIGHTS = Path(__file__).with_name("weights") / "robust-resnet20.safetensors"
 
 
 class Task(NamedTuple):
@@ -177,8 +178,8 @@ def tasks_of(words: argparse.Namespace) -> list[Task]:
         500,
         "8/255",
     )
-    tasks = [mnist] if words.mnist else []
-    tasks += [cifar] if words.cifar else []
+    tasks = [mnist] if words.mnist_data else []
+    tasks += [cifar] if words.cifar_data else []
     return [
         task._replace(first=task.first and words.images, limit=task.limit and words.images)
         if words.images
@@ -192,12 +193,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name in ("mnist", "mnist-data", "cifar", "cifar-data"):
-        parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--mnist", type=Path, help="weights of advertorch's adversarially trained LeNet5")
+    parser.add_argument("--mnist-data", type=Path, help="folder of MNIST")
+    parser.add_argument("--cifar", type=Path, default=WEIGHTS, help="weights of a ResNet-20 for CIFAR-10")
+    parser.add_argument("--cifar-data", type=Path, help="folder with test/<class>/*.jpg")
     parser.add_argument("--images", type=int, help="of each (by default 1,000 and 500)")
     parser.add_argument("--attack", action="append", help="a spec; repeat it (by default ten)")
     parser.add_argument("--out", type=Path, required=True, help="where finished batches are kept")
     words = parser.parse_args()
+    if words.mnist_data and not words.mnist:
+        parser.error("--mnist-data needs --mnist, the weights of the LeNet5")
+    if not (words.mnist_data or words.cifar_data):
+        parser.error("nothing to attack: give --mnist and --mnist-data, --cifar-data, or all of them")
     torch.set_num_threads(1)
     lines = []
     for task in tasks_of(words):

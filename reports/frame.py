@@ -18,7 +18,8 @@ def table_frame(rows: Sequence[Row]) -> pd.DataFrame:
 
     Columns: `model, dataset, n, defense, norm, eps, attack`, then `<rung>_accuracy, <rung>_low,
     <rung>_high, <rung>_count` for each rung that any row has, with `<rung>_draws_mean,
-    <rung>_draws_std` where single draws of a random defense differ, then `masking_gap, substitute, verdict`.
+    <rung>_draws_std` where single draws of a random defense differ and `<rung>_median_distance` where an
+    attack has looked for the smallest perturbations, then `masking_gap, substitute, verdict`.
     """
     frame = pd.DataFrame(flat_rows(rows))
     counts = {name: "Int64" for name in frame.columns if name.endswith("_count")}
@@ -29,10 +30,15 @@ def flat_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The table as one flat dictionary a row, None where a rung was not run; keys as in `table_frame`."""
     rungs = rungs_run(rows)
     spread = [rung for rung in rungs if any(rung in row.rates and row.rates[rung].spread for row in rows)]
-    return [_flat(row, rungs, spread) for row in rows]
+    median = [rung for rung in rungs if any(_median(row, rung) is not None for row in rows)]
+    return [_flat(row, rungs, spread, median) for row in rows]
 
 
-def _flat(row: Row, rungs: Sequence[Rung], spread: Sequence[Rung]) -> dict[str, Any]:
+def _median(row: Row, rung: Rung) -> float | None:
+    return row.rates[rung].median if rung in row.rates else None
+
+
+def _flat(row: Row, rungs: Sequence[Rung], spread: Sequence[Rung], median: Sequence[Rung]) -> dict[str, Any]:
     cells: dict[str, Any] = {
         "model": row.model,
         "dataset": row.dataset,
@@ -52,4 +58,6 @@ def _flat(row: Row, rungs: Sequence[Rung], spread: Sequence[Rung]) -> dict[str, 
             over_draws = rate.spread if rate else None
             cells[f"{rung}_draws_mean"] = over_draws.mean if over_draws else None
             cells[f"{rung}_draws_std"] = over_draws.deviation if over_draws else None
+        if rung in median:
+            cells[f"{rung}_median_distance"] = _median(row, rung)
     return {**cells, "masking_gap": row.masking_gap, "substitute": row.substitute, "verdict": row.verdict}

@@ -83,7 +83,8 @@ def _rate(rate: Rate | None, breaks: tuple[str, str]) -> str:
     if rate.spread is not None:
         mean, deviation = rate.spread
         interval += f"{breaks[0]}~{100 * mean:.1f} ± {100 * deviation:.1f}"
-    return f"{100 * rate.accuracy:.1f}{breaks[0]}{interval}{breaks[1]}{rate.count}/{rate.n}"
+    distance = "" if rate.median is None else f"{breaks[1]}median {rate.median:.4g}"
+    return f"{100 * rate.accuracy:.1f}{breaks[0]}{interval}{breaks[1]}{rate.count}/{rate.n}{distance}"
 
 
 def _gap(row: Row) -> str:
@@ -97,6 +98,8 @@ def _notes(rows: Sequence[Row], gap: bool) -> list[str]:
             "~: mean ± standard deviation over single draws of a random defense; the accuracy before it is "
             "by the majority of each image's draws."
         )
+    if any(rate.median is not None for row in rows for rate in row.rates.values()):
+        notes.append("median: of the smallest perturbations found, over all images, whatever the radius.")
     if gap:
         notes.append(
             "gap: shattered minus BPDA accuracy, in points: robustness that was only a hidden gradient."

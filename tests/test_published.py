@@ -19,7 +19,7 @@ def attack(out: Path, *arguments: str | Path) -> dict[tuple[str, str], float]:
         (row["defense"], name): float(text)
         for row in rows
         for name, text in row.items()
-        if text and name.endswith(("_count", "_accuracy"))
+        if text and name.endswith(("_count", "_accuracy", "_median_distance"))
     }
 
 
@@ -33,6 +33,22 @@ def test_lenet5_on_mnist_under_pgd_40(shared: Path, tmp_path: Path) -> None:
     )
     assert table["none", "clean_count"] == 9889
     assert table["none", "shattered_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("weights", "eps", "published"), [("clntrained", "0.1", 0.112), ("advtrained", "0.3", 0.3509)]
+)
+def test_fab_finds_perturbations_as_small_as_the_published_median(
+    weights: str, eps: str, published: float, shared: Path, tmp_path: Path
+) -> None:
+    """The first 100 images here; the README shows the command for the first 1,000."""
+    table = attack(
+        tmp_path / "run",
+        *("--checkpoint", shared / f"checkpoints/mnist_lenet5_{weights}.pt", "--model", "lenet5"),
+        *("--dataset", "mnist", "--data-root", shared / "data/mnist", "--first", "100", "--eps", eps),
+        *("--attack", "fab"),
+    )
+    assert 0.9 * published < table["none", "shattered_median_distance"] <= published
 
 
 def test_resnet20_hides_its_gradient_at_the_input_and_inside(shared: Path, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
-from advbench import Attack, Draws, Threat
-from advbench.attacks import FAB, FMN
+from advbench import Attack, Draws, Normalized, Threat, evaluate
+from advbench.attacks import FAB, FMN, PGD
 from advbench.errors import SpecError
 from advbench.judge import fooled, predict
 from advbench.threat import Norm
@@ -54,6 +55,23 @@ def test_on_linear_models_the_exact_distance_is_found(norm: Norm, name: str, spr
     size = Threat(norm, 1.0).distance(attempt.x_adv, x)
     torch.testing.assert_close(size[fell], exact[fell], atol=1e-3, rtol=0.0)
     assert (size[fell] >= exact[fell] - 1e-5).all()
+
+
+def test_the_table_tells_the_median_of_what_was_found_at_any_radius() -> None:
+    head, model = linear(8)
+    x = 0.5 + 0.02 * (torch.rand(12, 1, 2, 4, generator=torch.Generator().manual_seed(3)) - 0.5)
+    y = model(x).argmax(1)
+    y[:2] = (y[:2] + 1) % 3  # misclassified as they are
+    threat, data = Threat("l2", 0.001), TensorDataset(x, y)
+    network = nn.Sequential(Normalized(nn.Flatten(), (0.5,), (1.0,)), head)
+    attacks: dict[str, Attack] = {"fab": FAB(targets=2), "pgd": PGD(steps=3)}
+    fab, pgd = (
+        row.rates["shattered"] for row in evaluate(network, data, threat=threat, attacks=attacks).rows
+    )
+    exact = sorted([0.0, 0.0, *distances(head, model, x[2:], y[2:], "l2")])
+    assert fab.count == 10
+    assert fab.median == pytest.approx((exact[5] + exact[6]) / 2, abs=1e-3)
+    assert pgd.median is None, "what stands against it has no known distance"
 
 
 @pytest.mark.parametrize("attack", [FAB(steps=30, early_stop=True), FMN(steps=30, early_stop=True)])

@@ -77,6 +77,16 @@ def test_csv_holds_fractions_under_the_names_of_the_design() -> None:
     assert rounded(render([NONE, ROUND], "csv")) == CSV
 
 
+def test_medians_of_smallest_perturbations_have_a_column_and_a_line_where_there_are_any() -> None:
+    found = replace(ROUND, rates={**ROUND.rates, "bpda": Rate(1, 10, median=0.0375)})
+    rows = list(csv.DictReader(io.StringIO(render([NONE, found], "csv"))))
+    assert [row["bpda_median_distance"] for row in rows] == ["", "0.0375"]
+    assert "shattered_median_distance" not in rows[0]
+    assert "| 10.0 [1.8, 40.4] 1/10 median 0.0375 |" in render([NONE, found], "markdown")
+    assert "median 0.0375" in on_terminal(NONE, found)
+    assert "median" not in render([NONE, ROUND], "markdown")
+
+
 def test_markdown_holds_per_cent_intervals_counts_and_notes() -> None:
     assert render([NONE, ROUND], "markdown") == MARKDOWN
 
