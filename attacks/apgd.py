@@ -80,6 +80,7 @@ class APGD:
             targeted form of the loss; 0 for the untargeted attack.
         restarts: random starts, each for the images that still stand.
         rho: the share of growing steps below which the step is halved.
+        first_step: the step at first, in eps; in L1 half of that.
 
     Raises:
         SpecError: a number outside its range.
@@ -90,6 +91,7 @@ class APGD:
     targets: int = 0
     restarts: int = 1
     rho: float = 0.75
+    first_step: float = 2.0
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("targets", 0), ("restarts", 1)):
@@ -97,11 +99,22 @@ class APGD:
                 raise SpecError(f"apgd: {name} must be at least {least}, got {getattr(self, name)}.")
         if not 0.0 < self.rho < 1.0:
             raise SpecError(f"apgd: rho must lie in (0, 1), got {self.rho:g}.")
+        if not 0.0 < self.first_step < float("inf"):
+            raise SpecError(f"apgd: first_step must be positive, got {self.first_step:g}.")
         if self.loss not in get_args(APGDLoss):
             raise SpecError(f"apgd: there is no loss {self.loss!r}. {nearest(self.loss, get_args(APGDLoss))}")
 
-    def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
-        """Adversarial examples for `x`; see `Attack`."""
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: Threat,
+        draws: Draws,
+        *,
+        start: Tensor | None = None,
+    ) -> Attempt:
+        """Adversarial examples for `x`; see `Attack`, and `WarmAttack` for where the first restart begins."""
         best = Best.nothing(model, x, goal=1)
         everything = torch.arange(len(x), device=x.device)
         for number, rival in enumerate(self._rivals(model, x, y)):
@@ -111,7 +124,9 @@ class APGD:
                 if len(rows) == 0:
                     break
                 stream = draws.take(rows).stream(f"{number}/{restart}")
-                self._climb(model, (rows, x[rows], y[rows], rival[rows]), threat, stream, best)
+                images = (rows, x[rows], y[rows], rival[rows])
+                warm = None if start is None or restart > 0 else start[rows]
+                self._climb(model, images, threat, stream, best, start=warm)
         return Attempt(best.x_adv, best.steps, best.queries, best.flat)
 
     def _climb(
@@ -121,12 +136,14 @@ class APGD:
         threat: Threat,
         draws: Draws,
         best: Best,
+        *,
+        start: Tensor | None = None,
     ) -> None:
-        """One restart against one rival; `best` takes what it finds."""
-        x, at = images[1], None
-        for ball, steps in _balls(threat, self.steps):
-            start = ball.random_point(x, draws) if at is None else ball.project(at, x)
-            begun = _begin(images, start, ball)
+        """One restart against one rival, from a random point if no other; `best` takes what it finds."""
+        x, at = images[1], start
+        for ball, steps in _balls(threat, self.steps) if start is None else [(threat, self.steps)]:
+            first = ball.random_point(x, draws) if at is None else ball.project(at, x)
+            begun = _begin(images, first, self._first(ball))
             walk = self._ascend(model, begun, ball, steps, best=best, counts=ball == threat)
             if walk is None:
                 return
@@ -152,7 +169,7 @@ class APGD:
             self._measure(model, walk, best, counts=counts, gradient=number < steps)
             since += number > 0
             if number in looks:
-                _look_l1(walk, ball) if ball.norm == "l1" else _look(walk, self.rho * since)
+                _look_l1(walk, self._first(ball)) if ball.norm == "l1" else _look(walk, self.rho * since)
                 since = 0
             wanted = best.still_wanted(walk.rows)
             if wanted is not None:
@@ -160,6 +177,10 @@ class APGD:
                 if len(walk.rows) == 0:
                     return None
         return walk
+
+    def _first(self, ball: Threat) -> float:
+        """The step at first, in pixel units."""
+        return self.first_step * ball.eps * (0.5 if ball.norm == "l1" else 1.0)
 
     def _measure(self, model: Model, walk: _Walk, best: Best, *, counts: bool, gradient: bool) -> None:
         """Loss and gradient where the walk is now, and whether an image has fallen there."""
@@ -197,7 +218,7 @@ def _balls(threat: Threat, steps: int) -> list[tuple[Threat, int]]:
     return [*wide, (threat, steps - sum(each for _, each in wide))]
 
 
-def _begin(images: tuple[Tensor, Tensor, Tensor, Tensor], start: Tensor, ball: Threat) -> _Walk:
+def _begin(images: tuple[Tensor, Tensor, Tensor, Tensor], start: Tensor, step: float) -> _Walk:
     rows, x, y, rival = images
     none = torch.full((len(x),), -torch.inf, device=x.device)
     return _Walk(
@@ -212,7 +233,7 @@ def _begin(images: tuple[Tensor, Tensor, Tensor, Tensor], start: Tensor, ball: T
         best=start,
         best_grad=torch.zeros_like(x),
         best_loss=none,
-        step=torch.full_like(none, (1.0 if ball.norm == "l1" else 2.0) * ball.eps),
+        step=torch.full_like(none, step),
         rises=torch.zeros_like(none),
         looked_loss=none,
         shrunk=torch.ones_like(rows, dtype=torch.bool),
@@ -260,12 +281,12 @@ def _look(walk: _Walk, enough: float) -> None:
     _go_back(walk, stuck)
 
 
-def _look_l1(walk: _Walk, ball: Threat) -> None:
+def _look_l1(walk: _Walk, first: float) -> None:
     """Follow the sparsity of the best perturbation: where it falls, begin anew with the first step."""
     entries = (walk.best != walk.x).flatten(1).sum(1).to(walk.entries)
     sparser = entries < _L1_STALLED * walk.entries
-    shrunk = (walk.step / _L1_SHRINK).clamp_min(_L1_LEAST * ball.eps)
-    walk.step = torch.where(sparser, ball.eps, shrunk)
+    shrunk = (walk.step / _L1_SHRINK).clamp_min(_L1_LEAST * first)
+    walk.step = torch.where(sparser, first, shrunk)
     walk.share = entries / walk.x[0].numel() / _L1_SPARSER
     walk.entries = entries
     _go_back(walk, sparser)

@@ -50,10 +50,10 @@ ATTACKS: Final = {
     ),
     "strongest": Entry(
         factory="advbench.attacks.suites:strongest",
-        summary="short ascents, FAB and a warm Square; and more for images near the boundary",
+        summary="ascents, FAB, and a Square that goes on from there; more near the boundary",
         source="benchmarks/STRONGEST.md",
         needs="gradient, scores",
-        cost="400 steps x (F + B), 300 F, 250 F; near the boundary 475 (F + B) and queries x F",
+        cost="8 steps x (F + B) + (6 steps + queries / 10) x F; near, 12 steps x (F + B) + queries x F more",
     ),
     "fgsm": Entry(
         factory="advbench.attacks.pgd:fgsm",

@@ -11,6 +11,7 @@ from .square import Square
 
 Version = Literal["standard", "rand"]
 _NEAR = 0.5  # of the clean margin
+_SMALL = 0.2  # first step of an ascent that goes on where another attack has ended, in eps
 
 
 def autoattack(*, version: Version = "standard", steps: int = 100, queries: int = 5000) -> Relay:
@@ -37,7 +38,7 @@ def autoattack(*, version: Version = "standard", steps: int = 100, queries: int 
     return Relay(legs={name: Leg(attack=attack) for name, attack in legs.items()})
 
 
-def strongest(*, steps: int = 50, queries: int = 2500) -> Relay:
+def strongest(*, steps: int = 50, queries: int = 3000) -> Relay:
     """Short ascents on every image, then all that helps on those that came near the boundary.
 
     benchmarks/STRONGEST.md tells what was tried and what each part gave.
@@ -45,15 +46,20 @@ def strongest(*, steps: int = 50, queries: int = 2500) -> Relay:
     Args:
         steps: gradient steps of an ascent; FAB takes twice as many, the ascents on near images towards
             each of nine targets half as many.
-        queries: forward passes of Square on near images; a tenth of them on every image.
+        queries: forward passes of Square on near images, in two halves; a tenth of them on every image.
     """
+    half = Square(queries=max(1, queries // 2))
+    ascent = APGD(steps=steps, loss="margin", first_step=_SMALL)
     return Relay(
         legs={
             "apgd-ce": Leg(attack=APGD(steps=steps)),
             "apgd-margin": Leg(attack=APGD(steps=steps, loss="margin")),
             "fab-t": Leg(attack=FAB(steps=2 * steps, targets=3, early_stop=True)),
             "square": WarmLeg(attack=Square(queries=max(1, queries // 10))),
-            "square-near": WarmLeg(attack=Square(queries=queries), within=_NEAR),
+            "square-near": WarmLeg(attack=half, within=_NEAR),
+            "ascent-near": WarmLeg(attack=ascent, within=_NEAR),
+            "square-again": WarmLeg(attack=half, within=_NEAR),
+            "ascent-again": WarmLeg(attack=ascent, within=_NEAR),
             "apgd-t": Leg(attack=APGD(steps=max(1, steps // 2), loss="dlr", targets=9), within=_NEAR),
             "apgd-dlr": Leg(attack=APGD(steps=steps, loss="dlr", restarts=5), within=_NEAR),
         }

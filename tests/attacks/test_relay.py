@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from advbench import Attempt, DefendedModel, Draws, Placement, Threat
 from advbench.attacks import APGD, FAB, PGD, Relay, Square, autoattack, strongest
 from advbench.attacks.losses import margin
-from advbench.attacks.relay import Leg, WarmLeg
+from advbench.attacks.relay import Leg, WarmAttack, WarmLeg
 from advbench.defenses import Round
 from advbench.threat import Norm
 from tests.attacks.counted import Model, run
@@ -100,19 +100,35 @@ def test_a_warm_leg_begins_with_the_best_iterates_so_far() -> None:
     torch.testing.assert_close(warm.start.flatten(), torch.tensor([0.15, 0.25]))
 
 
+@pytest.mark.parametrize("attack", [Square(queries=20), APGD(steps=8, loss="margin", first_step=0.2)])
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.05), ("l2", 0.3), ("l1", 1.0)])
-def test_a_warm_square_loses_nothing_of_its_start(
-    norm: Norm, eps: float, linear_model: nn.Sequential
+def test_a_warm_attack_loses_nothing_of_its_start(
+    norm: Norm, eps: float, attack: WarmAttack, linear_model: nn.Sequential
 ) -> None:
     x = torch.rand(12, 1, 4, 4, generator=torch.Generator().manual_seed(2))
     y, threat, draws = linear_model(x).argmax(1), Threat(norm, eps), Draws(0, torch.arange(12))
-    start = PGD(steps=3)(linear_model, x, y, threat, draws).x_adv
+    start = PGD(steps=1, step_size=eps / 4)(linear_model, x, y, threat, draws).x_adv
     with torch.no_grad():
         before = margin(linear_model(start), y)
-        warm = Square(queries=20)(linear_model, x, y, threat, draws, start=start)
+        warm = attack(linear_model, x, y, threat, draws, start=start)
         after = margin(linear_model(warm.x_adv), y)
     assert (after >= before).all()
-    assert (after > before).any()
+    assert (after > before).sum() >= 6
+
+
+def test_a_warm_ascent_takes_the_small_steps_that_it_was_told_to() -> None:
+    threat = Threat("linf", 0.1)
+    x, y, start = torch.full((1, 1, 1, 1), 0.5), torch.tensor([0]), torch.full((1, 1, 1, 1), 0.45)
+    seen: list[float] = []
+
+    def falling(x: Tensor) -> Tensor:
+        seen.append(float(x.detach()))
+        z = x.flatten(1)
+        return torch.cat([9.0 - z, z], dim=1)
+
+    APGD(steps=1, first_step=0.2)(falling, x, y, threat, Draws(0, torch.tensor([0])), start=start)
+    assert seen[0] == pytest.approx(0.45)
+    assert seen[1] == pytest.approx(0.47)
 
 
 def test_autoattack_is_the_standard_protocol() -> None:
