@@ -53,7 +53,7 @@ ATTACKS: Final = {
         summary="ascents, FAB, and a Square that goes on from there; more near the boundary",
         source="benchmarks/STRONGEST.md",
         needs="gradient, scores",
-        cost="8 steps x (F + B) + (6 steps + queries / 10) x F; near, 12 steps x (F + B) + queries x F more",
+        cost="5 steps x (F + B) + (3 steps + queries / 10) x F; near, 12 steps x (F + B) + queries x F more",
     ),
     "fgsm": Entry(
         factory="advbench.attacks.pgd:fgsm",

@@ -44,8 +44,8 @@ def strongest(*, steps: int = 50, queries: int = 3000) -> Relay:
     benchmarks/STRONGEST.md tells what was tried and what each part gave.
 
     Args:
-        steps: gradient steps of an ascent; FAB takes twice as many, the ascents on near images towards
-            each of nine targets half as many.
+        steps: gradient steps of an ascent, and of FAB towards a class; the ascents on near images towards
+            each of nine classes take half as many.
         queries: forward passes of Square on near images, in two halves; a tenth of them on every image.
     """
     half = Square(queries=max(1, queries // 2))
@@ -54,7 +54,7 @@ def strongest(*, steps: int = 50, queries: int = 3000) -> Relay:
         legs={
             "apgd-ce": Leg(attack=APGD(steps=steps)),
             "apgd-margin": Leg(attack=APGD(steps=steps, loss="margin")),
-            "fab-t": Leg(attack=FAB(steps=2 * steps, targets=3, early_stop=True)),
+            "fab-t": Leg(attack=FAB(steps=steps, targets=3, early_stop=True)),
             "square": WarmLeg(attack=Square(queries=max(1, queries // 10))),
             "square-near": WarmLeg(attack=half, within=_NEAR),
             "ascent-near": WarmLeg(attack=ascent, within=_NEAR),
