@@ -20,7 +20,8 @@ class ReverseSigmoid:
         y' = alpha (y - r(y)),   r(y) = beta (s(gamma s^-1(y)) - 1/2)
 
     Where `beta * gamma < 1` a class above one half stays the label; below, the label may change. Its
-    derivative exists and is useful; the loss falls in wrong directions only for an attack without it.
+    derivative exists and misleads, which is the idea: near 0 and 1, where trained networks are, `y'` falls
+    as `y` rises, so that an attack that follows it makes the network surer of the label.
 
     Args:
         beta: magnitude, in (0, 1] so that no probability is negative.
@@ -35,8 +36,7 @@ class ReverseSigmoid:
     beta: float = 1.0
     gamma: float = 0.1
 
-    differentiable: ClassVar[bool] = True
-    substitutes: ClassVar[tuple[str, ...]] = ("exact", "identity")
+    substitutes: ClassVar[tuple[str, ...]] = ("identity",)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.beta <= 1.0:

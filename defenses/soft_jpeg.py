@@ -32,6 +32,10 @@ _CHROMINANCE: Final = (
 _TO_YCC: Final = ((0.299, 0.587, 0.114), (-0.168735892, -0.331264108, 0.5), (0.5, -0.418687589, -0.081312411))
 _TO_RGB: Final = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.772, 0.0))
 
+_LANES: Final = 32
+"""Blocks come in multiples of so many: products of fewer rows are summed in another order, so that the last
+bits of an image's gradient would depend on how many others there are."""
+
 
 def cubic_round(u: Tensor) -> Tensor:
     """`round(u) + (u - round(u))^3`, whose derivative is `3 (u - round(u))^2`; Shin, Song 2017."""
@@ -84,10 +88,11 @@ def _quantised(x: Tensor, table: Tensor, rounding: Callable[[Tensor], Tensor]) -
     n, c, h, w = x.shape
     rows, columns = -(-h // 8), -(-w // 8)
     padded = F.pad(x, (0, columns * 8 - w, 0, rows * 8 - h), mode="replicate")
-    blocks = padded.view(n, c, rows, 8, columns, 8).transpose(3, 4).reshape(-1, 64)
+    blocks = padded.reshape(n, c, rows, 8, columns, 8).transpose(3, 4).reshape(-1, 64)
     transform, table = _cosines().to(x), table.to(x)
-    coefficients = rounding(blocks @ transform.T / table) * table
-    pixels = (coefficients @ transform).view(n, c, rows, columns, 8, 8).transpose(3, 4)
+    filled = F.pad(blocks, (0, 0, 0, -len(blocks) % _LANES))
+    coefficients = rounding(filled @ transform.T / table) * table
+    pixels = (coefficients @ transform)[: len(blocks)].view(n, c, rows, columns, 8, 8).transpose(3, 4)
     return pixels.reshape(n, c, rows * 8, columns * 8)[:, :, :h, :w]
 
 

@@ -44,27 +44,41 @@ class Thermometer:
     @property
     def substitutes(self) -> tuple[str, ...]:
         """The identity only where the shape stays."""
-        return ("identity", "soft") if self.decode else ("soft",)
+        return ("identity", "soft") if self.decode else ("soft", "ramp")
 
     def __call__(self, x: Tensor) -> Tensor:
         """The encoding of `x`, `(n, c * levels, ...)`, or what it stands for, `(n, c, ...)`."""
         wide = at_least_float32(x)
         if self.decode:
-            filled = torch.bucketize(wide, self._thresholds(wide))  # how many are below x
+            filled = torch.bucketize(wide.contiguous(), self._thresholds(wide))  # how many are below x
             return ((filled.to(wide) + 0.5) / self.levels).to(x.dtype)
         return (self._above(wide) > 0).to(x.dtype).flatten(1, 2)
 
-    def soft(self, x: Tensor) -> Tensor:
-        """`clip(x - k / levels, 0, 1)` for the channels, after Athalye et al. 2018, section 5.1.1.
+    def soft(self, x: Tensor, temperature: float = 1.0) -> Tensor:
+        """A sigmoid for each channel, `1/2 + v / (2 sqrt(T^2 + v^2))` with `v = levels * x - k`.
 
-        Decoded it is a soft staircase, since the sum of these has a slope that is the brightness itself: no
-        gradient in dark pixels.
+        Decoded, the staircase of `soft_round`.
+
+        Args:
+            x: what would be encoded.
+            temperature: `T`, in levels; towards 0 the channels are those of the defense.
         """
         wide = at_least_float32(x)
         if self.decode:
-            levels = soft_round(wide * self.levels - 0.5, TEMPERATURE)
-            return ((levels + 0.5) / self.levels).to(x.dtype)
-        return self._above(wide).clamp(0.0, 1.0).to(x.dtype).flatten(1, 2)
+            level = soft_round(wide * self.levels - 0.5, TEMPERATURE * temperature)
+            return ((level + 0.5) / self.levels).to(x.dtype)
+        v = self.levels * self._above(wide)
+        return (0.5 + 0.5 * v / (temperature**2 + v * v).sqrt()).to(x.dtype).flatten(1, 2)
+
+    def ramp(self, x: Tensor) -> Tensor:
+        """`clip(x - k / levels, 0, 1)` for the channels: Athalye, Carlini, Wagner 2018, section 5.1.1.
+
+        It has no gradient below the first level. Decoded, the mean of these.
+        """
+        channels = self._above(at_least_float32(x)).clamp(0.0, 1.0)
+        if self.decode:
+            return (channels.mean(2) + 0.5 / self.levels).to(x.dtype)
+        return channels.to(x.dtype).flatten(1, 2)
 
     def _above(self, x: Tensor) -> Tensor:
         """By how much each value exceeds each threshold, `(n, c, levels, ...)`."""
