@@ -96,8 +96,9 @@ class ThermometerStem(nn.Module):
 
         >>> model.conv1 = ThermometerStem(model.conv1, levels=16)
 
-    Normalisation by channel does not go with the encoding: leave it out, or let the stem take it over from
-    a network trained without.
+    Images themselves are taken too, as channels that all hold the value: the encoding without its thresholds,
+    which is what the undefended row of a table shows. Normalisation by channel does not go with the
+    encoding; on the command line, `--mean 0 --std 1`.
 
     Args:
         conv: the first convolution of a network for images, not grouped; it is left as it is.
@@ -112,6 +113,7 @@ class ThermometerStem(nn.Module):
         if conv.groups != 1:
             raise ModelError(f"ThermometerStem needs a convolution of one group, got {conv.groups}.")
         self.levels = levels
+        self.in_channels = conv.in_channels
         self.conv = nn.Conv2d(
             conv.in_channels * levels,
             conv.out_channels,
@@ -130,6 +132,10 @@ class ThermometerStem(nn.Module):
                 self.conv.bias.copy_(conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The convolution's output on encoded images, `(n, channels * levels, h, w)`."""
-        features: Tensor = self.conv(x + 0.5 / self.levels)  # half a level to the middle of the interval
+        """The convolution's output on encoded images, `(n, channels * levels, h, w)`, or on images."""
+        if x.shape[1] == self.in_channels:
+            x = x.repeat_interleave(self.levels, dim=1)
+        else:
+            x = x + 0.5 / self.levels  # half a level, to the middle of the interval
+        features: Tensor = self.conv(x)
         return features

@@ -101,7 +101,7 @@ def test_logits_come_out_the_same_in_any_batch(name: str) -> None:
 def test_a_gradient_comes_out_the_same_in_any_batch(name: str, substitute: str) -> None:
     s = own(name, substitute)
     for x in [images(9, 3, 12, 20), images(9, 1, 5, 7)] if name in IMAGES else [logits()]:
-        same_in_any_batch(lambda x: gradient(s, x), x)  # noqa: B023  # called at once
+        same_in_any_batch(lambda x: gradient(s, x), x)  # called at once
 
 
 @pytest.mark.parametrize("name", VALUES)
