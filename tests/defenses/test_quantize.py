@@ -1,6 +1,4 @@
-"""Quantisers, and their negative control: without BPDA the attack fails, with BPDA it succeeds."""
-
-from pathlib import Path
+"""Quantisers, and what stands in for them."""
 
 import numpy as np
 import pytest
@@ -9,16 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from advbench import Placement, Threat, evaluate, identity
-from advbench.attacks import PGD
-from advbench.backward import Map
-from advbench.checkpoint.load import load_checkpoint
-from advbench.data.load import load_dataset
-from advbench.data.sources import Place
-from advbench.defenses import BitDepth, Round
+from advbench.defenses import Binarize, BitDepth, Round
+from advbench.defenses.quantize import soft_round
 from advbench.errors import SpecError
-from advbench.models.load import build_network, bundled_weights
-from advbench.spec import Spec
 
 
 def pixels(seed: int) -> Tensor:
@@ -79,33 +70,68 @@ def test_parameters_out_of_range_are_refused(make: object, message: str) -> None
         make()
 
 
-@pytest.mark.parametrize(
-    ("defense", "place"),
-    [
-        (Round(), "input"),
-        (BitDepth(bits=3), "input"),
-        (Round(step=0.25), "layer2"),
-        (Round(step=1.0), "logits"),
-    ],
-    ids=["round", "bit-depth", "round inside", "round on logits"],
-)
-def test_without_bpda_the_attack_fails_and_with_it_succeeds(defense: Map, place: str) -> None:
-    digits = load_dataset("digits", Place(root=Path(), split="test"))
-    network = bundled_network()
-    defenses = {"shattering": Placement(defense, place), "identity": Placement(identity, place)}
-    threat, attack = Threat("linf", 0.15), PGD(steps=20, random_start=False)
-    found = evaluate(
-        network, digits, threat=threat, attacks={"pgd": attack}, defenses=defenses, indices=range(100)
-    )
-    undefended, shattering, nothing = found.rows
-    assert shattering.rates["clean"].accuracy > 0.9
-    assert shattering.rates["shattered"].accuracy > 0.8
-    assert shattering.rates["bpda"].accuracy < 0.2
-    assert nothing.rates["bpda"] == nothing.rates["shattered"] == undefended.rates["shattered"]
+def test_binarize_leaves_black_and_white_and_twice_is_once() -> None:
+    x = pixels(0)
+    y = Binarize()(x)
+    assert torch.equal(y, (x > 0.5).float())
+    assert torch.equal(Binarize()(y), y)
 
 
-def bundled_network() -> torch.nn.Module:
-    spec = Spec("digits-cnn")
-    path = bundled_weights(spec)
-    assert path is not None
-    return load_checkpoint(path, lambda: build_network(spec, 10), spec, torch.device("cpu")).network
+def test_binarize_equals_one_bit() -> None:
+    """Both send one half itself to black: Xu et al. round halves to even."""
+    x = torch.linspace(0, 1, 1001)
+    assert torch.equal(Binarize()(x), BitDepth(bits=1)(x))
+
+
+def test_sixteen_bits_of_a_half_precision_image_are_finite() -> None:
+    """65535 is more than float16 can hold."""
+    x = pixels(0).half()
+    torch.testing.assert_close(BitDepth(bits=16)(x), x)
+
+
+def test_a_fine_quantiser_in_half_precision_is_that_of_its_values_in_float32() -> None:
+    x = pixels(0).bfloat16()
+    for g in (Round(step=0.01), BitDepth(bits=8)):
+        assert torch.equal(g(x), g(x.float()).bfloat16())
+
+
+@given(st.floats(0.02, 4.0), st.integers(0, 1000))
+def test_soft_rounding_meets_whole_numbers_and_rises_within_half_a_step(
+    temperature: float, seed: int
+) -> None:
+    u = torch.linspace(-3, 3, 601, dtype=torch.float64) + seed / 7000
+    s = soft_round(u, temperature)
+    assert (s - u.round()).abs().max() <= 0.5 + 1e-9
+    assert (s.diff() > 0).all()
+    whole = torch.arange(-3.0, 4.0, dtype=torch.float64)
+    torch.testing.assert_close(soft_round(whole, temperature), whole)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.25, 1.0])
+def test_the_slopes_of_soft_rounding_are_those_of_its_formula(temperature: float) -> None:
+    u = torch.tensor([0.0, 0.5, 1.0, 1.5], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(soft_round(u, temperature).sum(), u)
+    level, jump = temperature**2 / (temperature**2 + 0.25), (1 + 0.25 / temperature**2) ** 0.5
+    torch.testing.assert_close(slope, torch.tensor([level, jump, level, jump], dtype=torch.float64))
+
+
+def test_soft_rounding_runs_from_rounding_to_the_identity() -> None:
+    u = torch.rand(1000, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 6 - 3
+    assert (soft_round(u, 1e-3) - u.round()).abs().mean() < 0.005
+    assert (soft_round(u, 100.0) - u).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("g", [Round(), BitDepth(), Binarize()], ids=["round", "bit-depth", "binarize"])
+def test_the_soft_quantiser_becomes_the_defense_as_the_temperature_falls(
+    g: Round | BitDepth | Binarize,
+) -> None:
+    x = pixels(0)
+    errors = [float((g.soft(x, temperature) - g(x)).abs().mean()) for temperature in (1.0, 0.1, 0.005)]
+    assert errors[1] < errors[0]
+    assert errors[2] < errors[0] / 5
+
+
+def test_the_soft_quantiser_at_its_default_is_nearer_than_the_identity() -> None:
+    x = pixels(0)
+    for g in (Round(), BitDepth(), Binarize()):
+        assert (g.soft(x) - g(x)).abs().mean() < 0.8 * (x - g(x)).abs().mean()
