@@ -5,10 +5,39 @@ from typing import TYPE_CHECKING
 from advbench.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .inside import KWTA as KWTA
+    from .inside import DropoutActivations as DropoutActivations
+    from .inside import QuantizeActivations as QuantizeActivations
     from .quantize import BitDepth as BitDepth
     from .quantize import Round as Round
+    from .quilt import Quilt as Quilt
+    from .quilt import patch_bank as patch_bank
+    from .random_input import CropEnsemble as CropEnsemble
+    from .random_input import Noise as Noise
+    from .random_input import ResizePad as ResizePad
     from .registry import DEFENSES as DEFENSES
+    from .smoothing import Gaussian as Gaussian
+    from .smoothing import Median as Median
+    from .smoothing import NonLocalMeans as NonLocalMeans
+    from .tv_min import TVMin as TVMin
 
 __getattr__, __dir__ = lazy_names(
-    __name__, {"BitDepth": ".quantize", "Round": ".quantize", "DEFENSES": ".registry"}
+    __name__,
+    {
+        "BitDepth": ".quantize",
+        "CropEnsemble": ".random_input",
+        "DEFENSES": ".registry",
+        "DropoutActivations": ".inside",
+        "Gaussian": ".smoothing",
+        "KWTA": ".inside",
+        "Median": ".smoothing",
+        "Noise": ".random_input",
+        "NonLocalMeans": ".smoothing",
+        "QuantizeActivations": ".inside",
+        "Quilt": ".quilt",
+        "ResizePad": ".random_input",
+        "Round": ".quantize",
+        "TVMin": ".tv_min",
+        "patch_bank": ".quilt",
+    },
 )
