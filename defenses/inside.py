@@ -44,12 +44,13 @@ class DropoutActivations:
         """The pruned `x`, any shape `(n, ...)`."""
         strength = _exact(x).flatten(1).abs()
         count = max(round(self.share * strength.shape[1]), 1)
-        summed = strength.detach().cumsum(1)
+        running = strength.cumsum(1)
+        summed, total = running.detach(), running[:, -1:]
         # The activation at which the running sum passes a uniform share of the whole.
         threshold = draws.uniform((count,)).to(summed) * summed[:, -1:]
         drawn = torch.searchsorted(summed, threshold, right=True).clamp_(max=strength.shape[1] - 1)
-        kept = torch.zeros_like(summed, dtype=torch.bool).scatter_(1, drawn, True)
-        p = strength / summed[:, -1:].clamp(min=torch.finfo(summed.dtype).tiny)
+        kept = torch.zeros_like(summed, dtype=torch.bool).scatter_(1, drawn, True) & (strength > 0)
+        p = strength / total.clamp(min=torch.finfo(total.dtype).tiny)
         chance = -torch.expm1(count * torch.log1p(-p.clamp(max=_NEARLY_SURE)))
         scale = torch.where(kept, 1.0 / torch.where(kept, chance, 1.0), 0.0)
         return (x.to(scale.dtype) * scale.view(x.shape)).to(x.dtype)
@@ -142,7 +143,7 @@ class QuantizeActivations:
             raise SpecError("quantize-activations: give low and high, or neither of them.")
         if self.low is not None and self.high is not None and not self.low < self.high:
             raise SpecError(
-                f"quantize-activations: low must lie below high, got {self.low:g}, {self.high:g}."
+                f"quantize-activations: low must lie below high, got {self.low:g} and {self.high:g}."
             )
 
     def __call__(self, x: Tensor) -> Tensor:

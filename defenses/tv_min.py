@@ -55,7 +55,7 @@ class TVMin:
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
         """The rebuilt images, `(n, c, h, w)` as `x`."""
         wide, kept = widened(x), self.kept(x, draws)
-        problem = _Problem(wide * kept, 1.0 / (1.0 + _STEP * kept), self.weight)
+        problem = _Problem(_STEP * wide * kept, 1.0 / (1.0 + _STEP * kept), self.weight / _DUAL_STEP)
         z = leading = torch.where(kept > 0, wide, _mean_of_kept(wide, kept, self._window))
         p, q = torch.zeros_like(z), torch.zeros_like(z)
         for _ in range(self.steps):
@@ -79,32 +79,35 @@ class TVMin:
         return max(3, math.ceil(math.sqrt(4.5 / (1.0 - self.drop))) | 1)
 
 
-_STEP = 1.0
-_DUAL_STEP = 1 / 8
+_STEP, _DUAL_STEP = 1.0, 1 / 8
 """Steps of the solver; their product times 8, the operator's squared norm, may not exceed 1."""
 
 
 class _Problem(NamedTuple):
-    """The saddle-point problem min_z max_|(p, q)| <= weight of <grad z, (p, q)> + the squared distance."""
+    """The saddle-point problem min_z max_|(p, q)| <= weight of <grad z, (p, q)> + the squared distance.
+
+    Dual variables are kept in units of their step.
+    """
 
     data: Tensor
-    """The kept pixels, 0 elsewhere."""
+    """The kept pixels times the step, 0 elsewhere."""
     shrink: Tensor
     """1 / (1 + step X), from the proximal map of the squared distance."""
-    weight: float
+    radius: float
+    """The weight in units of the dual step."""
 
     def ascend(self, p: Tensor, q: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """A step up in the dual variables, and back into the discs of radius `weight`."""
-        p = p + _DUAL_STEP * F.pad(z[..., 1:, :] - z[..., :-1, :], (0, 0, 0, 1))
-        q = q + _DUAL_STEP * F.pad(z[..., 1:] - z[..., :-1], (0, 1))
+        """A step up in the dual variables, and back into their discs."""
+        p = p + F.pad(z[..., 1:, :] - z[..., :-1, :], (0, 0, 0, 1))
+        q = q + F.pad(z[..., 1:] - z[..., :-1], (0, 1))
         # Clamped before the root, whose derivative at 0 is infinite.
-        scale = self.weight * (p * p + q * q).clamp(min=self.weight**2).rsqrt()
+        scale = self.radius * (p * p + q * q).clamp(min=self.radius**2).rsqrt()
         return p * scale, q * scale
 
     def descend(self, z: Tensor, p: Tensor, q: Tensor) -> Tensor:
         """A step down in the image."""
         down = F.pad(p[..., :-1, :], (0, 0, 1, 0)) - p + F.pad(q[..., :-1], (1, 0)) - q
-        return (z - _STEP * down + _STEP * self.data) * self.shrink
+        return (z - (_STEP * _DUAL_STEP) * down + self.data) * self.shrink
 
 
 def _mean_of_kept(x: Tensor, kept: Tensor, size: int) -> Tensor:
