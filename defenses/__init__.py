@@ -8,28 +8,52 @@ if TYPE_CHECKING:
     from .compress import JPEG as JPEG
     from .compress import WebP as WebP
     from .halftone import Halftone as Halftone
+    from .inside import KWTA as KWTA
+    from .inside import DropoutActivations as DropoutActivations
+    from .inside import QuantizeActivations as QuantizeActivations
     from .outputs import Argmax as Argmax
     from .outputs import ReverseSigmoid as ReverseSigmoid
     from .quantize import Binarize as Binarize
     from .quantize import BitDepth as BitDepth
     from .quantize import Round as Round
+    from .quilt import Quilt as Quilt
+    from .quilt import patch_bank as patch_bank
+    from .random_input import CropEnsemble as CropEnsemble
+    from .random_input import Noise as Noise
+    from .random_input import ResizePad as ResizePad
     from .registry import DEFENSES as DEFENSES
+    from .smoothing import Gaussian as Gaussian
+    from .smoothing import Median as Median
+    from .smoothing import NonLocalMeans as NonLocalMeans
     from .thermometer import Thermometer as Thermometer
     from .thermometer import ThermometerStem as ThermometerStem
+    from .tv_min import TVMin as TVMin
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "JPEG": ".compress",
-        "WebP": ".compress",
-        "Halftone": ".halftone",
         "Argmax": ".outputs",
-        "ReverseSigmoid": ".outputs",
         "Binarize": ".quantize",
         "BitDepth": ".quantize",
-        "Round": ".quantize",
+        "CropEnsemble": ".random_input",
         "DEFENSES": ".registry",
+        "DropoutActivations": ".inside",
+        "Gaussian": ".smoothing",
+        "Halftone": ".halftone",
+        "JPEG": ".compress",
+        "KWTA": ".inside",
+        "Median": ".smoothing",
+        "Noise": ".random_input",
+        "NonLocalMeans": ".smoothing",
+        "QuantizeActivations": ".inside",
+        "Quilt": ".quilt",
+        "ResizePad": ".random_input",
+        "ReverseSigmoid": ".outputs",
+        "Round": ".quantize",
+        "TVMin": ".tv_min",
         "Thermometer": ".thermometer",
         "ThermometerStem": ".thermometer",
+        "WebP": ".compress",
+        "patch_bank": ".quilt",
     },
 )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from advbench.errors import DefenseError, SpecError
 
-from .images import average_pool, check_images
+from .images import average, check_images
 from .quantize import TEMPERATURE, soft_round
 from .soft_jpeg import cubic_round, soft_jpeg
 
@@ -49,7 +49,7 @@ class JPEG:
 
     def smooth(self, x: Tensor) -> Tensor:
         """The mean over 3x3 pixels."""
-        return average_pool(x, 3)
+        return average(x, 3)
 
     def soft(self, x: Tensor, temperature: float = TEMPERATURE) -> Tensor:
         """JPEG of the same quality, its coefficients quantised softly; see `soft_jpeg` and `soft_round`."""
@@ -99,7 +99,7 @@ class WebP:
 
     def smooth(self, x: Tensor) -> Tensor:
         """The mean over 3x3 pixels."""
-        return average_pool(x, 3)
+        return average(x, 3)
 
     def _round_trip(self, images: Tensor) -> Tensor:
         from PIL import Image, features  # noqa: PLC0415  # with torchvision, so not before it is needed

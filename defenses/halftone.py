@@ -9,7 +9,7 @@ from torch import Tensor
 
 from advbench.errors import SpecError
 
-from .images import at_least_float32, average_pool, check_images
+from .images import average, check_images, widened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Halftone:
         """Halftones of images, `(n, c, h, w)`, each channel by itself."""
         check_images(x, "halftone")
         n, c, h, w = x.shape
-        skewed = _skew(at_least_float32(x).detach().reshape(n * c, h, w))
+        skewed = _skew(widened(x).detach().reshape(n * c, h, w))
         y = torch.empty_like(skewed)
         steps = self.levels - 1
         # Errors of the last three waves, by line; a line above the image that never has any comes first.
@@ -63,7 +63,7 @@ class Halftone:
 
     def smooth(self, x: Tensor) -> Tensor:
         """The mean over 3x3 pixels: what error diffusion keeps is the local mean."""
-        return average_pool(x, 3)
+        return average(x, 3)
 
 
 def _skew(x: Tensor) -> Tensor:

@@ -1,10 +1,12 @@
-"""What defenses of images share: the check of their shape, their precision, and the average pool."""
+"""What defenses of images share: the check of their shape, their precision, and the average of a window."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional as F
 
 from advbench.errors import DefenseError
+
+from .borders import extended
 
 
 def check_images(x: Tensor, name: str) -> None:
@@ -24,21 +26,17 @@ def check_images(x: Tensor, name: str) -> None:
         )
 
 
-def at_least_float32(x: Tensor) -> Tensor:
-    """`x` in float32 if it has fewer bits: 16 of them cannot tell the levels of a fine quantiser apart."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+def widened(x: Tensor) -> Tensor:
+    """The same numbers in float32 where they come in half precision: sums are not made in less."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def average_pool(x: Tensor, size: int = 3) -> Tensor:
-    """The mean of the `size x size` pixels round each one, the border's pixels repeated; `(n, c, h, w)`.
+def average(x: Tensor, size: int) -> Tensor:
+    """The mean of each pixel's window of `size` x `size`, mirrored at the borders; `(n, c, h, w)`.
 
-    The substitute of Athalye, Carlini, Wagner 2018 and of Tramer et al. 2020 for whatever smooths an image:
-    it keeps low frequencies, which such a defense lets through, and drops high ones, which it does not.
-
-    Args:
-        x: images, any height and width.
-        size: side of the window, odd.
+    Where a window has no middle it reaches further up and left, as in SciPy. The substitute of Athalye,
+    Carlini, Wagner 2018 and of Tramer et al. 2020 for whatever smooths an image: it keeps low frequencies,
+    which such a defense lets through, and drops high ones, which it does not.
     """
-    margin = size // 2
-    padded = F.pad(at_least_float32(x), (margin, margin, margin, margin), mode="replicate")
-    return F.avg_pool2d(padded, size, stride=1).to(x.dtype)
+    wide = extended(widened(x), size // 2, (size - 1) // 2, twice=True)
+    return F.avg_pool2d(wide, size, stride=1).to(x.dtype)

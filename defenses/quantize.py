@@ -7,7 +7,7 @@ from torch import Tensor
 
 from advbench.errors import SpecError
 
-from .images import at_least_float32
+from .images import widened
 
 TEMPERATURE: Final = 0.25
 """Of the soft quantisers: slopes from 0.2 on a level to 2.2 on a jump, so that no gradient vanishes."""
@@ -37,11 +37,11 @@ class Round:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The rounded `x`, same shape."""
-        return ((at_least_float32(x) / self.step).round() * self.step).to(x.dtype)
+        return ((widened(x) / self.step).round() * self.step).to(x.dtype)
 
     def soft(self, x: Tensor, temperature: float = TEMPERATURE) -> Tensor:
         """The rounding with its jumps smoothed, at most half a step from it; see `soft_round`."""
-        return (soft_round(at_least_float32(x) / self.step, temperature) * self.step).to(x.dtype)
+        return (soft_round(widened(x) / self.step, temperature) * self.step).to(x.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +68,11 @@ class BitDepth:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The reduced `x`, same shape."""
-        return ((at_least_float32(x) * self._steps).round() / self._steps).to(x.dtype)
+        return ((widened(x) * self._steps).round() / self._steps).to(x.dtype)
 
     def soft(self, x: Tensor, temperature: float = TEMPERATURE) -> Tensor:
         """The reduction with its jumps smoothed, at most half a level from it; see `soft_round`."""
-        return (soft_round(at_least_float32(x) * self._steps, temperature) / self._steps).to(x.dtype)
+        return (soft_round(widened(x) * self._steps, temperature) / self._steps).to(x.dtype)
 
     @property
     def _steps(self) -> int:
@@ -105,7 +105,7 @@ class Binarize:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Zeros and ones, same shape."""
-        return (at_least_float32(x) > self.threshold).to(x.dtype)
+        return (widened(x) > self.threshold).to(x.dtype)
 
     def soft(self, x: Tensor, temperature: float = TEMPERATURE) -> Tensor:
         """`1/2 + v / (2 sqrt(T^2 + v^2))` with `v = x - threshold`: a sigmoid between 0 and 1.
@@ -114,7 +114,7 @@ class Binarize:
             x: what would be binarised.
             temperature: width of the jump, in the units of `x`; towards 0 this is the defense.
         """
-        v = at_least_float32(x) - self.threshold
+        v = widened(x) - self.threshold
         return (0.5 + 0.5 * v / (temperature**2 + v * v).sqrt()).to(x.dtype)
 
 

@@ -50,4 +50,59 @@ DEFENSES: Final = {
         summary="the label alone, at the logits",
         source="Brendel, Rauber, Bethge 2018",
     ),
+    "median": Entry(
+        factory="advbench.defenses.smoothing:Median",
+        summary="the median of each pixel's window",
+        source="Xu, Evans, Qi 2018",
+    ),
+    "gaussian": Entry(
+        factory="advbench.defenses.smoothing:Gaussian",
+        summary="a Gaussian blur",
+        source="Xu, Evans, Qi 2018",
+    ),
+    "nlm": Entry(
+        factory="advbench.defenses.smoothing:NonLocalMeans",
+        summary="non-local means",
+        source="Xu, Evans, Qi 2018",
+    ),
+    "tv-min": Entry(
+        factory="advbench.defenses.tv_min:TVMin",
+        summary="the least total variation that fits a random half of the pixels",
+        source="Guo et al. 2018",
+    ),
+    "quilt": Entry(
+        factory="advbench.defenses.quilt:Quilt",
+        summary="sewn together anew from clean patches of a bank",
+        source="Guo et al. 2018",
+    ),
+    "resize-pad": Entry(
+        factory="advbench.defenses.random_input:ResizePad",
+        summary="to a random size, padded at a random place",
+        source="Xie et al. 2018",
+    ),
+    "crop-ensemble": Entry(
+        factory="advbench.defenses.random_input:CropEnsemble",
+        summary="a random crop, resized back",
+        source="Guo et al. 2018",
+    ),
+    "noise": Entry(
+        factory="advbench.defenses.random_input:Noise",
+        summary="Gaussian or uniform noise, at any place",
+        source="Liu et al. 2018",
+    ),
+    "dropout-activations": Entry(
+        factory="advbench.defenses.inside:DropoutActivations",
+        summary="stochastic activation pruning, inside the network",
+        source="Dhillon et al. 2018",
+    ),
+    "k-wta": Entry(
+        factory="advbench.defenses.inside:KWTA",
+        summary="the strongest activations alone, inside the network",
+        source="Xiao, Zhong, Zheng 2020",
+    ),
+    "quantize-activations": Entry(
+        factory="advbench.defenses.inside:QuantizeActivations",
+        summary="2**bits levels over each image's range, inside the network",
+        source="Rakin et al. 2018",
+    ),
 }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .images import at_least_float32
+from .images import widened
 
 # ISO/IEC 10918-1, annex K, tables K.1 and K.2, by line.
 _LUMINANCE: Final = (
@@ -60,7 +60,7 @@ def soft_jpeg(x: Tensor, quality: int, rounding: Callable[[Tensor], Tensor]) -> 
     Returns:
         Images of the shape and type of `x`.
     """
-    pixels = at_least_float32(x) * 255.0
+    pixels = widened(x) * 255.0
     if x.shape[1] == 3:
         y, cb, cr = _mix(pixels, _TO_YCC).unbind(1)
         chroma = _halved(torch.stack([cb, cr], dim=1))

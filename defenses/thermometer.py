@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from advbench.errors import ModelError, SpecError
 
-from .images import at_least_float32
+from .images import widened
 from .quantize import TEMPERATURE, soft_round
 
 _MOST_LEVELS: Final = 256
@@ -48,7 +48,7 @@ class Thermometer:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The encoding of `x`, `(n, c * levels, ...)`, or what it stands for, `(n, c, ...)`."""
-        wide = at_least_float32(x)
+        wide = widened(x)
         if self.decode:
             filled = torch.bucketize(wide.contiguous(), self._thresholds(wide))  # how many are below x
             return ((filled.to(wide) + 0.5) / self.levels).to(x.dtype)
@@ -63,7 +63,7 @@ class Thermometer:
             x: what would be encoded.
             temperature: `T`, in levels; towards 0 the channels are those of the defense.
         """
-        wide = at_least_float32(x)
+        wide = widened(x)
         if self.decode:
             level = soft_round(wide * self.levels - 0.5, TEMPERATURE * temperature)
             return ((level + 0.5) / self.levels).to(x.dtype)
@@ -75,7 +75,7 @@ class Thermometer:
 
         It has no gradient below the first level. Decoded, the mean of these.
         """
-        channels = self._above(at_least_float32(x)).clamp(0.0, 1.0)
+        channels = self._above(widened(x)).clamp(0.0, 1.0)
         if self.decode:
             return (channels.mean(2) + 0.5 / self.levels).to(x.dtype)
         return channels.to(x.dtype).flatten(1, 2)
