@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from advbench.draws import Draws
 from advbench.errors import DefenseError, first_line
 from advbench.memory import ran_out_of_memory
-from advbench.randomness import drawn
+from advbench.randomness import drawn, fresh_draws, is_random
 
 Map = Callable[[Tensor], Tensor]
 """A defense or a substitute: a batch `(n, ...)` to a batch `(n, ...)`."""
@@ -56,7 +56,9 @@ class BPDA(nn.Module):
         self.substitute = substitute
 
     def forward(self, x: Tensor, draws: Draws | None = None) -> Tensor:
-        """Return `defense(x)`; a random defense, and a random substitute, with these draws."""
+        """Return `defense(x)`; a random defense, and a random substitute, with the same draws."""
+        if draws is None and is_random(self.defense) and is_random(self.substitute):
+            draws = fresh_draws(x)
         y: Tensor = _Substituted.apply(x, drawn(self.defense, draws), drawn(self.substitute, draws))
         return y
 

@@ -32,6 +32,7 @@ class Claims:
         attacks: the attacks' names in the table.
         bpda: whether the bpda rung was run.
         doubts: for each defense, what the run said against its numbers.
+        substitutes: for each defense, what stood in for it, as the table names it.
         kept: which examples were kept.
         batch_size: how many clean images were judged at a time.
         judge_draws: in how many draws of a random defense an example was judged.
@@ -48,6 +49,7 @@ class Claims:
     attacks: tuple[str, ...]
     bpda: bool
     doubts: Mapping[str, tuple[str, ...]]
+    substitutes: Mapping[str, str]
     kept: Literal["all", "successful"]
     batch_size: int
     judge_draws: int
@@ -87,6 +89,7 @@ def claims_of(manifest: Mapping[str, Any], options: VerifyOptions) -> Claims:
         attacks=tuple(settings.inside("attacks").values),
         bpda=settings.flag("bpda"),
         doubts={defense: doubts.texts(defense) for defense in doubts.values},
+        substitutes={name: said.inside("substitutes").text(name) for name in _named(said, "substitutes")},
         kept=cast("Literal['all', 'successful']", kept),
         batch_size=min(said.inside("execution").number("batch_size"), _LARGEST_BATCH),
         judge_draws=min(settings.number("judge_draws"), _MOST_DRAWS),
@@ -97,6 +100,11 @@ def claims_of(manifest: Mapping[str, Any], options: VerifyOptions) -> Claims:
         hash_holds=run_hash(manifest) == said.text("hash"),
         manifest=manifest,
     )
+
+
+def _named(said: "_Entries", group: str) -> list[str]:
+    """The names in a group; none where there is no such group, as in runs of older versions."""
+    return list(said.inside(group).values) if group in said.values else []
 
 
 def _subject(said: "_Entries", settings: "_Entries", options: VerifyOptions) -> SubjectOptions:

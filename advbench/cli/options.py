@@ -41,6 +41,8 @@ class AttackOptions:
     command: tuple[str, ...]
     subject: SubjectOptions
     bpda: bool
+    substitutes: tuple[str, ...]
+    calibration: int
     attacks: tuple[str, ...]
     steps: int | None
     step_size: str | None

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from advbench import registry
-from advbench.backward import name_of
 from advbench.checkpoint.load import load_checkpoint, sha256
 from advbench.cli.options import SubjectOptions
 from advbench.cli.ranks import Ranks
@@ -29,6 +28,7 @@ from advbench.models.registry import PIXELS, Normalization
 from advbench.normalized import Normalized
 from advbench.records import UNDEFENDED
 from advbench.spec import INPUT, Spec, parse_chain, parse_number, parse_spec
+from advbench.substitutes import listed
 from advbench.threat import Threat
 
 DEFAULT_MODEL = "digits-cnn"
@@ -200,7 +200,7 @@ def make_defenses(options: SubjectOptions, model: nn.Module) -> Named:
         add_named(made, text.strip(), chain, "defense")
     settings = {
         name: [
-            {"at": each.at, **describe(each.defense), "substitute": name_of(each.chosen_substitute)}
+            {"at": each.at, **describe(each.defense), "substitutes": list(listed(each.defense))}
             for each in chain
         ]
         for name, chain in made.items()
