@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from advbench.backward import name_of
 from advbench.batch_size import BatchSize
-from advbench.data.batches import read_batch
+from advbench.data.batches import Batch, read_batch
 from advbench.defended import DefendedModel, Placement
 from advbench.draws import Draws
 from advbench.errors import SpecError
@@ -124,6 +124,7 @@ class Chooser:
         size: how many images at a time.
         store: what is kept for another start, and for the other processes.
         note: is told in a sentence what a search has found.
+        networks: those that were fitted or read so far, by name.
     """
 
     plan: Plan
@@ -131,6 +132,7 @@ class Chooser:
     size: BatchSize
     store: Store
     note: Callable[[str], None]
+    networks: dict[str, Imitation] = field(default_factory=dict)
 
     def choose(self, defense: str) -> Choice:
         """What stands in for one defense.
@@ -161,18 +163,20 @@ class Chooser:
         before = "; ".join(f"{each.at} {_described(each.defense)}" for each in chain[: position + 1])
         what = f"{before}; {plan.threat}; {plan.seed}; {_digest(batch.x.cpu().numpy().tobytes())}"
         name = f"learned-{_digest(what)}.safetensors"
-        contents = self.store.load(name)
-        network = None if contents is None else read_network(contents, plan.device)
-        if network is None:
-            model = DefendedModel(
-                plan.model, chain, sampling=Sampling(plan.seed, "learn"), lanes=self.size.lanes
-            )
-            draws = Draws(plan.seed, batch.indices).stream("learn")
-            network = fitted(
-                pairs_of(partial(_seen, model, position), batch.x, draws, plan.threat), plan.seed
-            )
-            self.store.save(name, pack_network(network))
-        return network
+        if name not in self.networks:
+            contents = self.store.load(name)
+            network = None if contents is None else read_network(contents, plan.device)
+            if network is None:
+                network = self._fitted(chain, position, batch)
+                self.store.save(name, pack_network(network))
+            self.networks[name] = network
+        return self.networks[name]
+
+    def _fitted(self, chain: Links, position: int, batch: Batch) -> Imitation:
+        plan, sampling = self.plan, Sampling(self.plan.seed, "learn")
+        model = DefendedModel(plan.model, chain, sampling=sampling, lanes=self.size.lanes)
+        draws = Draws(plan.seed, batch.indices).stream("learn")
+        return fitted(pairs_of(partial(_seen, model, position), batch.x, draws, plan.threat), plan.seed)
 
 
 def _seen(model: DefendedModel, position: int, x: Tensor) -> tuple[Tensor, Tensor]:

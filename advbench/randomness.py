@@ -111,7 +111,7 @@ class _Drawn:
             draws = fresh_draws(x)
         elif len(draws.indices) != len(x):  # inside a network that makes several of one image
             draws = Draws(draws.seed, content_keys(x), draws.name)
-        return self.function(x, draws=draws) if _takes_draws(self.function) else self._one_by_one(x, draws)
+        return self.function(x, draws=draws) if takes_draws(self.function) else self._one_by_one(x, draws)
 
     def _one_by_one(self, x: Tensor, draws: Draws) -> Tensor:
         made: list[Any] = []
@@ -123,7 +123,8 @@ class _Drawn:
         return torch.cat(made)
 
 
-def _takes_draws(function: Callable[..., Tensor]) -> bool:
+def takes_draws(function: Callable[..., Tensor]) -> bool:
+    """Whether a random function is given its draws, and does not seed generators for them."""
     called = function.forward if isinstance(function, torch.nn.Module) else function
     try:
         return "draws" in inspect.signature(called).parameters

@@ -36,8 +36,8 @@ def worst_of(first: Outcome, second: Outcome, rows: npt.NDArray[np.int64]) -> Ou
     """
     one = first.samples.iloc[rows].reset_index(drop=True)
     other = second.samples.reset_index(drop=True)
-    better = (~other["robust"] | (other["loss"] > one["loss"])).to_numpy()
-    mixed = one.where(~better, other)
+    better = (~other["robust"] | (other["loss"] > one["loss"])).to_numpy(copy=True)
+    mixed = pd.DataFrame({name: np.where(better, other[name], one[name]) for name in one.columns})
     mixed["steps"], mixed["queries"] = one["steps"] + other["steps"], one["queries"] + other["queries"]
     mixed["flat_gradient"] = one["flat_gradient"] & other["flat_gradient"]
     smallest = np.fmin(one["smallest"].to_numpy(), other["smallest"].to_numpy())

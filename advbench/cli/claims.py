@@ -13,7 +13,7 @@ from advbench.checkpoint.formats import Format
 from advbench.cli.options import NormName, SubjectOptions, VerifyOptions
 from advbench.errors import RunFolderError
 from advbench.manifest import run_hash
-from advbench.spec import parse_spec
+from advbench.spec import parse_chain, parse_spec
 from advbench.user_code import names_user_code
 
 _PROGRAMS = (Format.TORCHSCRIPT.value, Format.EXPORTED.value)
@@ -127,7 +127,7 @@ def _subject(said: "_Entries", settings: "_Entries", options: VerifyOptions) -> 
         limit=settings.optional_number("limit"),
         first=settings.optional_number("first"),
         seed=settings.number("seed", least=0),
-        defenses=tuple(settings.inside("defenses").values),
+        defenses=_defenses(settings, options),
         norm=cast("NormName", norm),
         eps=settings.text("eps"),
         device=options.device,
@@ -143,6 +143,18 @@ def _model(recorded: str, program: bool, options: VerifyOptions) -> str | None:
             f"the run's model is {recorded!r}, code that no run folder can ask to be run. Where it is yours, "
             "name it again with --model."
         )
+    return recorded
+
+
+def _defenses(settings: "_Entries", options: VerifyOptions) -> tuple[str, ...]:
+    recorded = tuple(settings.inside("defenses").values)
+    for text in recorded:
+        own = any(names_user_code(spec.name) for spec in parse_chain(text))
+        if own and text not in options.defenses:
+            raise RunFolderError(
+                f"the run's defense is {text!r}, code that no run folder can ask to be run. Where it is "
+                f"yours, name it again with --defense {text}."
+            )
     return recorded
 
 

@@ -66,6 +66,7 @@ class VerifyOptions:
     run: Path
     checkpoint: Path | None
     model: str | None
+    defenses: tuple[str, ...]
     trust_program: bool
     data_root: Path | None
     device: str

@@ -26,10 +26,12 @@ from advbench.errors import CheckpointError, InputError, SpecError, first_line
 from advbench.models.load import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
 from advbench.normalized import Normalized
+from advbench.plugins import defense_of
 from advbench.records import UNDEFENDED
 from advbench.spec import INPUT, Spec, parse_chain, parse_number, parse_spec
 from advbench.substitutes import listed
 from advbench.threat import Threat
+from advbench.user_code import load_object, names_user_code
 
 DEFAULT_MODEL = "digits-cnn"
 DEFAULT_DATASET = "digits"
@@ -211,8 +213,13 @@ def make_defenses(options: SubjectOptions, model: nn.Module) -> Named:
 def _placement(spec: Spec) -> Placement:
     if spec.name == UNDEFENDED:
         raise SpecError(f"'{UNDEFENDED}' is the undefended model; it stands alone, without parameters.")
+    at = spec.place or INPUT
+    if names_user_code(spec.name):
+        return Placement(defense_of(load_object(spec.name), spec), at=at)
     factory = registry.find(DEFENSES, spec.name, "defense").load()
-    return Placement(registry.build(factory, spec, "defense"), at=spec.place or INPUT)
+    if spec.name in DEFENSES:
+        return Placement(registry.build(factory, spec, "defense"), at=at)
+    return Placement(defense_of(factory, spec), at=at)
 
 
 def add_named(table: dict[str, Any], name: str, made: object, kind: str) -> None:
