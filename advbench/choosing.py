@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import partial
@@ -215,7 +216,8 @@ def _read_candidates(contents: bytes | None, defense: str) -> tuple[Candidate, .
 def _described(defense: Any) -> str:
     """A defense in words that are the same in every process."""
     own: Any = unwrapped(defense)
-    return repr(own) if is_dataclass(own) else f"{type(own).__module__}.{name_of(own)}"
+    words = repr(own) if is_dataclass(own) else f"{type(own).__module__}.{name_of(own)}"
+    return re.sub(r" at 0x[0-9a-f]+", "", words)
 
 
 def _digest(what: str | bytes) -> str:

@@ -55,6 +55,15 @@ class Plugin:
         """What messages and tables call it."""
         return _name(self.function)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it is, in words and numbers, for `run.json`."""
+        inner: Any = self.function
+        given = inner.keywords if isinstance(inner, partial) else {}
+        inner = inner.func if isinstance(inner, partial) else inner
+        home = getattr(inner, "__module__", type(inner).__module__)
+        return {"class": f"{home}.{name_of(inner)}", "form": self.form, "random": self.random, **given}
+
     def __call__(self, x: Tensor) -> Tensor:
         """The defended batch.
 
@@ -212,6 +221,9 @@ def _call(function: Callable[..., Any], form: Form, x: Tensor) -> Any:
     pil = _pil()
     pixels = (images * 255.0).round().clip(0, 255).astype(np.uint8)
     made = [function(pil.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)) for image in pixels]
+    for each in made:
+        if not isinstance(each, pil.Image):
+            raise TypeError(f"it returns {type(each).__name__}")
     decoded = [np.asarray(each) for each in made]
     if any(each.dtype != np.uint8 for each in decoded):
         raise DefenseError(f"a defense on PIL images must return 8-bit images, got {decoded[0].dtype}.")

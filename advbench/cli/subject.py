@@ -26,7 +26,7 @@ from advbench.errors import CheckpointError, InputError, SpecError, first_line
 from advbench.models.load import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
 from advbench.normalized import Normalized
-from advbench.plugins import defense_of
+from advbench.plugins import Plugin, defense_of
 from advbench.records import UNDEFENDED
 from advbench.spec import INPUT, Spec, parse_chain, parse_number, parse_spec
 from advbench.substitutes import listed
@@ -235,6 +235,8 @@ def add_named(table: dict[str, Any], name: str, made: object, kind: str) -> None
 
 def describe(thing: object, threat: Threat | None = None) -> dict[str, Any]:
     """What was made and every setting that it has, for `run.json`; a step size as it is taken."""
+    if isinstance(thing, Plugin):
+        return thing.settings
     settings = dataclasses.asdict(thing) if dataclasses.is_dataclass(thing) else {}  # type: ignore[arg-type]  # an instance
     if threat is not None and hasattr(thing, "step_size_for"):
         settings["step_size"] = thing.step_size_for(threat)
