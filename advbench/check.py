@@ -64,9 +64,7 @@ def doubts_about(model: DefendedModel, x: Tensor, logits: Tensor) -> list[str]:
         logits: what the model said of them, `(n, k)`.
     """
     if not torch.equal(model(x), logits):
-        return [
-            f"two passes over the same images differ: {_who_differs(model, x)}, and the table is random too"
-        ]
+        return [f"two passes over the same images differ: {_who_differs(model, x)}; the table is random too"]
     alone = model(x[:1])
     if not torch.allclose(alone, logits[:1], rtol=_ALONE, atol=_ALONE * float(logits.abs().max())):
         return ["an image's logits depend on its batch (BatchNorm in training mode?), and so do the results"]
@@ -74,7 +72,7 @@ def doubts_about(model: DefendedModel, x: Tensor, logits: Tensor) -> list[str]:
 
 
 def _who_differs(model: DefendedModel, x: Tensor) -> str:
-    """Which elements of a defense answer the same input differently, or else the model, in two more passes."""
+    """Which elements of a defense answer the same input differently, or else the model: two more passes."""
     seen: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
     def watch(number: int, _stage: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
