@@ -79,7 +79,7 @@ def test_a_substitute_of_ones_own_implies_bpda_and_a_wrong_one_leaves_nothing(tm
     words = "attack --defense round --first 20 --steps 3 --json"
     done = advbench(tmp_path, f"{words} --substitute mine.py:twice --out run")
     assert done.returncode == 0, done.stderr
-    (_, row) = json.loads(done.stdout)["rows"]
+    _, row = json.loads(done.stdout)
     assert row["substitute"] == "mine.py:twice"
     assert row["bpda_count"] <= row["shattered_count"]
     wrong = advbench(tmp_path, f"{words} --substitute smoth --out wrong")
