@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from advbench.interfaces import Attack as Attack
     from advbench.interfaces import Attempt as Attempt
     from advbench.normalized import Normalized as Normalized
+    from advbench.plugins import numpy_defense as numpy_defense
+    from advbench.plugins import pil_defense as pil_defense
     from advbench.threat import Threat as Threat
 
 __version__ = "0.1.0"
@@ -42,6 +44,8 @@ __all__ = [
     "evaluate",
     "identity",
     "merge",
+    "numpy_defense",
+    "pil_defense",
     "read_examples",
 ]
 
@@ -64,6 +68,8 @@ __getattr__, __dir__ = lazy_names(
         "evaluate": ".evaluation",
         "identity": ".backward",
         "merge": ".evaluation",
+        "numpy_defense": ".plugins",
+        "pil_defense": ".plugins",
         "read_examples": ".examples",
     },
 )

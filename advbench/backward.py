@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from advbench.draws import Draws
 from advbench.errors import DefenseError, first_line
 from advbench.memory import ran_out_of_memory
-from advbench.randomness import drawn
+from advbench.randomness import drawn, fresh_draws, is_random
 
 Map = Callable[[Tensor], Tensor]
 """A defense or a substitute: a batch `(n, ...)` to a batch `(n, ...)`."""
@@ -56,7 +56,9 @@ class BPDA(nn.Module):
         self.substitute = substitute
 
     def forward(self, x: Tensor, draws: Draws | None = None) -> Tensor:
-        """Return `defense(x)`; a random defense, and a random substitute, with these draws."""
+        """Return `defense(x)`; a random defense, and a random substitute, with the same draws."""
+        if draws is None and is_random(self.defense) and is_random(self.substitute):
+            draws = fresh_draws(x)
         y: Tensor = _Substituted.apply(x, drawn(self.defense, draws), drawn(self.substitute, draws))
         return y
 
@@ -124,7 +126,7 @@ class _Substituted(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            s = ctx.substitute(x)
+            s = _run(ctx.substitute, x, "substitute")
         _check_shapes(grad, s, name_of(ctx.substitute))
         if not s.requires_grad:
             return torch.zeros_like(x), None, None
@@ -148,7 +150,7 @@ def name_of(function: Map) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _run(defense: Map, x: Tensor) -> Tensor:
+def _run(defense: Map, x: Tensor, what: str = "defense") -> Tensor:
     try:
         y = defense(x)
     except DefenseError:
@@ -159,14 +161,14 @@ def _run(defense: Map, x: Tensor) -> Tensor:
         shape = tuple(x.shape)
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise DefenseError(
-            f"defense {name_of(defense)} failed on a batch of shape {shape}: {reason}"
+            f"{what} {name_of(defense)} failed on a batch of shape {shape}: {reason}"
         ) from error
-    return _checked(y, x)
+    return _checked(y, x, what)
 
 
-def _checked(y: Tensor, x: Tensor) -> Tensor:
+def _checked(y: Tensor, x: Tensor, what: str = "defense") -> Tensor:
     if not isinstance(y, Tensor):
-        raise DefenseError(f"a defense must return a tensor, got {type(y).__name__}; use torch.from_numpy.")
+        raise DefenseError(f"a {what} must return a tensor, got {type(y).__name__}; use torch.from_numpy.")
     return y.to(device=x.device, dtype=x.dtype)  # NumPy computes in float64 where it may
 
 

@@ -15,6 +15,7 @@ from advbench.errors import DefenseError, nearest
 from advbench.normalized import Normalized
 from advbench.randomness import ONE_DRAW, Sampling, is_random
 from advbench.spec import INPUT, LOGITS
+from advbench.substitutes import LEARNED, listed, make_substitute
 
 LANES: Final = 8
 """On CPUs, multiples of 8 images gave every image the same bits whatever their number, for LeNet5, ResNets
@@ -26,7 +27,8 @@ class Placement:
     """A defense at a place of the network.
 
     Args:
-        defense: any function or module on batches `(n, ...)`; it may carry an attribute `substitute`.
+        defense: any function or module on batches `(n, ...)`; it may name its substitutes (`substitutes`, the
+            best known first) or carry one (`substitute`).
         at: `input`, `logits`, or the name of a module as in `model.named_modules()`, whose output is
             defended.
         substitute: what stands in for the defense in BPDA's backward pass; by default what the defense
@@ -51,11 +53,17 @@ class Placement:
 
     @property
     def chosen_substitute(self) -> Map:
-        """What stands in for the defense: what was asked for, else the defense's own, else the identity."""
+        """What stands in for the defense: what was asked for, else the best known of those that it names.
+
+        A network that is `learned` would have to be fitted first, and is passed over.
+        """
         if self.substitute is not None:
             return self.substitute
         own: Map | None = getattr(self.defense, "substitute", None)
-        return identity if own is None else own
+        if own is not None:
+            return own
+        at_hand = [name for name in listed(self.defense) if name != LEARNED]
+        return make_substitute(at_hand[0], self.defense) if at_hand else identity
 
 
 class DefendedModel(nn.Module):

@@ -12,17 +12,20 @@ from torch import Tensor, nn
 
 from advbench.batch_size import AUTO, BatchSize, fitting_lanes, in_batches, probed_size
 from advbench.check import check_substitutes, checked_logits, doubts_about
+from advbench.choosing import Chooser, options_for, ready
 from advbench.data.batches import Batch, Images, read_batch
 from advbench.draws import Draws
 from advbench.errors import InputError
 from advbench.interfaces import Attack, Attempt
 from advbench.judge import Judgement, judge
-from advbench.plan import Chain, Plan, chosen_images, defense_chains
+from advbench.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
 from advbench.preserve import prepared
 from advbench.randomness import DRAWS, JUDGED
-from advbench.records import SAMPLE_TYPES, UNDEFENDED, Row, Rung, join_samples
+from advbench.records import SAMPLE_TYPES, UNDEFENDED, Candidate, Row, Rung, join_samples
+from advbench.search import NOTHING_KEPT, Store
 from advbench.table import Cell, Heading, rows_of
 from advbench.threat import Threat
+from advbench.worst import Outcome, still_standing, worst_of
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,13 @@ class Evaluation:
         heading: what the table is about.
         samples: one record an image and rung, columns as in `records.SAMPLE_TYPES`.
         digests: a digest of each image with its label, by its index.
+        candidates: what a search for substitutes found out about each of them; empty without a search.
     """
 
     heading: Heading
     samples: pd.DataFrame
     digests: Mapping[int, bytes]
+    candidates: tuple[Candidate, ...] = ()
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -93,6 +98,8 @@ def evaluate(
     attacks: Mapping[str, Attack],
     defenses: Mapping[str, Chain] | None = None,
     bpda: bool = True,
+    substitute: str | Sequence[str] = (),
+    calibration: int = CALIBRATION,
     indices: Sequence[int] | None = None,
     seed: int = 0,
     eot: int = DRAWS,
@@ -102,6 +109,8 @@ def evaluate(
     begin: Callable[[Checked], pd.DataFrame | None] = lambda _: None,
     notify: Callable[[RungDone], None] = lambda _: None,
     note: Callable[[str], None] = lambda _: None,
+    population: Sequence[int] | None = None,
+    store: Store = NOTHING_KEPT,
 ) -> Evaluation:
     """Attack a classifier behind each defense, along the defense's own gradient and with BPDA.
 
@@ -118,6 +127,10 @@ def evaluate(
         defenses: the defenses by the name that the table gives them; the undefended model, called
             `none`, is always there too.
         bpda: whether to run the bpda rung.
+        substitute: what stands in for the defenses in the bpda rung: a name, of a chain `a+b`, several to
+            choose from, or `search`; by default what each defense lists, and a search where it lists several
+            (see `advbench.search`). The best two then attack, the second what the first left.
+        calibration: on how many images a search grades the candidates.
         indices: which images of the data set; all of them by default.
         seed: of the images' random streams.
         eot: over how many draws of a random defense an attack takes its gradients and its logits.
@@ -129,7 +142,9 @@ def evaluate(
             of the same evaluation, whose images are then not attacked again.
         notify: is given the records of each batch under each rung as they are made. What it raises ends
             the evaluation.
-        note: is told in a sentence if memory ran out.
+        note: is told in a sentence if memory ran out, and what a search has found.
+        population: all images of the run, where `indices` are one process's share of them.
+        store: keeps what a search has found and fitted.
 
     Raises:
         ModelError: a model that breaks its contract on clean images.
@@ -138,24 +153,34 @@ def evaluate(
         RunError: memory that does not suffice for a single image.
     """
     chosen = chosen_images(dataset, indices)
-    plan = Plan(model, dataset, defense_chains(defenses or {}), attacks, threat, bpda, seed, eot, judge_draws)
+    chains = defense_chains(defenses or {})
+    wanted = (substitute,) if isinstance(substitute, str) else tuple(substitute)
+    options = {defense: options_for(defense, chain, wanted) for defense, chain in chains.items() if chain}
+    images = chosen if population is None else chosen_images(dataset, population)
+    plan = Plan(model, dataset, chains, attacks, threat, bpda, seed, eot, judge_draws, images, calibration)
     with torch.inference_mode(False), prepared(*plan.modules()):
         x = read_batch(dataset, chosen[:1]).to(plan.device).x
-        images = probed_size(plan.judged(UNDEFENDED), x, len(chosen)) if batch_size == AUTO else batch_size
-        size = BatchSize(images, note, fitting_lanes(model, (), x))
-        clean = _clean_pass(plan, chosen, size)
+        at_once = probed_size(plan.judged(UNDEFENDED), x, len(chosen)) if batch_size == AUTO else batch_size
+        size = BatchSize(at_once, note, fitting_lanes(model, (), x))
+        clean = _clean_pass(plan, chosen, size, ready(chains, options))
         heading = plan.heading(names, clean.doubts)
         rungs = [cell for cell in heading.cells() if cell.rung != "clean"]
         known = begin(Checked(clean.digests, len(chosen) * len(rungs), size.images))
+        chooser = Chooser(plan, options, size, store, note)
+        stand_ins = {defense: chooser.choose(defense) for defense in options} if bpda else {}
+        heading = heading.with_substitutes({defense: each.words for defense, each in stand_ins.items()})
         parts = {Cell(defense, "", "clean"): each for defense, each in clean.samples.items()}
         for cell in rungs:
             done = [_of_cell(known, cell, chosen)]
-            for found in _rung(plan, cell, clean, done[0]["index"], size):
+            through = stand_ins[cell.defense].chains if cell.rung == "bpda" else (chains[cell.defense],)
+            for found in _rung(plan, Target(cell, through), clean, done[0]["index"], size):
                 notify(found)
                 done.append(found.samples)
             # Back into the order of the images, which the attack has left behind.
             parts[cell] = join_samples(done).set_index("index").loc[chosen].reset_index()
-    return Evaluation(heading, join_samples([parts[cell] for cell in heading.cells()]), clean.digests)
+    samples = join_samples([parts[cell] for cell in heading.cells()])
+    candidates = tuple(each for choice in stand_ins.values() for each in choice.candidates)
+    return Evaluation(heading, samples, clean.digests, candidates)
 
 
 def merge(found: Sequence[Evaluation]) -> Evaluation:
@@ -170,7 +195,8 @@ def merge(found: Sequence[Evaluation]) -> Evaluation:
     cells = {cell: number for number, cell in enumerate(heading.cells())}
     order = [cells[Cell(*key)] for key in zip(*(samples[name] for name in Cell._fields), strict=True)]
     samples = samples.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
-    return Evaluation(heading, samples, {key: each for part in found for key, each in part.digests.items()})
+    digests = {key: each for part in found for key, each in part.digests.items()}
+    return Evaluation(heading, samples, digests, found[0].candidates)
 
 
 def fingerprint(digests: Mapping[int, bytes]) -> str:
@@ -186,6 +212,14 @@ def image_digests(batch: Batch) -> dict[int, bytes]:
     }
 
 
+class Target(NamedTuple):
+    """What is attacked on one rung."""
+
+    cell: Cell
+    chains: tuple[Links, ...]
+    """The defense, with its substitutes on the bpda rung; each attacks what the ones before left standing."""
+
+
 class _Clean(NamedTuple):
     """What the pass over the clean images found."""
 
@@ -194,15 +228,25 @@ class _Clean(NamedTuple):
     digests: dict[int, bytes]
 
 
-def _clean_pass(plan: Plan, chosen: Sequence[int], size: BatchSize) -> _Clean:
-    """Judge the clean images behind every defense, and look for what would spoil the run."""
+def _clean_pass(plan: Plan, chosen: Sequence[int], size: BatchSize, alone: Mapping[str, Links]) -> _Clean:
+    """Judge the clean images behind every defense, and look for what would spoil the run.
+
+    Args:
+        plan: the evaluation.
+        chosen: the images.
+        size: how many at a time.
+        alone: the defenses that have a single choice of substitutes, with these in place.
+    """
     clean = _Clean({}, {}, {})
 
     def work(batch: Batch) -> tuple[Batch, dict[str, pd.DataFrame]]:
-        judged = {
+        if not clean.doubts and plan.bpda:
+            for defense, chain in alone.items():
+                model = plan.attacked(defense, bpda=True, lanes=size.lanes, chain=chain)
+                check_substitutes(model, batch.to(plan.device).x)
+        return batch, {
             defense: _judge_clean(plan, defense, batch, size.lanes, clean.doubts) for defense in plan.chains
         }
-        return batch, judged
 
     parts: dict[str, list[pd.DataFrame]] = {defense: [] for defense in plan.chains}
     for batch, judged in in_batches(plan.dataset, chosen, size, work):
@@ -220,8 +264,6 @@ def _judge_clean(
     model, (_, x, y) = plan.judged(defense, lanes=lanes), batch.to(plan.device)
     logits = checked_logits(model, x, y)
     if defense not in doubts:
-        if plan.bpda and plan.chains[defense]:
-            check_substitutes(plan.attacked(defense, bpda=True, lanes=lanes), x)
         doubts[defense] = tuple(doubts_about(model, x, logits))
         if plan.is_random(defense) and plan.eot == 1:
             doubts[defense] += (_NO_EXPECTATION,)
@@ -233,16 +275,17 @@ _NO_EXPECTATION = "the defense is random, and was attacked without expectation o
 
 
 def _rung(
-    plan: Plan, cell: Cell, clean: _Clean, done: "pd.Series[int]", size: BatchSize
+    plan: Plan, target: Target, clean: _Clean, done: "pd.Series[int]", size: BatchSize
 ) -> Iterator[RungDone]:
     """Attack the images that still stand, in full batches; those that do not are written down as they are."""
+    cell = target.cell
     todo = clean.samples[cell.defense]
     todo = todo[~todo["index"].isin(done)]
 
     def attack(batch: Batch) -> RungDone:
         if any(clean.digests[index] != digest for index, digest in image_digests(batch).items()):
             raise InputError("the data set gives other images when read again; switch random transforms off.")
-        return _attack(plan, cell, batch, size.lanes)
+        return _attack(plan, target, batch, size.lanes)
 
     yield from in_batches(plan.dataset, todo[todo["robust"]]["index"].tolist(), size, attack)
     fallen = todo[~todo["robust"]]
@@ -281,20 +324,39 @@ def _samples(cell: Cell, batch: Batch, judged: Judgement, attempt: Attempt | Non
     return frame.assign(rung=cell.rung, defense=cell.defense, attack=cell.attack)[list(SAMPLE_TYPES)]
 
 
-def _attack(plan: Plan, cell: Cell, batch: Batch, lanes: int) -> RungDone:
-    """Run an attack on one rung and judge what it returns by a forward pass of its own."""
-    indices, x, y = batch.to(plan.device)
-    stream = f"{cell.rung}/{cell.attack}"
-    target = plan.attacked(cell.defense, bpda=cell.rung == "bpda", lanes=lanes, stream=stream)
+def _attack(plan: Plan, target: Target, batch: Batch, lanes: int) -> RungDone:
+    """Run an attack on one rung with one choice of substitutes after another; each image keeps the worst."""
+    outcome = _attack_through(plan, target, 0, batch, lanes)
+    for number in range(1, len(target.chains)):
+        rows = still_standing(outcome)
+        if len(rows) == 0:
+            break
+        rest = Batch(*(each[torch.from_numpy(rows)] for each in batch))
+        outcome = worst_of(outcome, _attack_through(plan, target, number, rest, lanes), rows)
+    return RungDone(*target.cell, *outcome)
+
+
+def _attack_through(plan: Plan, target: Target, number: int, batch: Batch, lanes: int) -> Outcome:
+    """Run an attack with one choice of substitutes and judge what it returns by a forward pass of its own."""
+    (indices, x, y), cell = batch.to(plan.device), target.cell
+    model = plan.attacked(
+        cell.defense,
+        bpda=cell.rung == "bpda",
+        lanes=lanes,
+        stream=f"{cell.rung}/{cell.attack}",
+        chain=target.chains[number],
+    )
     draws = Draws(plan.seed, indices).stream(cell.rung)
-    attempt = plan.attacks[cell.attack](target, x, y, plan.threat, draws)
-    passes = len(target.draws())
+    if number > 0:  # the first choice attacks as it would alone
+        draws = draws.stream(f"choice {number}")
+    attempt = plan.attacks[cell.attack](model, x, y, plan.threat, draws)
+    passes = len(model.draws())
     attempt = attempt._replace(steps=passes * attempt.steps, queries=passes * attempt.queries)
     found = attempt.x_adv.detach()
     x_adv = plan.threat.project(found, x)
     judged, smallest = _judge_found(plan, cell.defense, lanes, (found, x_adv, x, y))
     samples = _samples(cell, batch, judged, attempt).assign(smallest=smallest.double().cpu().numpy())
-    return RungDone(*cell, samples, x_adv)
+    return Outcome(samples, x_adv)
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from torch import nn
 from advbench.backward import Map, name_of
 from advbench.data.batches import Images
 from advbench.defended import DefendedModel, Placement
+from advbench.draws import Draws
 from advbench.errors import InputError
 from advbench.interfaces import Attack
 from advbench.randomness import DRAWS, JUDGED, Sampling
@@ -17,13 +19,33 @@ from advbench.records import UNDEFENDED
 from advbench.table import Heading
 from advbench.threat import Threat
 
+CALIBRATION: Final = 64
+"""Images on which substitutes are graded."""
+
 Chain = Map | Placement | Sequence[Placement | Map]
 """A defense as a caller may give it: a map at the input, a placement, or several in their order."""
+
+Links = tuple[Placement, ...]
+"""The elements of a defense, each in its place, in their order."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """A model, what stands before and inside it, and who attacks it.
+
+    Args:
+        model: pixels to logits.
+        dataset: where the images are.
+        chains: the defenses by name.
+        attacks: the attacks by name.
+        threat: what an adversary may do.
+        bpda: whether the bpda rung is run.
+        seed: of the images' random streams.
+        eot: draws of a random defense behind a gradient.
+        judge_draws: draws of a random defense in which an example is judged.
+        images: all images of the run, of which this process may attack a part; substitutes are graded on,
+            and networks are fitted to, a sample of them.
+        calibrate_on: how many images substitutes are graded on.
 
     Raises:
         InputError: nothing to attack with, or a model that cannot be computed with.
@@ -31,16 +53,18 @@ class Plan:
 
     model: nn.Module
     dataset: Images
-    chains: Mapping[str, tuple[Placement, ...]]
+    chains: Mapping[str, Links]
     attacks: Mapping[str, Attack]
     threat: Threat
     bpda: bool
     seed: int
     eot: int = DRAWS
     judge_draws: int = JUDGED
+    images: Sequence[int] = ()
+    calibrate_on: int = CALIBRATION
 
     def __post_init__(self) -> None:
-        for name in ("eot", "judge_draws"):
+        for name in ("eot", "judge_draws", "calibrate_on"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not self.attacks:
@@ -69,12 +93,29 @@ class Plan:
         """Whether one of the defense's maps says that it draws random numbers."""
         return any(each.is_random for each in self.chains[defense])
 
+    @property
+    def calibration(self) -> list[int]:
+        """The images that substitutes are graded on."""
+        return self.sample(self.calibrate_on)
+
+    def sample(self, count: int) -> list[int]:
+        """Some of the run's images, the same in all of its processes; their order does not matter."""
+        indices = torch.tensor(sorted(self.images), dtype=torch.int64)
+        words = Draws(self.seed, indices).stream("calibration").words(1).flatten()
+        return sorted(indices[words.argsort(stable=True)[:count]].tolist())
+
     def judged(self, defense: str, *, lanes: int = 1) -> DefendedModel:
         """The model behind one of the defenses, as the judge sees it."""
         return judged_model(self.model, self.chains[defense], self.seed, self.judge_draws, lanes)
 
     def attacked(
-        self, defense: str, *, bpda: bool = False, lanes: int = 1, stream: str = ""
+        self,
+        defense: str,
+        *,
+        bpda: bool = False,
+        lanes: int = 1,
+        stream: str = "",
+        chain: Links | None = None,
     ) -> DefendedModel:
         """The model behind one of the defenses, as an attack sees it.
 
@@ -83,9 +124,11 @@ class Plan:
             bpda: whether gradients go through substitutes.
             lanes: see `DefendedModel`.
             stream: of its random draws.
+            chain: the defense with the substitutes that were chosen for it.
         """
         sampling = Sampling(self.seed, f"attack/{stream}", self.eot)
-        return DefendedModel(self.model, self.chains[defense], bpda=bpda, sampling=sampling, lanes=lanes)
+        chain = self.chains[defense] if chain is None else chain
+        return DefendedModel(self.model, chain, bpda=bpda, sampling=sampling, lanes=lanes)
 
     def heading(self, names: tuple[str, str], doubts: Mapping[str, tuple[str, ...]]) -> Heading:
         """What the table of this plan is about, given the names of model and data set."""

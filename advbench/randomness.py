@@ -63,7 +63,17 @@ def drawn(function: Callable[..., Tensor], draws: Draws | None) -> Callable[[Ten
         function: a defense or a substitute.
         draws: of the images that it will be called with; by default from torch's own generator.
     """
-    return _Drawn(function, draws) if is_random(function) else function
+    return under_draws(function, draws) if is_random(function) else function
+
+
+def under_draws(function: Callable[..., Tensor], draws: Draws | None) -> Callable[[Tensor], Tensor]:
+    """A random function with its draws made, whether or not it says itself that it is random."""
+    return _Drawn(function, draws)
+
+
+def fresh_draws(x: Tensor) -> Draws:
+    """Draws outside a run, from torch's own generator, for a batch `(n, ...)`."""
+    return Draws(int(torch.randint(2**31, ())), torch.arange(len(x), device=x.device))
 
 
 def content_keys(x: Tensor) -> Tensor:
@@ -98,10 +108,10 @@ class _Drawn:
     def __call__(self, x: Tensor) -> Tensor:
         draws = self.draws
         if draws is None:
-            draws = Draws(int(torch.randint(2**31, ())), torch.arange(len(x), device=x.device))
+            draws = fresh_draws(x)
         elif len(draws.indices) != len(x):  # inside a network that makes several of one image
             draws = Draws(draws.seed, content_keys(x), draws.name)
-        return self.function(x, draws=draws) if _takes_draws(self.function) else self._one_by_one(x, draws)
+        return self.function(x, draws=draws) if takes_draws(self.function) else self._one_by_one(x, draws)
 
     def _one_by_one(self, x: Tensor, draws: Draws) -> Tensor:
         made: list[Any] = []
@@ -113,7 +123,8 @@ class _Drawn:
         return torch.cat(made)
 
 
-def _takes_draws(function: Callable[..., Tensor]) -> bool:
+def takes_draws(function: Callable[..., Tensor]) -> bool:
+    """Whether a random function is given its draws, and does not seed generators for them."""
     called = function.forward if isinstance(function, torch.nn.Module) else function
     try:
         return "draws" in inspect.signature(called).parameters

@@ -60,6 +60,32 @@ def wilson_interval(count: int, n: int, z: float = 1.959963984540054) -> Interva
     return Interval(low, high)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """What a search for substitutes found out about one of them, on its calibration images.
+
+    Args:
+        defense: the defense as it was written.
+        substitute: its name; of a chain, one an element, with '+' between them.
+        n: images that the defended model gets right.
+        standing: how many of them a short attack along its gradients left; None where it does not fit.
+        agreement: cosine between the loss's differences along random directions and those that its gradient
+            foretells, in [-1, 1]; None where either is zero or it does not fit.
+        steps: of the short attack.
+        rank: 1 for the best, 2 for the one that fells most of what the best leaves, 0 for the others.
+        note: why it does not fit.
+    """
+
+    defense: str
+    substitute: str
+    n: int = 0
+    standing: int | None = None
+    agreement: float | None = None
+    steps: int = 0
+    rank: int = 0
+    note: str = ""
+
+
 class Spread(NamedTuple):
     """Mean and standard deviation of the accuracy over single draws of a random defense."""
 

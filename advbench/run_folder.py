@@ -23,6 +23,8 @@ from advbench.whole_files import half_written, write_whole
 SAMPLES = "samples.parquet"
 PARTS = "parts"
 ADVERSARIAL = "adversarial"
+SUBSTITUTES = "substitutes"
+CANDIDATES = "substitutes.csv"
 
 _FILES = (
     MANIFEST,
@@ -32,6 +34,9 @@ _FILES = (
     "table.json",
     f"{PARTS}/*.parquet",
     f"{ADVERSARIAL}/*.safetensors",
+    CANDIDATES,
+    f"{SUBSTITUTES}/*.json",
+    f"{SUBSTITUTES}/*.safetensors",
 )
 """What a run writes, and so what another run may replace only when it is told to."""
 
@@ -93,11 +98,21 @@ class RunFolder:
         """Write a table."""
         self._write(name, text.encode())
 
+    def load(self, name: str) -> bytes | None:
+        """What the search for substitutes has kept under a name, in this start or an earlier one."""
+        file = self.path / SUBSTITUTES / name
+        return file.read_bytes() if file.is_file() else None
+
+    def save(self, name: str, contents: bytes) -> None:
+        """Keep something of the search for substitutes."""
+        (self.path / SUBSTITUTES).mkdir(exist_ok=True)
+        write_whole(self.path / SUBSTITUTES / name, contents)
+
     def discard(self) -> None:
         """Take back a run that found nothing: its files, and its folders where nothing else is in them."""
         for file in _present(self.path):
             file.unlink()
-        for folder in (self.path / PARTS, self.path / ADVERSARIAL, self.path):
+        for folder in (*(self.path / name for name in (PARTS, ADVERSARIAL, SUBSTITUTES)), self.path):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
@@ -230,7 +245,7 @@ def _keeps_examples(manifest: Mapping[str, Any]) -> bool:
 
 def _clean_up(folder: RunFolder) -> None:
     """Remove what a crash has left half-done, and parts that are not what they were."""
-    for name in (".", PARTS, ADVERSARIAL):
+    for name in (".", PARTS, ADVERSARIAL, SUBSTITUTES):
         for half in half_written(folder.path / name):
             half.unlink()
     companions = set()

@@ -53,12 +53,21 @@ def parse_chain(text: str) -> tuple[Spec, ...]:
     Raises:
         SpecError: an element that is empty or cannot be read.
     """
-    elements = _BETWEEN.split(text.strip())
-    if not all(element.strip() for element in elements):
+    return tuple(parse_spec(element) for element in split_chain(text))
+
+
+def split_chain(text: str) -> tuple[str, ...]:
+    """The elements of `A+B+...`.
+
+    Raises:
+        SpecError: an element that is empty.
+    """
+    elements = tuple(each.strip() for each in _BETWEEN.split(text.strip()))
+    if not all(elements):
         raise SpecError(
             f"{text!r} has an empty element beside a '+'. Write for example 'bit-depth:bits=4+round'."
         )
-    return tuple(parse_spec(element) for element in elements)
+    return elements
 
 
 _BETWEEN = re.compile(r"\+(?!\d)")

@@ -47,6 +47,10 @@ class Heading:
         """The same table with other doubts."""
         return replace(self, doubts=doubts)
 
+    def with_substitutes(self, substitutes: Mapping[str, str]) -> "Heading":
+        """The same table with other substitutes, for the defenses that are named."""
+        return replace(self, substitutes={**self.substitutes, **substitutes})
+
     def cells(self) -> list[Cell]:
         """Every rung that is run, in the order of the table and the ladder."""
         cells = []

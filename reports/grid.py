@@ -58,19 +58,22 @@ def grid(rows: Sequence[Row], breaks: tuple[str, str] = (" ", " ")) -> Grid:
     differing = [name for name, values in traits.items() if len(set(values)) > 1]
     rungs = rungs_run(rows)
     gap = any(row.masking_gap is not None for row in rows)
+    named = any(row.substitute not in ("", "identity") for row in rows)
+    labels = [*differing, "defense", *(["substitute"] if named else [])]
     return Grid(
         caption="; ".join(f"{name}: {values[0]}" for name, values in traits.items() if name not in differing),
-        header=[*differing, "defense", *(TITLES[rung] for rung in rungs), *(["gap"] if gap else [])],
+        header=[*labels, *(TITLES[rung] for rung in rungs), *(["gap"] if gap else [])],
         lines=[
             [
                 *(traits[name][number] for name in differing),
                 row.defense,
+                *([row.substitute or MISSING] if named else []),
                 *(_rate(row.rates.get(rung), breaks) for rung in rungs),
                 *([_gap(row)] if gap else []),
             ]
             for number, row in enumerate(rows)
         ],
-        labels=len(differing) + 1,
+        labels=len(labels),
         notes=_notes(rows, gap),
     )
 

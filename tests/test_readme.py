@@ -11,6 +11,7 @@ import pytest
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```console\n((?:.*\n)*?)```", README)
 EXAMPLES = re.findall(r"```python\n((?:.*\n)*?)```(?:(?!```)[\s\S])*```text\n((?:.*\n)*?)```", README)
+FILES = re.findall(r"Save this as `([\w.]+)`:\n\n```python\n((?:.*\n)*?)```", README)
 PROGRAMS = {"advbench": "advbench", "torchrun": "torch.distributed.run"}
 
 
@@ -46,6 +47,8 @@ def test_commands_print_what_the_readme_says(
         shared: Path = request.getfixturevalue("shared")
         for name in ("checkpoints", "data"):
             (tmp_path / name).symlink_to(shared / name)
+    for name, code in FILES:
+        (tmp_path / name).write_text(code, encoding="utf-8")
     for library in re.findall(r"--attack (\w+):", block):
         pytest.importorskip(library, reason=f"{library} is not installed: pip install 'advbench[{library}]'")
     for command, promised in commands_of(block):

@@ -111,6 +111,20 @@ def attack(  # noqa: PLR0917  # typer reads options from parameters, and takes t
             "--bpda", help="Also attack with a substitute in the backward pass.", rich_help_panel=_ATTACK
         ),
     ] = False,
+    substitute: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Substitute of --bpda, which it implies: NAME (identity, exact, smooth, soft, learned, "
+            "finite-difference, skip), package.module:function or file.py:function, for a chain a+b; repeat "
+            "it to search among several; or search.",
+            rich_help_panel=_ATTACK,
+            show_default="what the defense lists; search where it lists several",
+        ),
+    ] = None,
+    calibration: Annotated[
+        int,
+        typer.Option(min=1, help="Images on which a search grades substitutes.", rich_help_panel=_ATTACK),
+    ] = 64,
     attack: Annotated[
         list[str] | None,
         typer.Option(
@@ -248,7 +262,9 @@ def attack(  # noqa: PLR0917  # typer reads options from parameters, and takes t
     options = AttackOptions(
         command=("advbench", *(context.obj or ())),
         subject=subject,
-        bpda=bpda,
+        bpda=bpda or bool(substitute),
+        substitutes=tuple(substitute or ()),
+        calibration=calibration,
         attacks=tuple(attack or ("pgd",)),
         steps=steps,
         step_size=step_size,

@@ -13,7 +13,7 @@ from advbench.checkpoint.formats import Format
 from advbench.cli.options import NormName, SubjectOptions, VerifyOptions
 from advbench.errors import RunFolderError
 from advbench.manifest import run_hash
-from advbench.spec import parse_spec
+from advbench.spec import parse_chain, parse_spec
 from advbench.user_code import names_user_code
 
 _PROGRAMS = (Format.TORCHSCRIPT.value, Format.EXPORTED.value)
@@ -32,6 +32,7 @@ class Claims:
         attacks: the attacks' names in the table.
         bpda: whether the bpda rung was run.
         doubts: for each defense, what the run said against its numbers.
+        substitutes: for each defense, what stood in for it, as the table names it.
         kept: which examples were kept.
         batch_size: how many clean images were judged at a time.
         judge_draws: in how many draws of a random defense an example was judged.
@@ -48,6 +49,7 @@ class Claims:
     attacks: tuple[str, ...]
     bpda: bool
     doubts: Mapping[str, tuple[str, ...]]
+    substitutes: Mapping[str, str]
     kept: Literal["all", "successful"]
     batch_size: int
     judge_draws: int
@@ -87,6 +89,7 @@ def claims_of(manifest: Mapping[str, Any], options: VerifyOptions) -> Claims:
         attacks=tuple(settings.inside("attacks").values),
         bpda=settings.flag("bpda"),
         doubts={defense: doubts.texts(defense) for defense in doubts.values},
+        substitutes={name: said.inside("substitutes").text(name) for name in _named(said, "substitutes")},
         kept=cast("Literal['all', 'successful']", kept),
         batch_size=min(said.inside("execution").number("batch_size"), _LARGEST_BATCH),
         judge_draws=min(settings.number("judge_draws"), _MOST_DRAWS),
@@ -97,6 +100,11 @@ def claims_of(manifest: Mapping[str, Any], options: VerifyOptions) -> Claims:
         hash_holds=run_hash(manifest) == said.text("hash"),
         manifest=manifest,
     )
+
+
+def _named(said: "_Entries", group: str) -> list[str]:
+    """The names in a group; none where there is no such group, as in runs of older versions."""
+    return list(said.inside(group).values) if group in said.values else []
 
 
 def _subject(said: "_Entries", settings: "_Entries", options: VerifyOptions) -> SubjectOptions:
@@ -119,7 +127,7 @@ def _subject(said: "_Entries", settings: "_Entries", options: VerifyOptions) -> 
         limit=settings.optional_number("limit"),
         first=settings.optional_number("first"),
         seed=settings.number("seed", least=0),
-        defenses=tuple(settings.inside("defenses").values),
+        defenses=_defenses(settings, options),
         norm=cast("NormName", norm),
         eps=settings.text("eps"),
         device=options.device,
@@ -135,6 +143,18 @@ def _model(recorded: str, program: bool, options: VerifyOptions) -> str | None:
             f"the run's model is {recorded!r}, code that no run folder can ask to be run. Where it is yours, "
             "name it again with --model."
         )
+    return recorded
+
+
+def _defenses(settings: "_Entries", options: VerifyOptions) -> tuple[str, ...]:
+    recorded = tuple(settings.inside("defenses").values)
+    for text in recorded:
+        own = any(names_user_code(spec.name) for spec in parse_chain(text))
+        if own and text not in options.defenses:
+            raise RunFolderError(
+                f"the run's defense is {text!r}, code that no run folder can ask to be run. Where it is "
+                f"yours, name it again with --defense {text}."
+            )
     return recorded
 
 

@@ -34,6 +34,8 @@ def manifest_of(options: AttackOptions, job: Job, ranks: Ranks) -> dict[str, Any
             "attacks": job.attacks.settings,
             "defenses": subject.defenses.settings,
             "bpda": options.bpda,
+            "substitute": list(options.substitutes) or None,
+            "calibration": options.calibration if options.bpda else None,
             "eot": options.eot,
             "judge_draws": options.judge_draws,
             "seed": given.seed,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +20,7 @@ from advbench.examples import Examples
 from advbench.provenance import origin_of
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, Format
-from advbench.run_folder import RunFolder, join_folder, open_folder, unfinished_run
+from advbench.run_folder import CANDIDATES, RunFolder, join_folder, open_folder, unfinished_run
 from advbench.table import Cell
 
 
@@ -80,6 +81,27 @@ class Keeper:
         self.folder.add_part(done.samples, self._examples(done))
         self.progress.advance(done)
 
+    def load(self, name: str) -> bytes | None:
+        """What was found once for all: the leading process looks and makes it, the others wait for it."""
+        assert self.folder is not None
+        if not self.ranks.leads:
+            return self.ranks.await_post(f"search/{name}", self.idle)
+        contents = self.folder.load(name)
+        if contents is not None:
+            self._tell(name, contents)
+        return contents
+
+    def save(self, name: str, contents: bytes) -> None:
+        """Keep what the search for substitutes has found or fitted, and tell the other processes."""
+        assert self.folder is not None
+        if self.ranks.leads:
+            self.folder.save(name, contents)
+            self._tell(name, contents)
+
+    def _tell(self, name: str, contents: bytes) -> None:
+        if not self.ranks.has(f"search/{name}"):
+            self.ranks.post(f"search/{name}", contents)
+
     def collect(self, found: Evaluation) -> Evaluation | None:
         """What all processes have found, for the one that leads; None for the others."""
         if not self.ranks.leads:
@@ -107,12 +129,17 @@ class Keeper:
         folder = self.folder
         assert folder is not None
         folder.write_samples(found.samples)
+        if found.candidates:
+            frame = pd.DataFrame([asdict(each) for each in found.candidates]).astype({"standing": "Int64"})
+            folder.write_text(CANDIDATES, frame.to_csv(index=False))
         for form in formats:
             folder.write_text(FILE_NAMES[form], render(found.rows, form, self.origin))
         folder.update(
             status="done",
             finished=_now(),
             doubts=dict(found.heading.doubts),
+            substitutes=dict(found.heading.substitutes),
+            candidates=[asdict(each) for each in found.candidates],
             warnings=[f"{row.defense}, {row.attack}: {each}" for row in found.rows for each in row.warnings],
             files=folder.written,
         )

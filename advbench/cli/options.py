@@ -41,6 +41,8 @@ class AttackOptions:
     command: tuple[str, ...]
     subject: SubjectOptions
     bpda: bool
+    substitutes: tuple[str, ...]
+    calibration: int
     attacks: tuple[str, ...]
     steps: int | None
     step_size: str | None
@@ -64,6 +66,7 @@ class VerifyOptions:
     run: Path
     checkpoint: Path | None
     model: str | None
+    defenses: tuple[str, ...]
     trust_program: bool
     data_root: Path | None
     device: str

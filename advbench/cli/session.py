@@ -85,6 +85,8 @@ def _evaluate(
         attacks=job.attacks.objects,
         defenses=subject.defenses.objects,
         bpda=options.bpda,
+        substitute=options.substitutes,
+        calibration=options.calibration,
         indices=ranks.share(subject.indices),
         seed=options.subject.seed,
         eot=options.eot,
@@ -94,6 +96,8 @@ def _evaluate(
         begin=begin,
         notify=keep,
         note=keeper.progress.say,
+        population=subject.indices,
+        store=keeper,
     )
 
 

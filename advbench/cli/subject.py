@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from advbench import registry
-from advbench.backward import name_of
 from advbench.checkpoint.load import load_checkpoint, sha256
 from advbench.cli.options import SubjectOptions
 from advbench.cli.ranks import Ranks
@@ -27,9 +26,12 @@ from advbench.errors import CheckpointError, InputError, SpecError, first_line
 from advbench.models.load import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
 from advbench.normalized import Normalized
+from advbench.plugins import Plugin, defense_of
 from advbench.records import UNDEFENDED
 from advbench.spec import INPUT, Spec, parse_chain, parse_number, parse_spec
+from advbench.substitutes import listed
 from advbench.threat import Threat
+from advbench.user_code import load_object, names_user_code
 
 DEFAULT_MODEL = "digits-cnn"
 DEFAULT_DATASET = "digits"
@@ -200,7 +202,7 @@ def make_defenses(options: SubjectOptions, model: nn.Module) -> Named:
         add_named(made, text.strip(), chain, "defense")
     settings = {
         name: [
-            {"at": each.at, **describe(each.defense), "substitute": name_of(each.chosen_substitute)}
+            {"at": each.at, **describe(each.defense), "substitutes": list(listed(each.defense))}
             for each in chain
         ]
         for name, chain in made.items()
@@ -211,8 +213,13 @@ def make_defenses(options: SubjectOptions, model: nn.Module) -> Named:
 def _placement(spec: Spec) -> Placement:
     if spec.name == UNDEFENDED:
         raise SpecError(f"'{UNDEFENDED}' is the undefended model; it stands alone, without parameters.")
+    at = spec.place or INPUT
+    if names_user_code(spec.name):
+        return Placement(defense_of(load_object(spec.name), spec), at=at)
     factory = registry.find(DEFENSES, spec.name, "defense").load()
-    return Placement(registry.build(factory, spec, "defense"), at=spec.place or INPUT)
+    if spec.name in DEFENSES:
+        return Placement(registry.build(factory, spec, "defense"), at=at)
+    return Placement(defense_of(factory, spec), at=at)
 
 
 def add_named(table: dict[str, Any], name: str, made: object, kind: str) -> None:
@@ -228,6 +235,8 @@ def add_named(table: dict[str, Any], name: str, made: object, kind: str) -> None
 
 def describe(thing: object, threat: Threat | None = None) -> dict[str, Any]:
     """What was made and every setting that it has, for `run.json`; a step size as it is taken."""
+    if isinstance(thing, Plugin):
+        return thing.settings
     settings = dataclasses.asdict(thing) if dataclasses.is_dataclass(thing) else {}  # type: ignore[arg-type]  # an instance
     if threat is not None and hasattr(thing, "step_size_for"):
         settings["step_size"] = thing.step_size_for(threat)

@@ -25,7 +25,7 @@ from advbench.provenance import origin_of
 from advbench.recheck import Evidence, Finding, check_records, recheck
 from advbench.reports.compare import first_difference
 from advbench.reports.formats import FILE_NAMES, render
-from advbench.run_folder import ADVERSARIAL, SAMPLES, is_as_written
+from advbench.run_folder import ADVERSARIAL, CANDIDATES, SAMPLES, is_as_written
 from advbench.sample_files import read_samples
 from advbench.spec import parse_spec
 from advbench.table import Heading, rows_of
@@ -129,7 +129,10 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
         norm=subject.threat.norm,
         eps=subject.threat.text,
         attacks=claims.attacks,
-        substitutes=substitutes_of(defense_chains(subject.defenses.objects)),
+        substitutes={
+            defense: claims.substitutes.get(defense, own)
+            for defense, own in substitutes_of(defense_chains(subject.defenses.objects)).items()
+        },
         bpda=claims.bpda,
         doubts=claims.doubts,
     )
@@ -137,7 +140,7 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
 
 def _check_digests(claims: Claims, run: Path) -> Iterator[Check]:
     """Whether the files are, to the byte, what the run wrote."""
-    known = {SAMPLES, *FILE_NAMES.values()}
+    known = {SAMPLES, CANDIDATES, *FILE_NAMES.values()}
     present = {name for name in known if (run / name).is_file()}
     for name in sorted(present | (claims.files.keys() & known)):
         if name not in present:

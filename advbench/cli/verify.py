@@ -20,6 +20,13 @@ def verify(  # noqa: PLR0917  # typer reads options from parameters, and takes t
             show_default="as in the run",
         ),
     ] = None,
+    defense: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="As --model: a defense of your own, as the run's command had it; repeat it for more.",
+            show_default="as in the run",
+        ),
+    ] = None,
     trust_program: Annotated[
         bool, typer.Option("--trust-program", help="Run TorchScript and .pt2 files, which may hold any code.")
     ] = False,
@@ -49,6 +56,7 @@ def verify(  # noqa: PLR0917  # typer reads options from parameters, and takes t
         run=run,
         checkpoint=checkpoint,
         model=model,
+        defenses=tuple(each.strip() for each in defense or ()),
         trust_program=trust_program,
         data_root=data_root,
         device=device,

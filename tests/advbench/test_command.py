@@ -125,7 +125,8 @@ def test_the_default_prints_its_table_in_time_and_without_a_traceback(demo: Demo
 
 def test_the_default_writes_a_whole_run_folder(demo: Demo) -> None:
     names = sorted(each.name for each in demo.folder.iterdir())
-    assert names == ["parts", "run.json", "samples.parquet", "table.csv", "table.md"]
+    tables = ["substitutes.csv", "table.csv", "table.md"]
+    assert names == ["parts", "run.json", "samples.parquet", "substitutes", *tables]
     assert {each.suffix for each in (demo.folder / "parts").iterdir()} == {".parquet"}
     manifest = json.loads((demo.folder / "run.json").read_text())
     assert manifest["status"] == "done"

@@ -224,6 +224,26 @@ def test_an_attack_without_expectation_is_named(network: nn.Module, data: Tensor
     assert not any("without expectation" in each for each in run(network, data).rows[1].warnings)
 
 
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_defense_that_draws_from_the_process_is_named_in_its_row(
+    network: nn.Module, data: TensorDataset, declared: bool
+) -> None:
+    class Sly:
+        """Draws where nobody sees it, whether or not it says that it is random."""
+
+        random = declared
+
+        def __call__(self, x: Tensor, draws: Draws | None = None) -> Tensor:
+            return x + 0.3 * torch.rand_like(x)
+
+    chain = [Placement(torch.round), Placement(Sly())]
+    _, honest, sly = run(network, data, defenses={"honest": Noise(0.3), "sly": chain}).rows
+    assert not any("two passes" in each for each in honest.warnings)
+    (said,) = [each for each in sly.warnings if "two passes over the same images differ" in each]
+    assert "Sly at input draws from a generator of the process" in said
+    assert "round" not in said
+
+
 def test_a_lucky_draw_is_no_success() -> None:
     class Coin(nn.Module):
         """Right in four draws of five, whatever the pixels."""
