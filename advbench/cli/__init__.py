@@ -1,5 +1,6 @@
 """The command line: the only place that knows the core, the attacks, the defenses and the reports."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if _is_usage_error(error):
             # Every process of a run has read the same words, and one of them says what is wrong.
             return WRONG_USE if follows() else _fail(_usage_message(error), WRONG_USE, None, words)
-        code = WRONG_USE if isinstance(error, UnicodeEncodeError) else FAILED
+        code = WRONG_USE if _refused_name(error) is not None else FAILED
         return _fail(_describe(error), code, error, words)
 
 
@@ -72,8 +73,17 @@ def _usage_message(error: Exception) -> str:
 
 
 def _describe(error: Exception) -> str:
-    if isinstance(error, UnicodeEncodeError):  # words of the command line; older click lets it through
-        return f"{error.object!r} is no name that a file can have."
+    if (name := _refused_name(error)) is not None:
+        return f"{name!r} is no name that a file can have."
     if type(error).__name__ == "OutOfMemoryError":
         return "the device is out of memory: lower --batch-size."
     return f"{type(error).__name__}: {error} (a fault of advbench or of the model; --debug shows where)"
+
+
+def _refused_name(error: Exception) -> str | None:
+    """The name of a file that was asked for and that no file can have."""
+    if isinstance(error, UnicodeEncodeError):  # words of the command line; older click lets it through
+        return error.object
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return str(error.filename)
+    return None

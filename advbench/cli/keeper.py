@@ -131,7 +131,7 @@ class Keeper:
         folder.write_samples(found.samples)
         if found.candidates:
             frame = pd.DataFrame([asdict(each) for each in found.candidates]).astype({"standing": "Int64"})
-            folder.write_text(CANDIDATES, frame.to_csv(index=False))
+            folder.write_text(CANDIDATES, frame.assign(**self.origin).to_csv(index=False))
         for form in formats:
             folder.write_text(FILE_NAMES[form], render(found.rows, form, self.origin))
         folder.update(

@@ -277,6 +277,13 @@ def test_an_unknown_command_or_argument_is_refused(
     assert_refused(words, expected, capsys)
 
 
+@pytest.mark.parametrize("words", ["verify {name}", "attack --dataset npz --data-root {name}"])
+def test_a_name_that_is_too_long_for_a_file_is_refused(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert_refused(words.format(name="n" * 300).split(), ("no name that a file can have",), capsys)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

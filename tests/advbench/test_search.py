@@ -171,8 +171,9 @@ def test_several_names_are_searched_and_one_is_taken(network: Network, mirrored:
 def test_a_defense_that_lists_nothing_is_searched_only_when_asked(
     network: Network, data: TensorDataset
 ) -> None:
-    assert run(network, data).candidates == ()
-    found = run(network, data, substitute="search", defenses={"round": torch.round})
+    options: dict[str, object] = {"defenses": {"round": torch.round}}
+    assert run(network, data, **options).candidates == ()
+    found = run(network, data, substitute="search", **options)
     assert {each.substitute for each in found.candidates} == {"identity", "smooth", "learned"}
 
 

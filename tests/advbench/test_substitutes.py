@@ -174,7 +174,7 @@ def test_each_element_of_a_chain_is_differentiated_where_it_stood(x: Tensor) -> 
 @pytest.mark.parametrize(
     ("defense", "name", "error", "message"),
     [
-        (Round(), "soft", SpecError, "Round has no substitute 'soft'"),
+        (torch.round, "soft", SpecError, "round has no substitute 'soft'"),
         (Round(), "smoth", SpecError, "Did you mean 'smooth'"),
     ],
 )
