@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(attack)
+app.command("attack")(attack)
 app.command()(verify)
 app.command()(finetune)
 app.command("list")(list_names)
