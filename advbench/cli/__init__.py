@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from advbench.cli.ranks import follows
+from advbench.cli.reasons import reason_of
 from advbench.errors import INTERRUPTED, AdvbenchError, printable
 
 FAILED = 1
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Every process of a run has read the same words, and one of them says what is wrong.
             return WRONG_USE if follows() else _fail(_usage_message(error), WRONG_USE, None, words)
         code = WRONG_USE if isinstance(error, UnicodeEncodeError) else FAILED
-        return _fail(_describe(error), code, error, words)
+        return _fail(reason_of(error), code, error, words)
 
 
 def _run(words: list[str]) -> int:
@@ -69,11 +70,3 @@ def _usage_message(error: Exception) -> str:
     command = getattr(context, "command_path", None) or "advbench"
     message: str = error.format_message()  # type: ignore[attr-defined]  # as _is_usage_error found
     return f"{message.rstrip('.')}. See '{command} --help'."
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, UnicodeEncodeError):  # words of the command line; older click lets it through
-        return f"{error.object!r} is no name that a file can have."
-    if type(error).__name__ == "OutOfMemoryError":
-        return "the device is out of memory: lower --batch-size."
-    return f"{type(error).__name__}: {error} (a fault of advbench or of the model; --debug shows where)"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -113,6 +114,7 @@ class Keeper:
             status="done",
             finished=_now(),
             doubts=dict(found.heading.doubts),
+            heading=asdict(found.heading),
             warnings=[f"{row.defense}, {row.attack}: {each}" for row in found.rows for each in row.warnings],
             files=folder.written,
         )

@@ -137,10 +137,19 @@ def place_of(options: SubjectOptions) -> Place:
     )
 
 
-def open_images(options: SubjectOptions, dataset: str) -> tuple[LabelledImages, list[int]]:
-    """The data set, and the indices of the images that are evaluated."""
+def check_selection(options: SubjectOptions) -> None:
+    """See whether the images are chosen in one way.
+
+    Raises:
+        InputError: they are not.
+    """
     if options.limit is not None and options.first is not None:
         raise InputError("give --limit or --first, not both.")
+
+
+def open_images(options: SubjectOptions, dataset: str) -> tuple[LabelledImages, list[int]]:
+    """The data set, and the indices of the images that are evaluated."""
+    check_selection(options)
     images = load_dataset(dataset, place_of(options))
     if options.limit is not None:
         return images, balanced_sample(images.labels, options.limit, options.seed)

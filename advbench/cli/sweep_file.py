@@ -30,7 +30,7 @@ AXES: Final[Mapping[str, str]] = {
 LISTED: Final = {"defenses": "defense", "attacks": "attack"}
 """Settings that only an entry of their own list may have."""
 
-_OWN: Final = ("threats", "defenses", "attacks")
+OWN: Final = ("threats", "defenses", "attacks")
 """Lists that a model may have for itself, in place of the file's."""
 
 _EITHER: Final = {"limit": "first", "first": "limit"}
@@ -178,7 +178,7 @@ class SweepFile:
         own: dict[str, Sequence[Entry]] = {}
         for key, value in table.items():
             place = (*where, key)
-            if axis == MODELS and key in _OWN:
+            if axis == MODELS and key in OWN:
                 own[key] = self._axis(place, value)
             elif axis == MODELS and key == NAME:
                 if not isinstance(value, str) or not value.strip():
@@ -192,7 +192,7 @@ class SweepFile:
             plural = next(each for each, singular in LISTED.items() if singular == key)
             self.refuse(where, f'{key} stands in a list of its own: {plural} = ["..."].')
         if key not in settings():
-            known = [*settings(), *((NAME, *_OWN) if axis == MODELS else ())]
+            known = [*settings(), *((NAME, *OWN) if axis == MODELS else ())]
             self.refuse(where, f"there is no setting {key!r}. {nearest(key, known)}")
         if key == LISTED.get(axis) and not isinstance(value, str):
             self.refuse(where, f"{key}: it must be a text, got {value!r:.60}.")

@@ -1,0 +1,14 @@
+"""Why something failed, in a line."""
+
+from advbench.errors import AdvbenchError
+
+
+def reason_of(error: Exception) -> str:
+    """What to tell a user about an error, whether advbench has raised it on purpose or not."""
+    if isinstance(error, AdvbenchError):
+        return str(error)
+    if isinstance(error, UnicodeEncodeError):  # words of the command line; older click lets it through
+        return f"{error.object!r} is no name that a file can have."
+    if type(error).__name__ == "OutOfMemoryError":
+        return "the device is out of memory: lower --batch-size."
+    return f"{type(error).__name__}: {error} (a fault of advbench or of the model; --debug shows where)"
