@@ -115,7 +115,11 @@ def _notes(rows: Sequence[Row], gap: bool) -> list[str]:
         for row in rows
         for rung, reason in row.reasons.items()
     ]
-    missing += [f"{MISSING} ({', '.join(_names(row, rows))}): {row.error}" for row in rows if row.error]
+    failed: dict[str, list[str]] = {}
+    for row in rows:
+        if row.error:
+            failed.setdefault(row.error, []).append(", ".join(_names(row, rows)))
+    missing += [f"{MISSING} ({'; '.join(names)}): {error}" for error, names in failed.items()]
     doubts = [f"WARNING ({row.defense}): {each}." for row in rows for each in row.warnings]
     return notes + list(dict.fromkeys(missing + doubts))
 

@@ -45,6 +45,8 @@ _BESIDE: Final = {"eps": ("norm",), "mean": ("std",), "data_root": ("dataset",),
 _OF_AN_ATTACK: Final = ("steps", "step_size", "restarts", "random_start")
 """Settings that become parameters of the attacks that have them."""
 
+_SPLIT: Final = ("defense", "attack")
+
 Result = TypeVar("Result")
 
 
@@ -129,12 +131,19 @@ class Run:
         return ["advbench", "attack", *words_of(self.values), "--out", str(home / self.folder)]
 
     def split(self) -> list["Run"]:
-        """The same cells in smaller runs: by their defense, else by their attack."""
-        by_attack = len({each.defense for each in self.cells}) == 1
-        parts: dict[str, list[Cell]] = {}
+        """The same cells in two runs, by their defense, else by their attack; a single cell stays whole.
+
+        The undefended model is in the first of them: what it fails by, everything fails by.
+        """
+        names = [list(dict.fromkeys(getattr(cell, name) for cell in self.cells)) for name in _SPLIT]
+        name, values = next(((_SPLIT[at], each) for at, each in enumerate(names) if len(each) > 1), ("", []))
+        if not name:
+            return [self]
+        first = values[: (len(values) + 1) // 2]
+        halves: tuple[list[Cell], list[Cell]] = [], []
         for cell in self.cells:
-            parts.setdefault(cell.attack if by_attack else cell.defense, []).append(cell)
-        return [_run(part) for part in parts.values()]
+            halves[getattr(cell, name) not in first].append(cell)
+        return [_run(each) for each in halves]
 
 
 def make_runs(cells: Sequence[Cell]) -> list[Run]:

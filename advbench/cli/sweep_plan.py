@@ -63,6 +63,9 @@ def _print(lines: Sequence[_Line], runs: int) -> None:
     console = Console()
     console.print(table)
     left = [line for line in lines if line.state != "done"]
+    if not left:
+        console.print(f"\n{len(lines)} cells in {runs} runs, all of them done.", style="dim", highlight=False)
+        return
     known = sum(line.seconds for line in left if line.seconds is not None)
     console.print()
     said = [

@@ -6,13 +6,14 @@ from typing import Any, Final, assert_never
 from advbench.cli.settings import Setting, settings
 from advbench.cli.sweep_file import AXES, DEFAULTS, LISTED, MODELS, NAME, OWN
 
+_SETTING: Final = "setting:"
 _TEXT: Final = {"type": "string", "minLength": 1}
 
 
 def schema() -> dict[str, Any]:
-    """A schema in the draft of 2020-12, which editors of TOML understand."""
+    """A schema in draft 7, which editors of TOML understand."""
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "advbench sweep",
         "description": "A grid of models, threats, defenses and attacks over shared defaults.",
         "type": "object",
@@ -24,9 +25,12 @@ def schema() -> dict[str, Any]:
                 "additionalProperties": False,
                 "properties": _properties(""),
             },
-            **{axis: {"$ref": f"#/$defs/{axis}"} for axis in AXES},
+            **{axis: {"$ref": f"#/definitions/{axis}"} for axis in AXES},
         },
-        "$defs": {axis: _axis(axis) for axis in AXES},
+        "definitions": {
+            **{axis: _axis(axis) for axis in AXES},
+            **{f"{_SETTING}{key}": _type_of(each) for key, each in settings().items()},
+        },
     }
 
 
@@ -42,7 +46,7 @@ def _axis(axis: str) -> dict[str, Any]:
         entry["properties"] = {
             NAME: {**_TEXT, "description": "What the table is to call it."},
             **entry["properties"],
-            **{own: {"$ref": f"#/$defs/{own}"} for own in OWN},
+            **{own: {"$ref": f"#/definitions/{own}"} for own in OWN},
         }
     return {"type": "array", "minItems": 1, "items": {"anyOf": [_TEXT, entry]}}
 
@@ -53,11 +57,15 @@ def _properties(axis: str) -> Mapping[str, Any]:
         if key == LISTED.get(axis):
             found[key] = {**_TEXT, "description": setting.help}
         elif key not in LISTED.values():
-            found[key] = {**_type_of(setting), "description": setting.help}
+            found[key] = {"$ref": f"#/definitions/{_SETTING}{key}"}
     return found
 
 
 def _type_of(setting: Setting) -> dict[str, Any]:
+    return {"description": setting.help, **_values_of(setting)}
+
+
+def _values_of(setting: Setting) -> dict[str, Any]:
     match setting.kind:
         case "flag":
             return {"type": "boolean"}

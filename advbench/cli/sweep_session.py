@@ -139,14 +139,13 @@ def _fill(sweep: _Sweep, run: Run, part: str, *, done: bool = False) -> None:
     if len(parts) == 1:
         _fail(sweep, run, reason)
         return
-    sweep.note(f"{part}failed: {reason} Its cells are tried apart.")
-    for number, smaller in enumerate(parts):
-        _fill(sweep, smaller, part)
-        if number == 0 and _all_failed(sweep, smaller, reason):
-            # It is the model, the data or the threat: no other cell of the run could do better.
-            for other in parts[1:]:
-                _fail(sweep, other, reason)
-            return
+    sweep.note(f"{part}failed: {reason} Its cells are tried in halves.")
+    first, second = parts
+    _fill(sweep, first, part)
+    if _all_failed(sweep, first, reason):
+        _fail(sweep, second, reason)  # it is the model, the data or the threat
+    else:
+        _fill(sweep, second, part)
 
 
 def _perform(sweep: _Sweep, run: Run, part: str) -> FinishedRun:
@@ -184,7 +183,7 @@ def _fail(sweep: _Sweep, run: Run, reason: str) -> None:
 
 
 def _all_failed(sweep: _Sweep, run: Run, reason: str) -> bool:
-    undefended = {cell.defense for cell in run.cells} == {UNDEFENDED}
+    undefended = any(cell.defense == UNDEFENDED for cell in run.cells)
     return undefended and all(sweep.outcomes[cell.key].row.error == reason for cell in run.cells)
 
 
