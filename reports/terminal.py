@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console, Group
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -12,7 +13,6 @@ from advbench.records import Row
 from .grid import Grid, grid
 
 _SHORTEST_LABEL = 10
-_BETWEEN = 3  # columns
 
 
 def print_table(rows: Sequence[Row], console: Console) -> None:
@@ -23,11 +23,12 @@ def print_table(rows: Sequence[Row], console: Console) -> None:
     """
     room = console.width
     wide, narrow = (grid(rows, breaks) for breaks in ((" ", "\n"), ("\n", "\n")))
-    words = wide if sum(_least_widths(wide)) + _gaps(wide) <= room else narrow
-    widths = _widths(words, room)
+    words = wide if sum(_least_widths(wide)) + _frame(wide, console) <= room else narrow
+    frame = _frame(words, console)
+    widths = _widths(words, room - frame)
     notes = Text("\n".join(words.notes), style="dim")
     console.print(Group(Text(words.caption), Text()))
-    console.width = max(room, sum(widths) + _gaps(words))  # rich would crop at the console's own width
+    console.width = max(room, sum(widths) + frame)  # rich would crop at the console's own width
     console.print(_table(words, widths))
     console.width = room
     console.print(Group(Text(), notes))
@@ -37,9 +38,9 @@ def _table(words: Grid, widths: Sequence[int]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     for number, (title, width) in enumerate(zip(words.header, widths, strict=True)):
         if number < words.labels:
-            table.add_column(title, overflow="fold", width=width)
+            table.add_column(title, overflow="fold", min_width=width, max_width=width)
         else:
-            table.add_column(title, justify="right", no_wrap=True, width=width)
+            table.add_column(title, justify="right", no_wrap=True, min_width=width, max_width=width)
     for line in words.lines:
         table.add_row(*map(Text, line))
     return table
@@ -48,7 +49,7 @@ def _table(words: Grid, widths: Sequence[int]) -> Table:
 def _widths(words: Grid, room: int) -> list[int]:
     """The width of each column: numbers are whole, and the longest labels fold until all fits."""
     widths, least = _full_widths(words), _least_widths(words)
-    while sum(widths) + _gaps(words) > room:
+    while sum(widths) > room:
         foldable = [number for number, width in enumerate(widths) if width > least[number]]
         if not foldable:
             break
@@ -69,5 +70,8 @@ def _least_widths(words: Grid) -> list[int]:
     ]
 
 
-def _gaps(words: Grid) -> int:
-    return _BETWEEN * (len(words.header) - 1)
+def _frame(words: Grid, console: Console) -> int:
+    """How wide a table is beside its cells, which differs among versions of rich."""
+    widths = _full_widths(words)
+    options = console.options.update(width=10_000)
+    return Measurement.get(console, options, _table(words, widths)).maximum - sum(widths)
