@@ -116,7 +116,7 @@ def probed_size(model: nn.Module, x: Tensor, most: int) -> int:
     try:
         # The first pass also wakes libraries up, which can take a second: no part of the clock.
         room = _SHARE * available_memory(x.device) / max(1.0, _OVERHEAD * _bytes_kept(model, x))
-        _seconds_a_gradient(model, x)
+        seconds_a_gradient(model, x)
         sizes = [size for size in _SIZES if size <= room and size // 2 < most]
         speeds = _speeds(model, x, sizes)
     except Exception as error:  # a model that cannot be run at all: the clean pass says so better
@@ -151,13 +151,19 @@ def _speeds(model: nn.Module, x: Tensor, sizes: Sequence[int]) -> dict[int, floa
         for size in sizes:
             if time.perf_counter() - began > _SECONDS:
                 break
-            taken = _seconds_a_gradient(model, x.expand(size, -1, -1, -1))
+            taken = seconds_a_gradient(model, x.expand(size, -1, -1, -1))
             seconds[size] = min(taken, seconds.get(size, taken))
     return {size: size / each for size, each in seconds.items()}
 
 
 @torch.enable_grad()
-def _seconds_a_gradient(model: nn.Module, x: Tensor) -> float:
+def seconds_a_gradient(model: nn.Module, x: Tensor) -> float:
+    """How long a forward pass and a backward pass to the pixels take.
+
+    Args:
+        model: pixels `(n, c, h, w)` to logits `(n, k)`, parameters frozen.
+        x: images on the model's device.
+    """
     began = time.perf_counter()
     x = x.detach().requires_grad_()
     logits = model(x)

@@ -138,6 +138,7 @@ class Row:
         substitute: what stood in for the defense in the bpda rung; empty where there was none.
         verdict: empty until a ladder has been climbed.
         warnings: what makes the row's numbers less than they seem, a sentence each.
+        error: why there are no numbers at all; empty where there are.
     """
 
     model: str
@@ -152,6 +153,7 @@ class Row:
     substitute: str = ""
     verdict: str = ""
     warnings: tuple[str, ...] = ()
+    error: str = ""
 
     @property
     def masking_gap(self) -> float | None:

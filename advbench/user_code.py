@@ -18,6 +18,17 @@ def names_user_code(name: str) -> bool:
     return ":" in name
 
 
+def check_there(name: str) -> None:
+    """See whether the file of `path/file.py:name` is there, without running it.
+
+    Raises:
+        InputError: it is not.
+    """
+    home = name.rpartition(":")[0]
+    if home.endswith(".py") and not Path(home).is_file():
+        raise InputError(f"there is no file {home!r}.")
+
+
 def load_object(name: str) -> Any:
     """Import what `package.module:name` or `path/file.py:name` stands for.
 
@@ -26,6 +37,7 @@ def load_object(name: str) -> Any:
     Raises:
         InputError: no such file or module, an error while it is imported, or no such name in it.
     """
+    check_there(name)
     home, _, attribute = name.rpartition(":")
     try:
         module = _load_file(Path(home)) if home.endswith(".py") else _load_module(home)
@@ -42,8 +54,6 @@ def load_object(name: str) -> Any:
 
 
 def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise InputError(f"there is no file {str(path)!r}.")
     name = f"advbench_user_{path.stem}"  # not the stem itself: a file called json.py must not replace json
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

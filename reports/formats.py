@@ -14,23 +14,32 @@ Format = Literal["csv", "markdown", "json"]
 FILE_NAMES: dict[Format, str] = {"csv": "table.csv", "markdown": "table.md", "json": "table.json"}
 
 
-def render(rows: Sequence[Row], form: Format, origin: Mapping[str, str] | None = None) -> str:
+Origin = Mapping[str, str] | Sequence[Mapping[str, str]] | None
+
+
+def render(rows: Sequence[Row], form: Format, origin: Origin = None) -> str:
     """The table as text; the same rows give the same bytes.
 
     Args:
         rows: the table, at least one row.
         form: `csv` and `json` hold fractions in full precision, `markdown` per cent for reading.
         origin: where the rows come from, a few words each: more columns in `csv` and `json`, a comment
-            that readers do not see in `markdown`.
+            that readers do not see in `markdown`. One for all, or one for each row.
     """
-    origin = origin or {}
+    origins = [origin or {}] * len(rows) if origin is None or isinstance(origin, Mapping) else origin
+    names = list(dict.fromkeys(name for each in origins for name in each))
     match form:
         case "csv":
-            return str(table_frame(rows).assign(**origin).to_csv(index=False, lineterminator="\n"))
+            columns = {name: [each.get(name, "") for each in origins] for name in names}
+            return str(table_frame(rows).assign(**columns).to_csv(index=False, lineterminator="\n"))
         case "markdown":
-            return markdown(rows) + markdown_comment(origin)
+            told = {name: dict.fromkeys(filter(None, (each.get(name) for each in origins))) for name in names}
+            return markdown(rows) + markdown_comment({name: " | ".join(each) for name, each in told.items()})
         case "json":
-            flat = [{**row, **origin} for row in flat_rows(rows)]
+            flat = [
+                {**row, **{name: each.get(name, "") for name in names}}
+                for row, each in zip(flat_rows(rows), origins, strict=True)
+            ]
             return json.dumps(flat, indent=2, ensure_ascii=False) + "\n"
         case _:
             assert_never(form)

@@ -19,7 +19,8 @@ def table_frame(rows: Sequence[Row]) -> pd.DataFrame:
     Columns: `model, dataset, n, defense, norm, eps, attack`, then `<rung>_accuracy, <rung>_low,
     <rung>_high, <rung>_count` for each rung that any row has, with `<rung>_draws_mean,
     <rung>_draws_std` where single draws of a random defense differ and `<rung>_median_distance` where an
-    attack has looked for the smallest perturbations, then `masking_gap, substitute, verdict`.
+    attack has looked for the smallest perturbations, then `masking_gap, substitute, verdict`, and `error`
+    where a row has no numbers at all.
     """
     frame = pd.DataFrame(flat_rows(rows))
     counts = {name: "Int64" for name in frame.columns if name.endswith("_count")}
@@ -31,7 +32,8 @@ def flat_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     rungs = rungs_run(rows)
     spread = [rung for rung in rungs if any(rung in row.rates and row.rates[rung].spread for row in rows)]
     median = [rung for rung in rungs if any(_median(row, rung) is not None for row in rows)]
-    return [_flat(row, rungs, spread, median) for row in rows]
+    failed = any(row.error for row in rows)
+    return [{**_flat(row, rungs, spread, median), **({"error": row.error} if failed else {})} for row in rows]
 
 
 def _median(row: Row, rung: Rung) -> float | None:

@@ -1,6 +1,6 @@
 """The table as words for people: what the Markdown and the terminal table have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,9 +49,10 @@ def grid(rows: Sequence[Row], breaks: tuple[str, str] = (" ", " ")) -> Grid:
         rows: the table, at least one row.
         breaks: what stands in a cell between rate and interval, and between interval and count.
     """
+    sizes = {row.dataset: row.n for row in rows if not row.error}
     traits = {
         "model": [row.model for row in rows],
-        "dataset": [f"{row.dataset}, n = {row.n}" for row in rows],
+        "dataset": [f"{row.dataset}, n = {_size(row, sizes)}" for row in rows],
         "threat": [f"{row.norm}, eps = {row.eps}" for row in rows],
         "attack": [row.attack for row in rows],
     }
@@ -76,6 +77,11 @@ def grid(rows: Sequence[Row], breaks: tuple[str, str] = (" ", " ")) -> Grid:
         labels=len(labels),
         notes=_notes(rows, gap),
     )
+
+
+def _size(row: Row, sizes: Mapping[str, int]) -> int:
+    """How many images a row is about; one without numbers differs from the others in nothing else."""
+    return sizes.get(row.dataset, row.n) if row.error else row.n
 
 
 def _rate(rate: Rate | None, breaks: tuple[str, str]) -> str:
@@ -112,5 +118,17 @@ def _notes(rows: Sequence[Row], gap: bool) -> list[str]:
         for row in rows
         for rung, reason in row.reasons.items()
     ]
+    failed: dict[str, list[str]] = {}
+    for row in rows:
+        if row.error:
+            failed.setdefault(row.error, []).append(", ".join(_names(row, rows)))
+    missing += [f"{MISSING} ({'; '.join(names)}): {error}" for error, names in failed.items()]
     doubts = [f"WARNING ({row.defense}): {each}." for row in rows for each in row.warnings]
     return notes + list(dict.fromkeys(missing + doubts))
+
+
+def _names(row: Row, rows: Sequence[Row]) -> list[str]:
+    """What tells a row from the others: its defense, and what else differs."""
+    traits = [(each.model, f"{each.norm}, eps = {each.eps}", each.attack) for each in (row, *rows)]
+    differing = [mine for mine, *others in zip(*traits, strict=True) if set(others) != {mine}]
+    return [*differing, row.defense]

@@ -4,15 +4,20 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```console\n((?:.*\n)*?)```", README)
 EXAMPLES = re.findall(r"```python\n((?:.*\n)*?)```(?:(?!```)[\s\S])*```text\n((?:.*\n)*?)```", README)
 FILES = re.findall(r"Save this as `([\w.]+)`:\n\n```python\n((?:.*\n)*?)```", README)
 PROGRAMS = {"advbench": "advbench", "torchrun": "torch.distributed.run"}
+
+
+TOML = re.findall(r"```toml\n((?:.*\n)*?)```", README)
 
 
 def commands_of(block: str) -> list[tuple[str, str]]:
@@ -38,6 +43,11 @@ def test_the_readme_shows_commands_and_examples() -> None:
     assert len(EXAMPLES) == README.count("```python") >= 2
 
 
+def test_the_sweep_that_the_readme_shows_is_the_one_that_it_runs() -> None:
+    shown, kept = (tomllib.loads(each) for each in (TOML[0], (ROOT / "sweeps/digits.toml").read_text()))
+    assert shown == kept
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS, ids=[block[2:60].partition("\n")[0] for block in BLOCKS])
 def test_commands_print_what_the_readme_says(
@@ -49,6 +59,8 @@ def test_commands_print_what_the_readme_says(
             (tmp_path / name).symlink_to(shared / name)
     for name, code in FILES:
         (tmp_path / name).write_text(code, encoding="utf-8")
+    if "sweeps/" in block:
+        (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
     for library in re.findall(r"--attack (\w+):", block):
         pytest.importorskip(library, reason=f"{library} is not installed: pip install 'advbench[{library}]'")
     for command, promised in commands_of(block):

@@ -1,11 +1,11 @@
 """The command line: the only place that knows the core, the attacks, the defenses and the reports."""
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
 
 from advbench.cli.ranks import follows
+from advbench.cli.reasons import reason_of, refused_name
 from advbench.errors import INTERRUPTED, AdvbenchError, printable
 
 FAILED = 1
@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if _is_usage_error(error):
             # Every process of a run has read the same words, and one of them says what is wrong.
             return WRONG_USE if follows() else _fail(_usage_message(error), WRONG_USE, None, words)
-        code = WRONG_USE if _refused_name(error) is not None else FAILED
-        return _fail(_describe(error), code, error, words)
+        code = WRONG_USE if refused_name(error) is not None else FAILED
+        return _fail(reason_of(error), code, error, words)
 
 
 def _run(words: list[str]) -> int:
@@ -70,20 +70,3 @@ def _usage_message(error: Exception) -> str:
     command = getattr(context, "command_path", None) or "advbench"
     message: str = error.format_message()  # type: ignore[attr-defined]  # as _is_usage_error found
     return f"{message.rstrip('.')}. See '{command} --help'."
-
-
-def _describe(error: Exception) -> str:
-    if (name := _refused_name(error)) is not None:
-        return f"{name!r} is no name that a file can have."
-    if type(error).__name__ == "OutOfMemoryError":
-        return "the device is out of memory: lower --batch-size."
-    return f"{type(error).__name__}: {error} (a fault of advbench or of the model; --debug shows where)"
-
-
-def _refused_name(error: Exception) -> str | None:
-    """The name of a file that was asked for and that no file can have."""
-    if isinstance(error, UnicodeEncodeError):  # words of the command line; older click lets it through
-        return error.object
-    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        return str(error.filename)
-    return None

@@ -9,6 +9,7 @@ from advbench import __version__
 from advbench.cli.attack import attack
 from advbench.cli.finetune import finetune
 from advbench.cli.listing import list_names
+from advbench.cli.sweep import sweep
 from advbench.cli.verify import verify
 
 app = typer.Typer(
@@ -17,7 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(attack)
+app.command("attack")(attack)
+app.command()(sweep)
 app.command()(verify)
 app.command()(finetune)
 app.command("list")(list_names)

@@ -1,7 +1,7 @@
 """From the words of a command line to the objects that the library works with."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from advbench import registry
 from advbench.attacks import ATTACKS
@@ -38,28 +38,50 @@ def assemble(options: AttackOptions, ranks: Ranks) -> Job:
 
 def make_attacks(options: AttackOptions, threat: Threat) -> Named:
     """The attacks, with the options that hold for all of them; what a spec says itself wins."""
+    shared = shared_parameters(options)
+    made: dict[str, Attack] = {}
+    taken: set[str] = set()
+    for text in options.attacks:
+        full = full_attack(text, shared)
+        taken |= full.taken
+        add_named(made, str(full.spec), registry.build(full.factory, full.spec, "attack"), "attack")
+    for name in shared.keys() - taken:
+        raise SpecError(f"--{name.replace('_', '-')} fits none of the attacks {', '.join(made)}.")
+    return Named(dict(made), {name: describe(each, threat) for name, each in made.items()})
+
+
+def shared_parameters(options: AttackOptions) -> dict[str, str]:
+    """The options that hold for all attacks, as their specs would say them."""
     given = {
         "steps": None if options.steps is None else str(options.steps),
         "step_size": options.step_size,
         "restarts": None if options.restarts is None else str(options.restarts),
         "random_start": None if options.random_start else "false",
     }
-    shared = {name: text for name, text in given.items() if text is not None}
-    made: dict[str, Attack] = {}
-    taken: set[str] = set()
-    for text in options.attacks:
-        spec = parse_spec(text)
-        if spec.place is not None:
-            raise SpecError(f"an attack has no place, got {text!r}.")
-        factory = registry.find(ATTACKS, spec.name, "attack").load()
-        known = registry.parameters(factory)
-        fitting = {name: value for name, value in shared.items() if name in known}
-        taken |= fitting.keys()
-        spec = Spec(spec.name, {**fitting, **spec.parameters})
-        add_named(made, str(spec), registry.build(factory, spec, "attack"), "attack")
-    for name in shared.keys() - taken:
-        raise SpecError(f"--{name.replace('_', '-')} fits none of the attacks {', '.join(made)}.")
-    return Named(dict(made), {name: describe(each, threat) for name, each in made.items()})
+    return {name: text for name, text in given.items() if text is not None}
+
+
+class FullAttack(NamedTuple):
+    """An attack with all its parameters, what makes it, and which parameters were not its spec's own."""
+
+    spec: Spec
+    factory: Callable[..., Any]
+    taken: frozenset[str]
+
+
+def full_attack(text: str, shared: Mapping[str, str]) -> FullAttack:
+    """An attack's spec with those shared parameters that it has and does not say otherwise.
+
+    Raises:
+        SpecError: an attack that there is not, or one with a place.
+    """
+    spec = parse_spec(text)
+    if spec.place is not None:
+        raise SpecError(f"an attack has no place, got {text!r}.")
+    factory = registry.find(ATTACKS, spec.name, "attack").load()
+    known = registry.parameters(factory)
+    fitting = {name: value for name, value in shared.items() if name in known}
+    return FullAttack(Spec(spec.name, {**fitting, **spec.parameters}), factory, frozenset(fitting))
 
 
 def formats_of(text: str, known: Sequence[str]) -> list[str]:

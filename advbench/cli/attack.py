@@ -1,8 +1,9 @@
 """`advbench attack`: one model, some defenses, the table."""
 
+import functools
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +17,7 @@ _ATTACK = "Defense and attack"
 _OUTPUT = "Output"
 
 
-def attack(  # noqa: PLR0917  # typer reads options from parameters, and takes them by position
+def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as `settings.py` does for a sweep
     context: typer.Context,
     checkpoint: Annotated[
         Path | None,
@@ -231,13 +232,11 @@ def attack(  # noqa: PLR0917  # typer reads options from parameters, and takes t
     debug: Annotated[  # noqa: ARG001  # main() looks for it, so that it holds for every error
         bool, typer.Option("--debug", help="Show a traceback if something fails.", rich_help_panel=_OUTPUT)
     ] = False,
-) -> None:
+) -> AttackOptions:
     """Attack a classifier behind defenses and write the table: clean, shattered and BPDA accuracy.
 
     Without any option it attacks the bundled digits model. Try: advbench attack --defense round --bpda
     """
-    from advbench.cli.session import run  # noqa: PLC0415  # imports torch; --help must not
-
     if successful_only and not save_adversarial:
         raise SpecError("--successful-only says which examples --save-adversarial keeps; give both.")
     subject = SubjectOptions(
@@ -259,7 +258,7 @@ def attack(  # noqa: PLR0917  # typer reads options from parameters, and takes t
         eps=eps,
         device=device,
     )
-    options = AttackOptions(
+    return AttackOptions(
         command=("advbench", *(context.obj or ())),
         subject=subject,
         bpda=bpda or bool(substitute),
@@ -280,7 +279,14 @@ def attack(  # noqa: PLR0917  # typer reads options from parameters, and takes t
         json=json,
         quiet=quiet,
     )
-    run(options)
+
+
+@functools.wraps(attack_options)
+def attack(*words: Any, **options: Any) -> None:
+    """Read the options, then run: a sweep reads the same ones from a file."""
+    from advbench.cli.session import run  # noqa: PLC0415  # imports torch; --help must not
+
+    run(attack_options(*words, **options))
 
 
 def parse_batch_size(text: str) -> BatchSizeWord:

@@ -82,14 +82,14 @@ def claims_of(manifest: Mapping[str, Any], options: VerifyOptions) -> Claims:
             f"{options.run} has kept no adversarial examples, so there is nothing to judge again. Run the "
             "attack with --save-adversarial."
         )
-    doubts = said.inside("doubts")
+    doubts, substitutes = (said.inside("heading").inside(name) for name in ("doubts", "substitutes"))
     return Claims(
         subject=_subject(said, settings, options),
         model=settings.text("model"),
         attacks=tuple(settings.inside("attacks").values),
         bpda=settings.flag("bpda"),
         doubts={defense: doubts.texts(defense) for defense in doubts.values},
-        substitutes={name: said.inside("substitutes").text(name) for name in _named(said, "substitutes")},
+        substitutes={defense: substitutes.text(defense) for defense in substitutes.values},
         kept=cast("Literal['all', 'successful']", kept),
         batch_size=min(said.inside("execution").number("batch_size"), _LARGEST_BATCH),
         judge_draws=min(settings.number("judge_draws"), _MOST_DRAWS),
@@ -100,11 +100,6 @@ def claims_of(manifest: Mapping[str, Any], options: VerifyOptions) -> Claims:
         hash_holds=run_hash(manifest) == said.text("hash"),
         manifest=manifest,
     )
-
-
-def _named(said: "_Entries", group: str) -> list[str]:
-    """The names in a group; none where there is no such group, as in runs of older versions."""
-    return list(said.inside(group).values) if group in said.values else []
 
 
 def _subject(said: "_Entries", settings: "_Entries", options: VerifyOptions) -> SubjectOptions:

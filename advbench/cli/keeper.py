@@ -137,8 +137,7 @@ class Keeper:
         folder.update(
             status="done",
             finished=_now(),
-            doubts=dict(found.heading.doubts),
-            substitutes=dict(found.heading.substitutes),
+            heading=asdict(found.heading),
             candidates=[asdict(each) for each in found.candidates],
             warnings=[f"{row.defense}, {row.attack}: {each}" for row in found.rows for each in row.warnings],
             files=folder.written,

@@ -60,6 +60,21 @@ class AttackOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """The words of one `advbench sweep`."""
+
+    command: tuple[str, ...]
+    file: Path
+    dry_run: bool
+    out: Path | None
+    overwrite: bool
+    formats: str
+    json: bool
+    quiet: bool
+    debug: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerifyOptions:
     """The words of one `advbench verify`; None where the run's own word holds."""
 

@@ -27,10 +27,14 @@ class RunProgress:
         announcement: what is run, said once the input has proved usable.
         ranks: the processes that share the run; one bar shows the work of all.
         quiet: say nothing.
+        part: which part of a larger whole the run is, in a word or two.
     """
 
-    def __init__(self, console: Console, announcement: str, ranks: Ranks, *, quiet: bool) -> None:
+    def __init__(
+        self, console: Console, announcement: str, ranks: Ranks, *, quiet: bool, part: str = ""
+    ) -> None:
         self.announcement = announcement
+        self.part = part
         self.console = console
         self.ranks = ranks
         self.hushed = quiet
@@ -62,8 +66,8 @@ class RunProgress:
     def begin(self, work: int, batch_size: int) -> None:
         """Say what is run, and how many (image, rung) pairs there are to do."""
         shared = f", {self.ranks.count} processes" if self.ranks.count > 1 else ""
-        self.note(f"{self.announcement}, {batch_size} images at a time{shared}")
-        self.bar.update(self.task, total=work, description="attacking")
+        self.note(f"{self.part}{self.announcement}, {batch_size} images at a time{shared}")
+        self.bar.update(self.task, total=work, description=f"{escape(self.part)}attacking")
 
     def resume(self, found: int, damaged: int) -> None:
         """Say what an earlier start has left."""
@@ -81,7 +85,7 @@ class RunProgress:
 
     def follow(self, said: str = "waiting for the other processes") -> None:
         """Show how far all processes have come."""
-        self.bar.update(self.task, completed=self.ranks.add(_DONE, 0), description=escape(said))
+        self.bar.update(self.task, completed=self.ranks.add(_DONE, 0), description=escape(self.part + said))
 
     def say(self, text: str) -> None:
         """Say something about this process, whichever it is."""

@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import cast
+from pathlib import Path
+from typing import NamedTuple, cast
 
 import pandas as pd
 from rich.console import Console
@@ -31,17 +32,42 @@ def run(options: AttackOptions) -> None:
     """
     ranks = join_ranks()
     with one_voice(ranks):
-        _run(options, ranks)
+        done = perform(options, ranks)
+        if done is not None:
+            _show(done.found, done.origin, as_json=options.json)
+            done.note(f"written to {done.folder}")
 
 
-def _run(options: AttackOptions, ranks: Ranks) -> None:
+class Done(NamedTuple):
+    """A run that came to its end: what it found, where that comes from, its folder, and how to add a word."""
+
+    found: Evaluation
+    origin: Mapping[str, str]
+    folder: Path
+    note: Callable[[str], None]
+
+
+def perform(options: AttackOptions, ranks: Ranks, *, part: str = "") -> Done | None:
+    """Run into a folder, and leave its results to be shown; None where another process has them.
+
+    Args:
+        options: what to do.
+        ranks: the processes that share the run.
+        part: which part of a larger whole the run is, in a word or two.
+
+    Raises:
+        AdvbenchError: whatever ended the run.
+        KeyboardInterrupt: it was asked to stop.
+    """
     formats = [cast("Format", each) for each in formats_of(options.formats, list(FILE_NAMES))]
     job = assemble(options, ranks)
     manifest = manifest_of(options, job, ranks)
     if options.out is not None and ranks.leads:
         check_free(options.out, manifest, overwrite=options.overwrite)
     with (
-        RunProgress(Console(stderr=True), announcement(job), ranks, quiet=options.quiet) as progress,
+        RunProgress(
+            Console(stderr=True), announcement(job), ranks, quiet=options.quiet, part=part
+        ) as progress,
         asked_to_stop(progress.note) as stopping,
     ):
 
@@ -53,7 +79,7 @@ def _run(options: AttackOptions, ranks: Ranks) -> None:
         try:
             found = keeper.collect(_evaluate(options, job, keeper, stopping.check, ranks))
             if found is None:
-                return
+                return None
             for warning in _warnings(found, len(job.subject.images.classes)):
                 progress.note(warning)
             folder = keeper.write(found, formats)
@@ -62,8 +88,7 @@ def _run(options: AttackOptions, ranks: Ranks) -> None:
             raise
         finally:
             keeper.close()
-    _show(found, keeper.origin, as_json=options.json)
-    progress.note(f"written to {folder}")
+    return Done(found, keeper.origin, folder, progress.note)
 
 
 def _evaluate(

@@ -6,6 +6,7 @@ Nothing here knows an attack, so that examples can be judged again without any.
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -117,14 +118,41 @@ def names_of(options: SubjectOptions) -> tuple[str | None, str]:
     return model, options.dataset or DEFAULT_DATASET
 
 
-def open_images(options: SubjectOptions, dataset: str) -> tuple[LabelledImages, list[int]]:
-    """The data set, and the indices of the images that are evaluated."""
-    if options.limit is not None and options.first is not None:
-        raise InputError("give --limit or --first, not both.")
-    place = Place(
+def shown_name(model: str | None, checkpoint: Path | None) -> str:
+    """What the table calls a model: its spec, or the file's name of a program that names itself.
+
+    Raises:
+        SpecError: a model that cannot be read, or one with a place.
+    """
+    if model is None:
+        return checkpoint.stem if checkpoint else ""
+    spec = parse_spec(model)
+    if spec.place is not None:
+        raise SpecError(f"a model has no place, got {model!r}.")
+    return str(spec)
+
+
+def place_of(options: SubjectOptions) -> Place:
+    """Where the images are looked for."""
+    return Place(
         root=options.data_root, split=options.split, download=options.download, image_size=options.image_size
     )
-    images = load_dataset(dataset, place)
+
+
+def check_selection(options: SubjectOptions) -> None:
+    """See whether the images are chosen in one way.
+
+    Raises:
+        InputError: they are not.
+    """
+    if options.limit is not None and options.first is not None:
+        raise InputError("give --limit or --first, not both.")
+
+
+def open_images(options: SubjectOptions, dataset: str) -> tuple[LabelledImages, list[int]]:
+    """The data set, and the indices of the images that are evaluated."""
+    check_selection(options)
+    images = load_dataset(dataset, place_of(options))
     if options.limit is not None:
         return images, balanced_sample(images.labels, options.limit, options.seed)
     return images, list(range(min(len(images), options.first or len(images))))
@@ -138,13 +166,11 @@ def load_classifier(
     device: torch.device,
 ) -> Classifier:
     """The network with its weights, behind its normalisation, on its device."""
+    name = shown_name(model, options.checkpoint)
     spec = None if model is None else parse_spec(model)
-    if spec is not None and spec.place is not None:
-        raise SpecError(f"a model has no place, got {model!r}.")
     entry = None if spec is None else find_model(spec.name)
-    normalization = _normalization(options, entry.normalization if entry else None, dataset)
+    normalization = find_normalization(options, entry.normalization if entry else None, dataset)
     path = options.checkpoint or (bundled_weights(spec) if spec else None)
-    name = str(spec) if spec else path.stem if path else ""
     build = partial(build_network, spec, classes) if spec else None
     if options.untrained and build is not None:
         network, source, path = _untrained(build, options.seed).to(device), "untrained", None
@@ -169,10 +195,14 @@ def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:
         return build()
 
 
-def _normalization(
+def find_normalization(
     options: SubjectOptions, models: Normalization | None, dataset: DatasetEntry
 ) -> Normalization:
-    """What the user gave, else what the model's weights need, else the data set's usual constants."""
+    """What the user gave, else what the model's weights need, else the data set's usual constants.
+
+    Raises:
+        InputError: one of the two constants without the other, or something that is no number.
+    """
     usual = models or dataset.normalization
     if options.mean is None and options.std is None:
         return usual
@@ -197,7 +227,7 @@ def make_defenses(options: SubjectOptions, model: nn.Module) -> Named:
     for text in options.defenses:
         if text.strip() == UNDEFENDED:  # it is always there
             continue
-        chain = tuple(_placement(each) for each in parse_chain(text))
+        chain = make_chain(text)
         DefendedModel(model, chain)
         add_named(made, text.strip(), chain, "defense")
     settings = {
@@ -208,6 +238,15 @@ def make_defenses(options: SubjectOptions, model: nn.Module) -> Named:
         for name, chain in made.items()
     }
     return Named(dict(made), settings)
+
+
+def make_chain(text: str) -> tuple[Placement, ...]:
+    """The defenses of a chain in their places, wherever these may be.
+
+    Raises:
+        SpecError: a defense that there is not, or parameters that it cannot take.
+    """
+    return tuple(_placement(each) for each in parse_chain(text))
 
 
 def _placement(spec: Spec) -> Placement:

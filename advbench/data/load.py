@@ -24,13 +24,9 @@ def load_dataset(name: str, place: Place) -> LabelledImages:
         SpecError: an unknown name.
         DatasetError: missing or damaged files; the message names the folder that was expected.
     """
+    check_place(name, place)
     entry = find_dataset(name)
-    where = f"data set {name!r} at {place.root}"
-    expected = f" Expected there: {entry.expects}." if entry.expects else ""
-    if place.download and not entry.downloads:
-        raise DatasetError(f"data set {name!r} cannot be downloaded; leave --download away.")
-    if entry.expects and not place.download and not place.root.exists():
-        raise DatasetError(f"{where}: there is no such folder; give --data-root.{expected}{_advice(entry)}")
+    where, expected = _where(name, place), _expected(entry)
     try:
         dataset: LabelledImages = entry.load()(place)
     except DatasetError as error:
@@ -38,6 +34,31 @@ def load_dataset(name: str, place: Place) -> LabelledImages:
     if len(dataset) == 0:
         raise DatasetError(f"{where} holds no images.{expected}")
     return dataset
+
+
+def check_place(name: str, place: Place) -> None:
+    """See whether a data set can be where it is looked for, before anything is read.
+
+    Raises:
+        SpecError: an unknown name.
+        DatasetError: there is nothing, or nothing to download.
+    """
+    entry = find_dataset(name)
+    if place.download and not entry.downloads:
+        raise DatasetError(f"data set {name!r} cannot be downloaded; leave --download away.")
+    if entry.expects and not place.download and not place.root.exists():
+        raise DatasetError(
+            f"{_where(name, place)}: there is no such folder; give --data-root."
+            f"{_expected(entry)}{_advice(entry)}"
+        )
+
+
+def _where(name: str, place: Place) -> str:
+    return f"data set {name!r} at {place.root}"
+
+
+def _expected(entry: DatasetEntry) -> str:
+    return f" Expected there: {entry.expects}." if entry.expects else ""
 
 
 def _advice(entry: DatasetEntry) -> str:

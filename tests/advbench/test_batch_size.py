@@ -108,7 +108,7 @@ def test_every_image_is_worked_on_once_and_in_order(data: TensorDataset) -> None
 
 def test_the_probe_prefers_the_size_that_is_fastest_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = {8: 8.0, 16: 12.0, 32: 18.0, 64: 35.0, 128: 140.0, 256: 300.0, 512: 640.0, 1024: 1400.0}
-    monkeypatch.setattr(sizes, "_seconds_a_gradient", lambda _, x: seconds.get(len(x), 0.0))
+    monkeypatch.setattr(sizes, "seconds_a_gradient", lambda _, x: seconds.get(len(x), 0.0))
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
     assert probed_size(network, torch.rand(1, 1, 4, 4), 10_000) == 32
     assert probed_size(network, torch.rand(1, 1, 4, 4), 10) == 16, "no more than there are images"
@@ -119,7 +119,7 @@ def test_the_probe_stays_inside_half_of_the_free_memory(
     free: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sizes, "available_memory", lambda _: free)
-    monkeypatch.setattr(sizes, "_seconds_a_gradient", lambda _, x: 1.0)  # the larger the better
+    monkeypatch.setattr(sizes, "seconds_a_gradient", lambda _, x: 1.0)  # the larger the better
     tanh = nn.Sequential(nn.Tanh(), nn.Flatten(), nn.Linear(16, 3))  # keeps its 16 outputs, 4 bytes each
     for parameter in tanh.parameters():
         parameter.requires_grad_(False)

@@ -41,7 +41,7 @@ def test_a_search_is_told_kept_resumed_shared_and_verified(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert "substitutes for mine.py:levels:count=3:" in done.stderr
     manifest = json.loads((tmp_path / "run/run.json").read_text())
-    named = manifest["substitutes"]["mine.py:levels:count=3"]
+    named = manifest["heading"]["substitutes"]["mine.py:levels:count=3"]
     graded = pd.read_csv(tmp_path / "run/substitutes.csv", keep_default_na=False).set_index("substitute")
     assert set(graded.index) == {"identity", "smooth", "learned"}
     assert named == "; ".join(graded[graded["rank"] > 0].sort_values("rank").index)

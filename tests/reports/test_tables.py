@@ -112,6 +112,36 @@ def test_the_same_rows_give_the_same_bytes(form: Format) -> None:
     assert render(again, form).encode() == render([NONE, ROUND], form).encode()
 
 
+def test_no_number_is_cut_short_where_models_threats_and_attacks_differ_too() -> None:
+    other = replace(ROUND, norm="l2", eps="0.5", attack="square:queries=100", model="a long name of a model")
+    printed = on_terminal(NONE, ROUND, other)
+    assert printed.count(" 70.0\n") == 2
+    assert " gap\n" in printed
+
+
+def test_a_row_without_numbers_tells_why_once_for_each_reason() -> None:
+    failed = [
+        replace(ROUND, attack=attack, rates={}, error="no | memory.", n=0) for attack in ("pgd", "fgsm")
+    ]
+    for text in (" ".join(on_terminal(NONE, *failed).split()), render([NONE, *failed], "markdown")):
+        assert "dataset: digits, n = 10" in text
+        assert text.count("memory.") == 1
+        assert "– (pgd, round; fgsm, round): no " in text
+    first, *others = csv.DictReader(io.StringIO(render([NONE, *failed], "csv")))
+    assert [each["error"] for each in (first, *others)] == ["", "no | memory.", "no | memory."]
+    assert [each["clean_accuracy"] for each in others] == ["", ""]
+    assert "error" not in render([NONE, ROUND], "csv")
+    assert render(failed, "markdown").count("| fgsm | round |") == 1
+
+
+def test_each_row_may_come_from_elsewhere() -> None:
+    origins = [{"seed": "0", "run": "a"}, {"seed": "0"}]
+    rows = list(csv.DictReader(io.StringIO(render([NONE, ROUND], "csv", origins))))
+    assert [(row["seed"], row["run"]) for row in rows] == [("0", "a"), ("0", "")]
+    assert [row["run"] for row in json.loads(render([NONE, ROUND], "json", origins))] == ["a", ""]
+    assert "\n<!--\nseed: 0\nrun: a\n-->\n" in render([NONE, ROUND], "markdown", origins)
+
+
 def test_a_rung_that_no_row_has_makes_no_column() -> None:
     columns = table_frame([NONE]).columns
     assert [each for each in columns if each.startswith(("bpda", "static", "worst"))] == []

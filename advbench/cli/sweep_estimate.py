@@ -1,0 +1,89 @@
+"""How long a sweep would take, from a short probe of each model."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from advbench.batch_size import seconds_a_gradient
+from advbench.cli.options import SubjectOptions
+from advbench.cli.ranks import Ranks
+from advbench.cli.settings import options_of
+from advbench.cli.subject import choose_device, load_classifier, names_of, open_images
+from advbench.cli.sweep_cells import NOWHERE, Cell
+from advbench.data.batches import read_batch
+from advbench.data.load import find_dataset
+from advbench.interfaces import Attack
+from advbench.preserve import prepared
+from advbench.records import UNDEFENDED
+
+_IMAGES: Final = 64  # at a time
+_ROUNDS: Final = 3
+_FORWARD: Final = 1 / 3  # of a forward and a backward pass
+
+
+class Estimates:
+    """What cells would cost if every image stood to the end; each model is probed once.
+
+    Images that fall leave, and the clean pass is not counted, so the truth is mostly less.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[SubjectOptions, float] = {}
+
+    def seconds(self, cell: Cell) -> float | None:
+        """Of one cell; None for an attack whose steps cannot be told.
+
+        Raises:
+            InputError: a model or data set that cannot be loaded.
+        """
+        passes = gradient_passes(cell.made)
+        if passes is None:
+            return None
+        options = options_of(cell.shared, NOWHERE)
+        subject = replace(options.subject, norm="linf", eps=None)  # which a pass does not depend on
+        if subject not in self.known:
+            self.known[subject] = _seconds_a_pass(subject)
+        rungs = 2 if options.bpda and cell.defense != UNDEFENDED else 1
+        return self.known[subject] * passes * rungs * (options.eot if cell.is_random else 1)
+
+
+def gradient_passes(attack: Attack) -> float | None:
+    """Forward and backward passes an image, at most; a query counts as a part of one.
+
+    Args:
+        attack: one with `steps` or `queries`, and perhaps `restarts` and `targets`, or one made of others.
+    """
+    legs: Any = getattr(attack, "legs", None)
+    if legs is not None:
+        each = [gradient_passes(leg.attack) for leg in legs.values()]
+        return None if None in each else sum(filter(None, each))
+    steps, queries = (getattr(attack, name, None) for name in ("steps", "queries"))
+    if not isinstance(steps, int) and not isinstance(queries, int):
+        return None
+    times = max(1, getattr(attack, "restarts", 1)) * max(1, getattr(attack, "targets", 1))
+    return (steps or 0) * times + (queries or 0) * _FORWARD
+
+
+def spoken(seconds: float) -> str:
+    """A time as people say it."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1g} s"
+
+
+def _seconds_a_pass(options: SubjectOptions) -> float:
+    """A forward and a backward pass of the undefended model over all images."""
+    model, dataset = names_of(options)
+    images, indices = open_images(options, dataset)
+    device = choose_device(options.device, Ranks())
+    classifier = load_classifier(options, model, find_dataset(dataset), len(images.classes) or None, device)
+    x = read_batch(images, indices[:_IMAGES]).to(device).x
+    with prepared(classifier.model):
+        times = _times(classifier.model, x)
+    return min(times) / len(x) * len(indices)
+
+
+def _times(model: Any, x: Any) -> Sequence[float]:
+    seconds_a_gradient(model, x)  # the first wakes libraries up
+    return [seconds_a_gradient(model, x) for _ in range(_ROUNDS)]

@@ -1,0 +1,217 @@
+"""A sweep's file: models x defenses x threats x attacks over shared defaults, read and its words checked.
+
+Whether a name in it stands for anything is looked at in `sweep_cells`; here it is only what may be written.
+"""
+
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
+
+from advbench.cli import toml_lines
+from advbench.cli.settings import settings
+from advbench.errors import InputError, SpecError, nearest
+from advbench.records import UNDEFENDED
+
+DEFAULTS: Final = "defaults"
+MODELS: Final = "models"
+NAME: Final = "name"
+
+AXES: Final[Mapping[str, str]] = {
+    MODELS: "model",
+    "threats": "eps",
+    "defenses": "defense",
+    "attacks": "attack",
+}
+"""What a file lists, and the setting that a plain text in each list is for."""
+
+LISTED: Final = {"defenses": "defense", "attacks": "attack"}
+"""Settings that only an entry of their own list may have."""
+
+OWN: Final = ("threats", "defenses", "attacks")
+"""Lists that a model may have for itself, in place of the file's."""
+
+_EITHER: Final = {"limit": "first", "first": "limit"}
+"""Settings of which the later one takes the other's place."""
+
+_LARGEST: Final = 1 << 20  # bytes
+_MOST: Final = 100_000  # cells
+
+
+class Given(NamedTuple):
+    """A value, as `attack_options` takes it, and the line of the file where it stands."""
+
+    value: Any
+    line: int
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A cell of the grid as it was written.
+
+    Args:
+        given: everything that was said about it, by key; `defense` and `attack` are single texts.
+        name: what the table is to call the model; None for its own name.
+        line: where it begins: the model's entry, or the file's first line.
+    """
+
+    given: Mapping[str, Given]
+    name: str | None
+    line: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a list: what it sets, and the lists of its own."""
+
+    given: Mapping[str, Given] = field(default_factory=dict)
+    name: str | None = None
+    line: int = 1
+    own: Mapping[str, Sequence["Entry"]] = field(default_factory=dict)
+
+
+class SweepFile:
+    """A sweep's file, and where in it everything stands.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: missing, unreadable, no TOML, or something that no sweep can say; with its line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.text = _read(path)
+        try:
+            self.tree = tomllib.loads(self.text)
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"{path} is no TOML: {error}.") from error
+        except RecursionError as error:
+            raise InputError(f"{path} is no TOML: it is nested too deeply.") from error
+        self.lines = toml_lines.lines_of(self.text)
+
+    def drafts(self) -> list[Draft]:
+        """Every cell of the grid, in the order of the table: model, threat, defense, attack.
+
+        Raises:
+            InputError: an unknown key or a value of the wrong type, with its line; or nothing to do.
+        """
+        for key in self.tree:
+            if key not in (DEFAULTS, *AXES):
+                known = nearest(key, [DEFAULTS, *AXES])
+                hint = f"It belongs into [{DEFAULTS}]." if key in settings() else known
+                self.refuse((key,), f"a sweep has no {key!r}. {hint}")
+        defaults = self._entry((DEFAULTS,), self.tree.get(DEFAULTS, {}), "")
+        shared = {axis: self._axis((axis,), self.tree[axis]) for axis in AXES if axis in self.tree}
+        drafts = [
+            draft
+            for model in shared.get(MODELS, [Entry()])
+            for draft in itertools.islice(self._cells(defaults, model, shared), _MOST + 1)
+        ]
+        if len(drafts) > _MOST:
+            raise InputError(f"{self.path} asks for more than {_MOST} cells; split it.")
+        return drafts
+
+    def refuse(self, where: toml_lines.Path, message: str) -> NoReturn:
+        """Say what is wrong at a place of the file.
+
+        Raises:
+            InputError: always.
+        """
+        while where and where not in self.lines:
+            where = where[:-1]
+        self.refuse_line(self.lines.get(where, 1), message)
+
+    def refuse_line(self, line: int, message: str) -> NoReturn:
+        """Say what is wrong on a line of the file.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(f"{self.path}, line {line}: {message}")
+
+    def _cells(self, defaults: Entry, model: Entry, shared: Mapping[str, Sequence[Entry]]) -> Iterator[Draft]:
+        lists = {**shared, **model.own}
+        none, attack = Given(UNDEFENDED, model.line), Given("pgd", model.line)
+        defenses = list(lists.get("defenses", ()))
+        if not any(each.given["defense"].value == UNDEFENDED for each in defenses):
+            defenses.insert(0, Entry({"defense": none}))  # it is always there, as in `advbench attack`
+        defenses.sort(key=lambda each: bool(each.given["defense"].value != UNDEFENDED))
+        attacks = lists.get("attacks", [Entry({"attack": attack})])
+        for others in itertools.product(lists.get("threats", [Entry()]), defenses, attacks):
+            given: dict[str, Given] = {}
+            for each in (defaults, model, *others):
+                for key in each.given.keys() & _EITHER.keys():
+                    given.pop(_EITHER[key], None)
+                if "norm" in each.given:
+                    given.pop("eps", None)  # a radius in one norm says nothing in another
+                given |= each.given
+            yield Draft(given, model.name, model.line)
+
+    def _axis(self, where: toml_lines.Path, value: Any) -> list[Entry]:
+        axis = str(where[-1])
+        if not isinstance(value, list) or not value:
+            self.refuse(where, f"{axis} must be a list of texts and tables, got {value!r:.60}.")
+        return [self._element((*where, number), each, axis) for number, each in enumerate(value)]
+
+    def _element(self, where: toml_lines.Path, value: Any, axis: str) -> Entry:
+        if isinstance(value, str):
+            words = value.split()
+            if axis == "threats" and len(words) == 2:
+                value = {"norm": words[0], "eps": words[1]}
+            else:
+                value = {AXES[axis]: value}
+        if not isinstance(value, dict):
+            self.refuse(where, f"an entry of {axis} must be a text or a table, got {value!r:.60}.")
+        if axis in LISTED and LISTED[axis] not in value:
+            self.refuse(where, f'an entry of {axis} must say which: {LISTED[axis]} = "...".')
+        return self._entry(where, value, axis)
+
+    def _entry(self, where: toml_lines.Path, table: Any, axis: str) -> Entry:
+        if not isinstance(table, dict):
+            self.refuse(where, f"{where[-1]} must be a table, got {table!r:.60}.")
+        line = self.lines.get(where, 1)
+        given: dict[str, Given] = {}
+        own: dict[str, Sequence[Entry]] = {}
+        for key, value in table.items():
+            place = (*where, key)
+            if axis == MODELS and key in OWN:
+                own[key] = self._axis(place, value)
+            elif axis == MODELS and key == NAME:
+                if not isinstance(value, str) or not value.strip():
+                    self.refuse(place, f"{NAME} must be a text, got {value!r:.60}.")
+            else:
+                given[key] = Given(self._read(place, key, value, axis), self.lines.get(place, line))
+        return Entry(given, table.get(NAME) if axis == MODELS else None, line, own)
+
+    def _read(self, where: toml_lines.Path, key: str, value: Any, axis: str) -> Any:
+        if key in LISTED.values() and key != LISTED.get(axis):
+            plural = next(each for each, singular in LISTED.items() if singular == key)
+            self.refuse(where, f'{key} stands in a list of its own: {plural} = ["..."].')
+        if key not in settings():
+            known = [*settings(), *((NAME, *OWN) if axis == MODELS else ())]
+            self.refuse(where, f"there is no setting {key!r}. {nearest(key, known)}")
+        if key == LISTED.get(axis) and not isinstance(value, str):
+            self.refuse(where, f"{key}: it must be a text, got {value!r:.60}.")
+        try:
+            read = settings()[key].read(value)
+        except SpecError as error:
+            self.refuse(where, f"{key}: {error}")
+        return value.strip() if key == LISTED.get(axis) else read
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            contents = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(contents) > _LARGEST:
+        raise InputError(f"{path} is longer than {_LARGEST} bytes; a sweep's file is not.")
+    try:
+        return contents.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8.") from error

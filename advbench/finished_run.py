@@ -1,0 +1,81 @@
+"""A run that is done, read back from its folder: the rows of its table, without a model."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from advbench.errors import RunFolderError
+from advbench.manifest import entry, read_manifest
+from advbench.provenance import origin_of
+from advbench.records import Row
+from advbench.run_folder import SAMPLES
+from advbench.sample_files import read_samples
+from advbench.table import Heading, rows_of
+
+_MOST: Final = 100_000_000  # records
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run found.
+
+    Args:
+        rows: its table.
+        origin: where the rows come from, in a few words each.
+    """
+
+    rows: tuple[Row, ...]
+    origin: Mapping[str, str]
+
+
+def read_finished_run(path: Path) -> FinishedRun:
+    """The table of a run's folder, counted anew from its records.
+
+    Raises:
+        RunFolderError: no run, one that is not done, or files that are not as the run wrote them.
+    """
+    manifest = read_manifest(path)
+    if manifest.get("status") != "done":
+        raise RunFolderError(f"{path} is not finished (status {manifest.get('status')!r}).")
+    file = path / SAMPLES
+    try:
+        contents = file.read_bytes()
+    except OSError as error:
+        raise RunFolderError(f"{file} cannot be read: {error.strerror}.") from error
+    if hashlib.sha256(contents).hexdigest() != entry(manifest, "files", SAMPLES):
+        raise RunFolderError(f"{file} is not as the run wrote it.")
+    heading = _heading(path, manifest.get("heading"))
+    samples, _ = read_samples(contents, _MOST)
+    if set(samples["defense"]) != set(heading.substitutes):
+        raise RunFolderError(f"{file} does not hold the defenses that its run.json names.")
+    return FinishedRun(rows_of(samples, heading), origin_of(manifest))
+
+
+def _heading(path: Path, said: Any) -> Heading:
+    """What the table is about, as `run.json` says it, which may have been forged."""
+    known = {each.name: each for each in fields(Heading)}
+    if not isinstance(said, Mapping) or not said.keys() <= known.keys():
+        raise RunFolderError(f"the run.json of {path} does not say what its table is about.")
+    words = [said.get(name) for name in ("model", "dataset", "norm", "eps")]
+    listed: Any = said.get("attacks")
+    substitutes: Any = said.get("substitutes")
+    doubts: Any = said.get("doubts")
+    holds = (
+        all(isinstance(each, str) for each in words)
+        and isinstance(said.get("bpda"), bool)
+        and _are_texts(listed)
+        and isinstance(substitutes, Mapping)
+        and _are_texts(list(substitutes.values()))
+        and isinstance(doubts, Mapping)
+        and all(map(_are_texts, doubts.values()))
+    )
+    if not holds:
+        raise RunFolderError(f"the run.json of {path} does not say what its table is about.")
+    tuples = {name: tuple(each) for name, each in doubts.items()}
+    return Heading(**{**said, "attacks": tuple(listed), "doubts": tuples})
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(each, str) for each in values)
