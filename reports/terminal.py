@@ -1,7 +1,6 @@
 """The table for the terminal."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rich import box
 from rich.console import Console, Group
@@ -19,44 +18,62 @@ _SHORTEST_LABEL = 10
 def print_table(rows: Sequence[Row], console: Console) -> None:
     """Print the table with its caption and its notes, as wide as the console, and never a number cut short.
 
-    Where the console is too narrow, cells are broken at their interval; where that is not enough, lines
-    are longer than the console.
+    Where the console is too narrow, cells are broken at their interval, and columns move together; where
+    that is not enough, lines are longer than the console.
     """
     room = console.width
     wide, narrow = (grid(rows, breaks) for breaks in ((" ", "\n"), ("\n", "\n")))
-    words = wide if _least_width(wide, console) <= room else narrow
+    for words, gap in ((wide, 1), (narrow, 1), (narrow, 0)):
+        frame = _frame(words, console, gap)
+        if sum(_least_widths(words)) + frame <= room:
+            break
+    widths = _widths(words, room - frame)
     notes = Text("\n".join(words.notes), style="dim")
     console.print(Group(Text(words.caption), Text()))
-    console.width = max(room, _least_width(words, console))  # rich would crop at the console's own width
-    console.print(_table(words))
+    console.width = max(room, sum(widths) + frame)  # rich would crop at the console's own width
+    console.print(_table(words, widths, gap))
     console.width = room
     console.print(Group(Text(), notes))
 
 
-def _table(words: Grid) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    for number, title in enumerate(words.header):
+def _table(words: Grid, widths: Sequence[int], gap: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap), show_edge=False)
+    for number, (title, width) in enumerate(zip(words.header, widths, strict=True)):
         if number < words.labels:
-            longest = max(len(title), *(len(line[number]) for line in words.lines))
-            table.add_column(title, overflow="fold", min_width=min(longest, _SHORTEST_LABEL))
+            table.add_column(title, overflow="fold", min_width=width, max_width=width)
         else:
-            width = _width(words, number)
             table.add_column(title, justify="right", no_wrap=True, min_width=width, max_width=width)
     for line in words.lines:
         table.add_row(*map(Text, line))
     return table
 
 
-def _width(words: Grid, column: int) -> int:
-    cells = [words.header[column], *(line[column] for line in words.lines)]
-    return max(len(part) for cell in cells for part in cell.split("\n"))
+def _widths(words: Grid, room: int) -> list[int]:
+    """The width of each column: numbers are whole, and the longest labels fold until all fits."""
+    widths, least = _full_widths(words), _least_widths(words)
+    while sum(widths) > room:
+        foldable = [number for number, width in enumerate(widths) if width > least[number]]
+        if not foldable:
+            break
+        widths[max(foldable, key=lambda number: widths[number])] -= 1
+    return widths
 
 
-def _least_width(words: Grid, console: Console) -> int:
-    """The width at which every number is whole; labels fold, which rich's own measure does not count on."""
-    folded = [
-        [cell[:_SHORTEST_LABEL] for cell in line[: words.labels]] + line[words.labels :]
-        for line in words.lines
+def _full_widths(words: Grid) -> list[int]:
+    columns = zip(words.header, *words.lines, strict=True)
+    return [max(len(part) for cell in column for part in cell.split("\n")) for column in columns]
+
+
+def _least_widths(words: Grid) -> list[int]:
+    """The widths at which every number is whole; labels fold."""
+    return [
+        min(width, _SHORTEST_LABEL) if number < words.labels else width
+        for number, width in enumerate(_full_widths(words))
     ]
-    table = _table(replace(words, lines=folded))
-    return Measurement.get(console, console.options.update(width=10_000), table).minimum
+
+
+def _frame(words: Grid, console: Console, gap: int) -> int:
+    """How wide a table is beside its cells, which differs among versions of rich."""
+    widths = _full_widths(words)
+    options = console.options.update(width=10_000)
+    return Measurement.get(console, options, _table(words, widths, gap)).maximum - sum(widths)
