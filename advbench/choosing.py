@@ -150,7 +150,8 @@ class Chooser:
         if found is None or any(each.rank and options.named(each.substitute) is None for each in found):
             search = Search(self.plan, defense, self.size, fit)
             found = search.run(options.elements, separate=options.separate)
-            self.store.save(name, json.dumps([asdict(each) for each in found]).encode())
+            kept = {"candidates": [asdict(each) for each in found], "origin": dict(self.store.origin)}
+            self.store.save(name, json.dumps(kept).encode())
             self.note(_said(defense, found))
         best = sorted((each for each in found if each.rank), key=lambda each: each.rank)
         combinations = [options.named(each.substitute) for each in best]
@@ -169,7 +170,7 @@ class Chooser:
             network = None if contents is None else read_network(contents, plan.device)
             if network is None:
                 network = self._fitted(chain, position, batch)
-                self.store.save(name, pack_network(network))
+                self.store.save(name, pack_network(network, self.store.origin))
             self.networks[name] = network
         return self.networks[name]
 
@@ -206,8 +207,8 @@ def _said(defense: str, found: Sequence[Candidate]) -> str:
 def _read_candidates(contents: bytes | None, defense: str) -> tuple[Candidate, ...] | None:
     """What an earlier start has found; None where that is nothing, or damaged."""
     try:
-        found = tuple(Candidate(**each) for each in json.loads(contents or b"[]"))
-    except (ValueError, TypeError):
+        found = tuple(Candidate(**each) for each in json.loads(contents or b"{}")["candidates"])
+    except (ValueError, TypeError, KeyError):
         return None
     whole = {each.defense for each in found} == {defense} and {each.rank for each in found} >= {1}
     return found if whole else None

@@ -7,7 +7,7 @@ classifier's loss.
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import safetensors.torch
@@ -150,11 +150,16 @@ def _train(network: Imitation, pairs: Pairs, order: Tensor) -> None:
         schedule.step()
 
 
-def pack_network(network: Imitation) -> bytes:
-    """The contents of a `.safetensors` file that holds the network."""
+def pack_network(network: Imitation, origin: Mapping[str, str]) -> bytes:
+    """The contents of a `.safetensors` file that holds the network.
+
+    Args:
+        network: what is kept.
+        origin: where it comes from, kept in the file's metadata.
+    """
     state = {name: each.detach().cpu().contiguous() for name, each in network.state_dict().items()}
-    shapes = {"before": json.dumps(network.before), "after": json.dumps(network.after)}
-    return safetensors.torch.save(state, shapes)
+    about = {"before": network.before, "after": network.after, "origin": dict(origin)}
+    return safetensors.torch.save(state, {name: json.dumps(each) for name, each in about.items()})
 
 
 def read_network(contents: bytes, device: torch.device) -> Imitation | None:

@@ -69,6 +69,11 @@ class RunFolder:
     written: dict[str, str] = field(default_factory=dict)
     lock: FolderLock | None = None
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where the run's files come from, written into each of them."""
+        return origin_of(self.manifest)
+
     def update(self, **entries: Any) -> None:
         """Write `run.json` anew with more entries."""
         self.manifest.update(entries)
@@ -83,16 +88,16 @@ class RunFolder:
         """
         companion = ""
         if examples is not None:
-            contents = pack_examples(examples, origin_of(self.manifest))
+            contents = pack_examples(examples, self.origin)
             companion = self._part_name(contents, "safetensors")
             write_whole(self.path / ADVERSARIAL / companion, contents)
-        contents = pack_samples(samples, {**origin_of(self.manifest), _COMPANION: companion})
+        contents = pack_samples(samples, {**self.origin, _COMPANION: companion})
         write_whole(self.path / PARTS / self._part_name(contents, "parquet"), contents)
         self.parts += 1
 
     def write_samples(self, samples: pd.DataFrame) -> None:
         """Write the records of the whole run."""
-        self._write(SAMPLES, pack_samples(samples, origin_of(self.manifest)))
+        self._write(SAMPLES, pack_samples(samples, self.origin))
 
     def write_text(self, name: str, text: str) -> None:
         """Write a table."""

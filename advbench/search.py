@@ -11,7 +11,7 @@ the others held, which costs the sum of the candidates instead of their product.
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -33,6 +33,11 @@ Elements = tuple[Element, ...]
 class Store(Protocol):
     """Where a search keeps what it would not do twice; it may be shared by processes."""
 
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """Where what is kept comes from, to be written into it."""
+        ...
+
     def load(self, name: str) -> bytes | None:
         """What was kept under a name; None where it has to be made."""
         ...
@@ -43,6 +48,10 @@ class Store(Protocol):
 
 
 class _Forgetful:
+    @property
+    def origin(self) -> Mapping[str, str]:
+        return {}
+
     def load(self, _name: str) -> bytes | None:
         return None
 

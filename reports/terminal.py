@@ -18,24 +18,26 @@ _SHORTEST_LABEL = 10
 def print_table(rows: Sequence[Row], console: Console) -> None:
     """Print the table with its caption and its notes, as wide as the console, and never a number cut short.
 
-    Where the console is too narrow, cells are broken at their interval; where that is not enough, lines
-    are longer than the console.
+    Where the console is too narrow, cells are broken at their interval, and columns move together; where
+    that is not enough, lines are longer than the console.
     """
     room = console.width
     wide, narrow = (grid(rows, breaks) for breaks in ((" ", "\n"), ("\n", "\n")))
-    words = wide if sum(_least_widths(wide)) + _frame(wide, console) <= room else narrow
-    frame = _frame(words, console)
+    for words, gap in ((wide, 1), (narrow, 1), (narrow, 0)):
+        frame = _frame(words, console, gap)
+        if sum(_least_widths(words)) + frame <= room:
+            break
     widths = _widths(words, room - frame)
     notes = Text("\n".join(words.notes), style="dim")
     console.print(Group(Text(words.caption), Text()))
     console.width = max(room, sum(widths) + frame)  # rich would crop at the console's own width
-    console.print(_table(words, widths))
+    console.print(_table(words, widths, gap))
     console.width = room
     console.print(Group(Text(), notes))
 
 
-def _table(words: Grid, widths: Sequence[int]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+def _table(words: Grid, widths: Sequence[int], gap: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap), show_edge=False)
     for number, (title, width) in enumerate(zip(words.header, widths, strict=True)):
         if number < words.labels:
             table.add_column(title, overflow="fold", min_width=width, max_width=width)
@@ -70,8 +72,8 @@ def _least_widths(words: Grid) -> list[int]:
     ]
 
 
-def _frame(words: Grid, console: Console) -> int:
+def _frame(words: Grid, console: Console, gap: int) -> int:
     """How wide a table is beside its cells, which differs among versions of rich."""
     widths = _full_widths(words)
     options = console.options.update(width=10_000)
-    return Measurement.get(console, options, _table(words, widths)).maximum - sum(widths)
+    return Measurement.get(console, options, _table(words, widths, gap)).maximum - sum(widths)

@@ -17,7 +17,6 @@ from advbench.cli.ranks import Ranks
 from advbench.errors import InputError, RunError
 from advbench.evaluation import Checked, Evaluation, RungDone, fingerprint, merge
 from advbench.examples import Examples
-from advbench.provenance import origin_of
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, Format
 from advbench.run_folder import CANDIDATES, RunFolder, join_folder, open_folder, unfinished_run
@@ -153,7 +152,7 @@ class Keeper:
     def origin(self) -> dict[str, str]:
         """Where the results come from, as every file of the run says it."""
         assert self.folder is not None
-        return origin_of(self.folder.manifest)
+        return self.folder.origin
 
     def _share_digests(self, checked: Checked) -> None:
         """Let the leading process know all images, so that the run's fingerprint is that of all."""

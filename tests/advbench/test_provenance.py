@@ -15,7 +15,10 @@ import advbench
 from advbench import cli
 from advbench.provenance import commits, origin_of
 
-WORDS = "attack --first 6 --defense round --bpda --save-adversarial --format csv,markdown,json --out run"
+WORDS = (
+    "attack --first 6 --defense round --bpda --substitute soft --substitute learned --save-adversarial "
+    "--format csv,markdown,json --out run"
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def parquet_origin(path: Path) -> dict[str, str]:
     return {name: text for name, text in found.items() if name != "examples"}
 
 
-def examples_origin(path: Path) -> dict[str, str]:
+def tensors_origin(path: Path) -> dict[str, str]:
     with safetensors.safe_open(path, framework="pt") as file:
         found: dict[str, str] = json.loads(file.metadata()["origin"])
     return found
@@ -68,6 +71,11 @@ def json_origin(path: Path) -> dict[str, str]:
     return rows[-1]
 
 
+def search_origin(path: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads(path.read_text())["origin"]
+    return found
+
+
 def markdown_origin(path: Path) -> dict[str, str]:
     comment = path.read_text().partition("<!--\n")[2].partition("-->")[0]
     return dict(line.split(": ", 1) for line in comment.splitlines())
@@ -76,8 +84,10 @@ def markdown_origin(path: Path) -> dict[str, str]:
 READERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "samples.parquet": parquet_origin,
     "parts/*.parquet": parquet_origin,
-    "adversarial/*.safetensors": examples_origin,
+    "adversarial/*.safetensors": tensors_origin,
     "substitutes.csv": csv_origin,
+    "substitutes/*.json": search_origin,
+    "substitutes/*.safetensors": tensors_origin,
     "table.csv": csv_origin,
     "table.json": json_origin,
     "table.md": markdown_origin,
@@ -96,8 +106,7 @@ def test_every_file_says_where_it_comes_from(
 
 
 def test_no_kind_of_file_is_left_out(run: Path) -> None:
-    # What a search has kept for another start is of use to this run alone, and `substitutes.csv` tells it.
-    known = {each for pattern in [*READERS, "run.json", "substitutes/*"] for each in run.glob(pattern)}
+    known = {each for pattern in [*READERS, "run.json"] for each in run.glob(pattern)}
     assert {each for each in run.rglob("*") if each.is_file()} == known
 
 

@@ -214,7 +214,7 @@ def test_a_learned_network_imitates_the_defense_and_comes_back_from_its_file(sha
     (grad,) = torch.autograd.grad(network(z).sum(), z)
     inside = grad[..., 2:4]
     assert float(inside.mean()) < 0.0, "the negative's slope"
-    contents = pack_network(network)
+    contents = pack_network(network, {})
     read = read_network(contents, torch.device("cpu"))
     assert read is not None
     assert torch.equal(read(x), network(x))

@@ -115,8 +115,15 @@ def test_the_same_rows_give_the_same_bytes(form: Format) -> None:
 def test_no_number_is_cut_short_where_models_threats_and_attacks_differ_too() -> None:
     other = replace(ROUND, norm="l2", eps="0.5", attack="square:queries=100", model="a long name of a model")
     printed = on_terminal(NONE, ROUND, other)
-    assert printed.count(" 70.0\n") == 2
-    assert " gap\n" in printed
+    assert printed.count("70.0\n") == 2
+    assert "gap\n" in printed
+
+
+def test_three_columns_of_names_fit_the_terminal_with_the_columns_moved_together() -> None:
+    searched = replace(ROUND, attack="square", substitute="identity; soft")
+    lines = on_terminal(NONE, searched).splitlines()
+    assert max(map(len, lines)) == 80
+    assert any(line.endswith(" 70.0") for line in lines)
 
 
 def test_a_row_without_numbers_tells_why_once_for_each_reason() -> None:
