@@ -41,6 +41,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
+        self.origin: dict[str, str] = {}
 
     def load(self, name: str) -> bytes | None:
         return self.kept.get(name)
