@@ -31,6 +31,7 @@ _FILES = (
     SAMPLES,
     "table.csv",
     "table.md",
+    "table.tex",
     "table.json",
     f"{PARTS}/*.parquet",
     f"{ADVERSARIAL}/*.safetensors",

@@ -44,7 +44,7 @@ def _lines(form: Format, text: str) -> Sequence[Mapping[str, Any]] | None:
                 return None
             are_rows = isinstance(rows, list) and all(isinstance(each, dict) for each in rows)
             return rows if are_rows else None
-        case "markdown":
+        case "markdown" | "latex":
             return [{"text": line} for line in text.splitlines()]
         case _:
             assert_never(form)

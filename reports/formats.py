@@ -8,33 +8,44 @@ from advbench.records import Row
 
 from .frame import flat_rows, table_frame
 from .grid import grid
+from .latex import latex, latex_comment
+from .style import PLAIN, Style, arranged
 
-Format = Literal["csv", "markdown", "json"]
+Format = Literal["csv", "markdown", "latex", "json"]
 
-FILE_NAMES: dict[Format, str] = {"csv": "table.csv", "markdown": "table.md", "json": "table.json"}
-
+FILE_NAMES: dict[Format, str] = {
+    "csv": "table.csv",
+    "markdown": "table.md",
+    "latex": "table.tex",
+    "json": "table.json",
+}
 
 Origin = Mapping[str, str] | Sequence[Mapping[str, str]] | None
 
 
-def render(rows: Sequence[Row], form: Format, origin: Origin = None) -> str:
+def render(rows: Sequence[Row], form: Format, origin: Origin = None, style: Style = PLAIN) -> str:
     """The table as text; the same rows give the same bytes.
 
     Args:
         rows: the table, at least one row.
-        form: `csv` and `json` hold fractions in full precision, `markdown` per cent for reading.
+        form: `csv` and `json` hold every column, fractions in full precision; `markdown` and `latex` are
+            for reading.
         origin: where the rows come from, a few words each: more columns in `csv` and `json`, a comment
-            that readers do not see in `markdown`. One for all, or one for each row.
+            that readers do not see in `markdown` and `latex`. One for all, or one for each row.
+        style: the order of the rows, and how the formats for reading look.
     """
     origins = [origin or {}] * len(rows) if origin is None or isinstance(origin, Mapping) else origin
+    order = arranged(rows, style)
+    rows, origins = [rows[place] for place in order], [origins[place] for place in order]
     names = list(dict.fromkeys(name for each in origins for name in each))
     match form:
         case "csv":
             columns = {name: [each.get(name, "") for each in origins] for name in names}
             return str(table_frame(rows).assign(**columns).to_csv(index=False, lineterminator="\n"))
         case "markdown":
-            told = {name: dict.fromkeys(filter(None, (each.get(name) for each in origins))) for name in names}
-            return markdown(rows) + markdown_comment({name: " | ".join(each) for name, each in told.items()})
+            return markdown(rows, style) + markdown_comment(_told(origins, names))
+        case "latex":
+            return latex_comment(_told(origins, names)) + latex(rows, style)
         case "json":
             flat = [
                 {**row, **{name: each.get(name, "") for name in names}}
@@ -45,9 +56,15 @@ def render(rows: Sequence[Row], form: Format, origin: Origin = None) -> str:
             assert_never(form)
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def _told(origins: Sequence[Mapping[str, str]], names: Sequence[str]) -> dict[str, str]:
+    """Where rows come from, each thing once."""
+    told = {name: dict.fromkeys(filter(None, (each.get(name) for each in origins))) for name in names}
+    return {name: " | ".join(each) for name, each in told.items()}
+
+
+def markdown(rows: Sequence[Row], style: Style = PLAIN) -> str:
     """The table for GitHub and papers written in Markdown, with its caption and its notes."""
-    words = grid(rows)
+    words = grid(rows, style=style)
     align = [":--"] * words.labels + ["--:"] * (len(words.header) - words.labels)
     lines = [words.header, align, *words.lines]
     table = ["| " + " | ".join(map(markdown_escaped, cells)) + " |" for cells in lines]

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from advbench.records import Rate, Row, Rung
+from advbench.records import RUNGS, Rate, Row, Rung
 
 from .frame import rungs_run
+from .style import GAP, LABELS, PLAIN, Style
 
 MISSING: Final = "–"
 
@@ -39,44 +40,87 @@ class Grid:
     notes: list[str]
 
 
-def grid(rows: Sequence[Row], breaks: tuple[str, str] = (" ", " ")) -> Grid:
-    """The rows as words: per cent with their interval, then their count.
+@dataclass(frozen=True)
+class Layout:
+    """What goes where.
+
+    Args:
+        caption: what holds for every row.
+        names: the columns that name a row, with the text of each row.
+        rungs: the columns of accuracies.
+        gap: whether the masking gap has a column.
+    """
+
+    caption: str
+    names: Mapping[str, Sequence[str]]
+    rungs: Sequence[Rung]
+    gap: bool
+
+
+def layout(rows: Sequence[Row], style: Style = PLAIN) -> Layout:
+    """The columns of a table: those that are asked for, or else those that say something.
 
     What all rows share (model, data set, threat, attack) goes into the caption; what differs becomes a
     column.
+    """
+    traits = _traits(rows)
+    said = {name: len(set(values)) > 1 for name, values in traits.items()}
+    said |= {"defense": True, "substitute": any(row.substitute not in ("", "identity") for row in rows)}
+    labels = [name for name in LABELS if said[name]]
+    rungs = rungs_run(rows)
+    gap = any(row.masking_gap is not None for row in rows)
+    if style.columns:
+        labels = [name for name in style.columns if name in LABELS]
+        rungs = [name for name in style.columns if name in RUNGS]
+        gap = GAP in style.columns
+    texts = {
+        **traits,
+        "defense": [row.defense for row in rows],
+        "substitute": [row.substitute or MISSING for row in rows],
+    }
+    shared = [name for name in traits if name not in labels and not said[name]]
+    return Layout(
+        caption="; ".join(f"{name}: {traits[name][0]}" for name in shared),
+        names={name: texts[name] for name in labels},
+        rungs=rungs,
+        gap=gap,
+    )
+
+
+def grid(rows: Sequence[Row], breaks: tuple[str, str] = (" ", " "), style: Style = PLAIN) -> Grid:
+    """The rows as words: accuracies with their interval, then their count.
 
     Args:
-        rows: the table, at least one row.
+        rows: the table, at least one row, in their order.
         breaks: what stands in a cell between rate and interval, and between interval and count.
+        style: which columns, and how numbers look.
     """
+    plan = layout(rows, style)
+    return Grid(
+        caption=plan.caption,
+        header=[*plan.names, *(TITLES[rung] for rung in plan.rungs), *([GAP] if plan.gap else [])],
+        lines=[
+            [
+                *(texts[number] for texts in plan.names.values()),
+                *(_rate(row.rates.get(rung), breaks, style) for rung in plan.rungs),
+                *([gap_text(row, style)] if plan.gap else []),
+            ]
+            for number, row in enumerate(rows)
+        ],
+        labels=len(plan.names),
+        notes=_reading(rows, plan, style) + notes_of(rows, plan, style),
+    )
+
+
+def _traits(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """What rows may share or not, as words."""
     sizes = {row.dataset: row.n for row in rows if not row.error}
-    traits = {
+    return {
         "model": [row.model for row in rows],
         "dataset": [f"{row.dataset}, n = {_size(row, sizes)}" for row in rows],
         "threat": [f"{row.norm}, eps = {row.eps}" for row in rows],
         "attack": [row.attack for row in rows],
     }
-    differing = [name for name, values in traits.items() if len(set(values)) > 1]
-    rungs = rungs_run(rows)
-    gap = any(row.masking_gap is not None for row in rows)
-    named = any(row.substitute not in ("", "identity") for row in rows)
-    labels = [*differing, "defense", *(["substitute"] if named else [])]
-    return Grid(
-        caption="; ".join(f"{name}: {values[0]}" for name, values in traits.items() if name not in differing),
-        header=[*labels, *(TITLES[rung] for rung in rungs), *(["gap"] if gap else [])],
-        lines=[
-            [
-                *(traits[name][number] for name in differing),
-                row.defense,
-                *([row.substitute or MISSING] if named else []),
-                *(_rate(row.rates.get(rung), breaks) for rung in rungs),
-                *([_gap(row)] if gap else []),
-            ]
-            for number, row in enumerate(rows)
-        ],
-        labels=len(labels),
-        notes=_notes(rows, gap),
-    )
 
 
 def _size(row: Row, sizes: Mapping[str, int]) -> int:
@@ -84,51 +128,78 @@ def _size(row: Row, sizes: Mapping[str, int]) -> int:
     return sizes.get(row.dataset, row.n) if row.error else row.n
 
 
-def _rate(rate: Rate | None, breaks: tuple[str, str]) -> str:
+def _rate(rate: Rate | None, breaks: tuple[str, str], style: Style) -> str:
     if rate is None:
         return MISSING
-    low, high = rate.interval
-    interval = f"[{100 * low:.1f}, {100 * high:.1f}]"
+    low, high = map(style.number, rate.interval)
+    interval = f"[{low}, {high}]"
     if rate.spread is not None:
-        mean, deviation = rate.spread
-        interval += f"{breaks[0]}~{100 * mean:.1f} ± {100 * deviation:.1f}"
+        mean, deviation = map(style.number, rate.spread)
+        interval += f"{breaks[0]}~{mean} ± {deviation}"
     distance = "" if rate.median is None else f"{breaks[1]}median {rate.median:.4g}"
-    return f"{100 * rate.accuracy:.1f}{breaks[0]}{interval}{breaks[1]}{rate.count}/{rate.n}{distance}"
+    return f"{style.number(rate.accuracy)}{breaks[0]}{interval}{breaks[1]}{rate.count}/{rate.n}{distance}"
 
 
-def _gap(row: Row) -> str:
-    return MISSING if row.masking_gap is None else f"{100 * row.masking_gap:.1f}"
+def gap_text(row: Row, style: Style) -> str:
+    """The masking gap as it is printed."""
+    return MISSING if row.masking_gap is None else style.number(row.masking_gap)
 
 
-def _notes(rows: Sequence[Row], gap: bool) -> list[str]:
-    notes = ["Accuracy in per cent of all images, [95 % Wilson interval], images left standing."]
-    if any(rate.spread for row in rows for rate in row.rates.values()):
-        notes.append(
+def _reading(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
+    """How to read the accuracies of a cell with interval, spread, count and distance."""
+    sentences = [f"{of_all(style)}, [95 % Wilson interval], images left standing."] * bool(plan.rungs)
+    shown = [rate for row in rows for rung, rate in row.rates.items() if rung in plan.rungs]
+    if any(rate.spread for rate in shown):
+        sentences.append(
             "~: mean ± standard deviation over single draws of a random defense; the accuracy before it is "
             "by the majority of each image's draws."
         )
-    if any(rate.median is not None for row in rows for rate in row.rates.values()):
-        notes.append("median: of the smallest perturbations found, over all images, whatever the radius.")
-    if gap:
+    if any(rate.median is not None for rate in shown):
+        sentences.append("median: of the smallest perturbations found, over all images, whatever the radius.")
+    return sentences
+
+
+def of_all(style: Style) -> str:
+    """What the numbers are."""
+    return f"Accuracy {'in per cent' if style.percent else 'as a fraction'} of all images"
+
+
+def notes_of(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
+    """What the gap is, why numbers are missing, and what speaks against them: a sentence each."""
+    notes = []
+    if plan.gap:
+        points = ", in points" if style.percent else ""
         notes.append(
-            "gap: shattered minus BPDA accuracy, in points: robustness that was only a hidden gradient."
+            f"gap: shattered minus BPDA accuracy{points}: robustness that was only a hidden gradient."
         )
     missing = [
         f"{MISSING} ({TITLES[rung]}, {row.defense}): {reason}."
         for row in rows
         for rung, reason in row.reasons.items()
+        if rung in plan.rungs
     ]
     failed: dict[str, list[str]] = {}
+    differing = _differing(rows) if any(row.error for row in rows) else []
     for row in rows:
         if row.error:
-            failed.setdefault(row.error, []).append(", ".join(_names(row, rows)))
+            failed.setdefault(row.error, []).append(", ".join([*_names(row, differing), row.defense]))
     missing += [f"{MISSING} ({'; '.join(names)}): {error}" for error, names in failed.items()]
     doubts = [f"WARNING ({row.defense}): {each}." for row in rows for each in row.warnings]
-    return notes + list(dict.fromkeys(missing + doubts))
+    verdicts = [f"verdict ({row.defense}): {row.verdict}" for row in rows if row.verdict]
+    return notes + list(dict.fromkeys(missing + doubts + verdicts))
 
 
-def _names(row: Row, rows: Sequence[Row]) -> list[str]:
-    """What tells a row from the others: its defense, and what else differs."""
-    traits = [(each.model, f"{each.norm}, eps = {each.eps}", each.attack) for each in (row, *rows)]
-    differing = [mine for mine, *others in zip(*traits, strict=True) if set(others) != {mine}]
-    return [*differing, row.defense]
+def _differing(rows: Sequence[Row]) -> list[int]:
+    """Which names of rows are not the same everywhere, as their places in what `_texts` gives."""
+    return [
+        place for place, values in enumerate(zip(*map(_texts, rows), strict=True)) if len(set(values)) > 1
+    ]
+
+
+def _names(row: Row, differing: Sequence[int]) -> list[str]:
+    """What tells a row from the others beside its defense."""
+    return [_texts(row)[place] for place in differing]
+
+
+def _texts(row: Row) -> tuple[str, str, str]:
+    return row.model, f"{row.norm}, eps = {row.eps}", row.attack

@@ -11,18 +11,20 @@ from rich.text import Text
 from advbench.records import Row
 
 from .grid import Grid, grid
+from .style import PLAIN, Style, arranged
 
 _SHORTEST_LABEL = 10
 
 
-def print_table(rows: Sequence[Row], console: Console) -> None:
+def print_table(rows: Sequence[Row], console: Console, style: Style = PLAIN) -> None:
     """Print the table with its caption and its notes, as wide as the console, and never a number cut short.
 
     Where the console is too narrow, cells are broken at their interval, and columns move together; where
     that is not enough, lines are longer than the console.
     """
     room = console.width
-    wide, narrow = (grid(rows, breaks) for breaks in ((" ", "\n"), ("\n", "\n")))
+    rows = [rows[place] for place in arranged(rows, style)]
+    wide, narrow = (grid(rows, breaks, style) for breaks in ((" ", "\n"), ("\n", "\n")))
     for words, gap in ((wide, 1), (narrow, 1), (narrow, 0)):
         frame = _frame(words, console, gap)
         if sum(_least_widths(words)) + frame <= room:

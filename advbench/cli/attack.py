@@ -9,6 +9,7 @@ import typer
 
 from advbench.cli import complete
 from advbench.cli.options import AttackOptions, BatchSizeWord, NormName, SubjectOptions
+from advbench.cli.table_options import Columns, Digits, Percent, Sort, read_style
 from advbench.errors import SpecError
 
 _MODEL = "Model"
@@ -221,8 +222,15 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         ),
     ] = False,
     formats: Annotated[
-        str, typer.Option("--format", help="Tables to write: csv, markdown, json.", rich_help_panel=_OUTPUT)
+        str,
+        typer.Option(
+            "--format", help="Tables to write: csv, markdown, latex, json.", rich_help_panel=_OUTPUT
+        ),
     ] = "csv,markdown",
+    columns: Columns = None,
+    sort: Sort = "",
+    percent: Percent = True,
+    digits: Digits = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the table's rows as JSON.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -276,6 +284,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         overwrite=overwrite,
         save_adversarial=("successful" if successful_only else "all") if save_adversarial else None,
         formats=formats,
+        style=read_style(columns, sort, percent=percent, digits=digits),
         json=json,
         quiet=quiet,
     )

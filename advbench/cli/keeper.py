@@ -132,13 +132,14 @@ class Keeper:
             frame = pd.DataFrame([asdict(each) for each in found.candidates]).astype({"standing": "Int64"})
             folder.write_text(CANDIDATES, frame.assign(**self.origin).to_csv(index=False))
         for form in formats:
-            folder.write_text(FILE_NAMES[form], render(found.rows, form, self.origin))
+            folder.write_text(FILE_NAMES[form], render(found.rows, form, self.origin, self.options.style))
         folder.update(
             status="done",
             finished=_now(),
             heading=asdict(found.heading),
             candidates=[asdict(each) for each in found.candidates],
             warnings=[f"{row.defense}, {row.attack}: {each}" for row in found.rows for each in row.warnings],
+            tables=self.options.style.settings(),
             files=folder.written,
         )
         return folder.path

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from advbench.training.recipe import Augment, Perturbation, Recipe
+
+if TYPE_CHECKING:
+    from advbench.reports.style import Style
 
 NormName = Literal["linf", "l2", "l1"]
 BatchSizeWord = int | Literal["auto"]
@@ -55,6 +58,7 @@ class AttackOptions:
     overwrite: bool
     save_adversarial: Literal["all", "successful"] | None
     formats: str
+    style: "Style"
     json: bool
     quiet: bool
 
@@ -69,6 +73,7 @@ class SweepOptions:
     out: Path | None
     overwrite: bool
     formats: str
+    style: "Style"
     json: bool
     quiet: bool
     debug: bool

@@ -34,7 +34,7 @@ def run(options: AttackOptions) -> None:
     with one_voice(ranks):
         done = perform(options, ranks)
         if done is not None:
-            _show(done.found, done.origin, as_json=options.json)
+            _show(done, options)
             done.note(f"written to {done.folder}")
 
 
@@ -137,8 +137,8 @@ def _warnings(found: Evaluation, classes: int) -> list[str]:
     return []
 
 
-def _show(found: Evaluation, origin: Mapping[str, str], *, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(render(found.rows, "json", origin))
+def _show(done: Done, options: AttackOptions) -> None:
+    if options.json:
+        sys.stdout.write(render(done.found.rows, "json", done.origin, options.style))
     else:
-        print_table(found.rows, Console())
+        print_table(done.found.rows, Console(), options.style)

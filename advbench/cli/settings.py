@@ -21,8 +21,11 @@ from advbench.errors import SpecError
 
 Kind = Literal["flag", "number", "choice", "texts", "text"]
 
-_OF_THE_COMMAND: Final = ("out", "overwrite", "json", "quiet", "debug")
-"""Options that say what one start of the command does, and so stand on the command line alone."""
+_OF_THE_COMMAND: Final = (
+    *("out", "overwrite", "json", "quiet", "debug"),
+    *("columns", "sort", "percent", "digits"),
+)
+"""Options that say what one start of the command does or prints, and so stand on the command line alone."""
 
 CHANGES_NOTHING: Final = ("data_root", "download", "trust_program", "batch_size", "device", "format")
 """Settings that the numbers do not depend on, as far as `run.json` is concerned."""

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from advbench.cli.options import SweepOptions
+from advbench.cli.table_options import Columns, Digits, Percent, Sort, read_style
 from advbench.errors import InputError
 
 
@@ -30,8 +31,12 @@ def sweep(  # noqa: PLR0917  # typer reads options from parameters, and takes th
         bool, typer.Option("--overwrite", help="Do again what is done in --out already.")
     ] = False,
     formats: Annotated[
-        str, typer.Option("--format", help="Tables to write of all rows: csv, markdown, json.")
+        str, typer.Option("--format", help="Tables to write of all rows: csv, markdown, latex, json.")
     ] = "csv,markdown",
+    columns: Columns = None,
+    sort: Sort = "",
+    percent: Percent = True,
+    digits: Digits = None,
     schema: Annotated[
         bool,
         typer.Option("--schema", help="Print the JSON schema of the file, for editors, and nothing else."),
@@ -62,6 +67,7 @@ def sweep(  # noqa: PLR0917  # typer reads options from parameters, and takes th
             out=out,
             overwrite=overwrite,
             formats=formats,
+            style=read_style(columns, sort, percent=percent, digits=digits),
             json=json,
             quiet=quiet,
             debug=debug,

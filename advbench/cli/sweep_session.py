@@ -192,7 +192,8 @@ def _write(sweep: _Sweep, status: str) -> list[Row]:
     outcomes = [sweep.outcomes[cell.key] for cell in sweep.cells if cell.key in sweep.outcomes]
     rows = [each.row for each in outcomes]
     for form in sweep.formats:
-        sweep.folder.write_text(FILE_NAMES[form], render(rows, form, [each.origin for each in outcomes]))
+        text = render(rows, form, [each.origin for each in outcomes], sweep.options.style)
+        sweep.folder.write_text(FILE_NAMES[form], text)
     sweep.folder.update(
         status=status,
         finished=_now() if status == "done" else None,
@@ -235,9 +236,9 @@ def _show(sweep: _Sweep) -> None:
     outcomes = [sweep.outcomes[cell.key] for cell in sweep.cells]
     rows = [each.row for each in outcomes]
     if sweep.options.json:
-        sys.stdout.write(render(rows, "json", [each.origin for each in outcomes]))
+        sys.stdout.write(render(rows, "json", [each.origin for each in outcomes], sweep.options.style))
     else:
-        print_table(rows, Console())
+        print_table(rows, Console(), sweep.options.style)
     sweep.note(f"written to {sweep.folder.path}")
 
 

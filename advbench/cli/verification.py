@@ -15,7 +15,7 @@ from advbench.cli.options import VerifyOptions
 from advbench.cli.ranks import Ranks
 from advbench.cli.subject import Subject, load_subject
 from advbench.data.batches import batches
-from advbench.errors import RunError, RunFolderError, printable
+from advbench.errors import RunError, RunFolderError, SpecError, printable
 from advbench.evaluation import fingerprint, image_digests
 from advbench.examples import Examples, read_examples
 from advbench.manifest import read_manifest
@@ -25,6 +25,7 @@ from advbench.provenance import origin_of
 from advbench.recheck import Evidence, Finding, check_records, recheck
 from advbench.reports.compare import first_difference
 from advbench.reports.formats import FILE_NAMES, render
+from advbench.reports.style import style_of
 from advbench.run_folder import ADVERSARIAL, CANDIDATES, SAMPLES, is_as_written
 from advbench.sample_files import read_samples
 from advbench.spec import parse_spec
@@ -171,11 +172,16 @@ def _check_samples(run: Path, heading: Heading, subject: Subject) -> tuple[pd.Da
 def _check_tables(claims: Claims, run: Path, samples: pd.DataFrame, heading: Heading) -> Iterator[Check]:
     """Whether the tables say what the records come to."""
     rows, origin = rows_of(samples, heading), origin_of(claims.manifest)
+    try:
+        style = style_of(claims.manifest.get("tables"))
+    except SpecError as error:
+        yield Check("tables", False, f"run.json: {error}")
+        return
     for form, name in FILE_NAMES.items():
         if not (run / name).is_file():
             continue
         text = (run / name).read_bytes().decode(errors="replace")
-        difference = first_difference(form, text, render(rows, form, origin))
+        difference = first_difference(form, text, render(rows, form, origin, style))
         yield Check(f"numbers of {name}", not difference, difference or "what the records come to")
 
 

@@ -16,7 +16,7 @@ from advbench.reports.formats import FILE_NAMES
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     words = "attack --defense round --bpda --first 8 --steps 2 --attack pgd --attack fgsm --quiet --format"
-    assert cli.main([*words.split(), "csv,markdown,json", "--out", str(tmp_path / "run")]) == 0
+    assert cli.main([*words.split(), "csv,markdown,latex,json", "--out", str(tmp_path / "run")]) == 0
     return tmp_path / "run"
 
 

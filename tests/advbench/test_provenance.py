@@ -17,7 +17,7 @@ from advbench.provenance import commits, origin_of
 
 WORDS = (
     "attack --first 6 --defense round --bpda --substitute soft --substitute learned --save-adversarial "
-    "--format csv,markdown,json --out run"
+    "--format csv,markdown,latex,json --out run"
 )
 
 
@@ -81,6 +81,11 @@ def markdown_origin(path: Path) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in comment.splitlines())
 
 
+def latex_origin(path: Path) -> dict[str, str]:
+    lines = [line for line in path.read_text().splitlines() if line.startswith("% ") and ": " in line]
+    return dict(line.removeprefix("% ").split(": ", 1) for line in lines)
+
+
 READERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "samples.parquet": parquet_origin,
     "parts/*.parquet": parquet_origin,
@@ -91,6 +96,7 @@ READERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "table.csv": csv_origin,
     "table.json": json_origin,
     "table.md": markdown_origin,
+    "table.tex": latex_origin,
 }
 
 

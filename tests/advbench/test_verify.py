@@ -33,10 +33,10 @@ from tests.advbench.forging import (
 )
 
 SMALL = "--first 30 --defense round --bpda --save-adversarial --batch-size 64"  # a file a rung
-WORDS = f"attack {SMALL} --format csv,markdown,json --quiet"
+WORDS = f"attack {SMALL} --format csv,markdown,latex,json --quiet"
 RUNGS = ["none · clean", "none · pgd · shattered"]
 RUNGS += ["round · clean", "round · pgd · shattered", "round · pgd · bpda"]
-TABLES = ["table.csv", "table.json", "table.md"]
+TABLES = ["table.csv", "table.json", "table.md", "table.tex"]
 
 
 class Done(NamedTuple):
@@ -190,6 +190,7 @@ def test_a_forged_record_is_found_even_if_every_digest_fits(
         ("table.csv", ",30,", ",29,", "line 1"),
         ("table.json", '"n": 30', '"n": 31', "n is 31, not 30"),
         ("table.md", "/30", "/31", "not '"),
+        ("table.tex", "& $_{[", "& $_{[1", "not '"),
     ],
 )
 def test_a_forged_table_is_found_even_if_its_digest_fits(

@@ -1,0 +1,171 @@
+"""The table for papers: LaTeX that needs booktabs and nothing else."""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from advbench.records import Rate, Row, Rung
+
+from .grid import MISSING, TITLES, Layout, layout, notes_of, of_all
+from .style import GAP, PLAIN, Style
+
+_ESCAPES: Final[Mapping[str, str]] = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\char34{}",
+    "`": r"\textasciigrave{}",
+    "'": r"\char39{}",
+    "–": "\\textendash{}",
+    "—": "\\textemdash{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "∞": r"$\infty$",
+    "ε": r"$\varepsilon$",
+    "σ": r"$\sigma$",
+    "µ": r"$\mu$",
+    "μ": r"$\mu$",
+}
+_ACCENTED: Final = frozenset("\u0300\u0301\u0302\u0303\u0308\u030a\u0327\u030c")
+"""Accents that every LaTeX sets over a Latin letter."""
+
+_LIGATURES: Final = re.compile("([-,])(?=[-,])")
+"""What would become one dash or a quotation mark."""
+
+BOLD, BOLD_ITALIC = r"\textbf{%s}", r"\textbf{\textit{%s}}"
+
+
+def latex_escaped(text: str) -> str:
+    """Text that LaTeX prints as it is; characters that it may lack are spelt U+XXXX."""
+    return _LIGATURES.sub(r"\1{}", "".join(map(_escaped, " ".join(text.split()))))
+
+
+def _escaped(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isascii():
+        return character if character.isprintable() else ""
+    letter = unicodedata.normalize("NFD", character)
+    if len(letter) == 2 and letter[0].isascii() and letter[1] in _ACCENTED and ord(character) < 0x180:
+        return character
+    return f"U+{ord(character):04X}"
+
+
+def latex(rows: Sequence[Row], style: Style = PLAIN) -> str:
+    """A `table` of booktabs: intervals as subscripts, the highest and the lowest of a column in bold.
+
+    Args:
+        rows: the table, at least one row, in their order.
+        style: which columns, how numbers look, caption and label.
+    """
+    plan = layout(rows, style)
+    marks = {rung: _marks(rows, rung) for rung in plan.rungs}
+    lines = [
+        _line(
+            [
+                *(latex_escaped(texts[number]) for texts in plan.names.values()),
+                *(_rate(row.rates.get(rung), marks[rung].get(number), style) for rung in plan.rungs),
+                *([_gap(row, style)] if plan.gap else []),
+            ]
+        )
+        for number, row in enumerate(rows)
+    ]
+    caption = latex_escaped(style.caption or _sentence(plan.caption))
+    notes = [latex_escaped(f"{of_all(style)}; subscripts: 95 % Wilson interval.")] * bool(plan.rungs)
+    if any(marks.values()):
+        notes.append(r"\textbf{Bold}: the highest of a column; \textbf{\textit{bold italic}}: the lowest.")
+    notes += [latex_escaped(note) for note in notes_of(rows, plan, style)]
+    return (
+        "\n".join(
+            [
+                "% \\usepackage{booktabs}",
+                r"\begin{table}",
+                r"  \centering",
+                rf"  \caption{{{caption}}}",
+                rf"  \label{{{_label(style.label)}}}",
+                rf"  \begin{{tabular}}{{@{{}}{_alignment(plan)}@{{}}}}",
+                r"    \toprule",
+                f"    {_line(_titles(plan))}",
+                r"    \midrule",
+                *(f"    {line}" for line in lines),
+                r"    \bottomrule",
+                r"  \end{tabular}",
+                r"  \par\medskip",
+                r"  \begin{minipage}{\linewidth}\footnotesize",
+                *(f"    {note}\\par" for note in notes),
+                r"  \end{minipage}",
+                r"\end{table}",
+            ]
+        )
+        + "\n"
+    )
+
+
+def latex_comment(origin: Mapping[str, str]) -> str:
+    """Lines that LaTeX skips; what they hold cannot end them."""
+    return "".join(f"% {name}: {' '.join(text.split())}\n" for name, text in origin.items())
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _alignment(plan: Layout) -> str:
+    """An accuracy is two columns, so that points stand below one another whatever the intervals."""
+    return "l" * len(plan.names) + "r@{}l" * len(plan.rungs) + "r" * plan.gap
+
+
+def _titles(plan: Layout) -> list[str]:
+    rungs = [rf"\multicolumn{{2}}{{c}}{{{latex_escaped(TITLES[rung])}}}" for rung in plan.rungs]
+    return [*map(latex_escaped, plan.names), *rungs, *([GAP] if plan.gap else [])]
+
+
+def _marks(rows: Sequence[Row], rung: Rung) -> dict[int, str]:
+    """How to set the highest and the lowest accuracy among rows of the same images and threat."""
+    groups: dict[tuple[str, ...], dict[int, float]] = {}
+    for number, row in enumerate(rows):
+        if rung in row.rates:
+            key = (row.dataset, row.norm, row.eps)
+            groups.setdefault(key, {})[number] = row.rates[rung].accuracy
+    marks: dict[int, str] = {}
+    for found in groups.values():
+        high, low = max(found.values()), min(found.values())
+        if high > low:
+            marks |= {number: BOLD for number, value in found.items() if value == high}
+            marks |= {number: BOLD_ITALIC for number, value in found.items() if value == low}
+    return marks
+
+
+def _rate(rate: Rate | None, mark: str | None, style: Style) -> str:
+    """An accuracy with its interval; counts stand in the other formats, where there is room."""
+    if rate is None:
+        return rf"\multicolumn{{2}}{{c}}{{{_ESCAPES[MISSING]}}}"
+    low, high = map(style.number, rate.interval)
+    number = style.number(rate.accuracy)
+    return f"{mark % number if mark else number} & $_{{[{low},\\,{high}]}}$"
+
+
+def _gap(row: Row, style: Style) -> str:
+    return _ESCAPES[MISSING] if row.masking_gap is None else f"${style.number(row.masking_gap)}$"
+
+
+def _sentence(text: str) -> str:
+    return f"{text}." if text else "Accuracy under attack."
+
+
+def _label(text: str) -> str:
+    """A label's name, from which TeX's own characters are left out."""
+    return "".join(each for each in text if each.isascii() and (each.isalnum() or each in ":.-/_+ "))
