@@ -4,14 +4,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+import pandas as pd
 
 from advbench.errors import RunFolderError
 from advbench.manifest import entry, read_manifest
 from advbench.provenance import origin_of
 from advbench.records import Row
-from advbench.run_folder import SAMPLES
-from advbench.sample_files import read_samples
+from advbench.sample_files import SAMPLES, read_samples
 from advbench.table import Heading, rows_of
 
 _MOST: Final = 100_000_000  # records
@@ -30,8 +31,28 @@ class FinishedRun:
     origin: Mapping[str, str]
 
 
+class Records(NamedTuple):
+    """What a run wrote down."""
+
+    manifest: Mapping[str, Any]
+    """What `run.json` says."""
+    heading: Heading
+    samples: pd.DataFrame
+    """One record an image and rung, columns as in `records.SAMPLE_TYPES`."""
+
+
 def read_finished_run(path: Path) -> FinishedRun:
     """The table of a run's folder, counted anew from its records.
+
+    Raises:
+        RunFolderError: no run, one that is not done, or files that are not as the run wrote them.
+    """
+    found = read_records(path)
+    return FinishedRun(rows_of(found.samples, found.heading), origin_of(found.manifest))
+
+
+def read_records(path: Path) -> Records:
+    """The records of a run's folder, and what its table is about.
 
     Raises:
         RunFolderError: no run, one that is not done, or files that are not as the run wrote them.
@@ -50,7 +71,7 @@ def read_finished_run(path: Path) -> FinishedRun:
     samples, _ = read_samples(contents, _MOST)
     if set(samples["defense"]) != set(heading.substitutes):
         raise RunFolderError(f"{file} does not hold the defenses that its run.json names.")
-    return FinishedRun(rows_of(samples, heading), origin_of(manifest))
+    return Records(manifest, heading, samples)
 
 
 def _heading(path: Path, said: Any) -> Heading:

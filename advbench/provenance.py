@@ -8,12 +8,13 @@ import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 import advbench
 from advbench.manifest import entry, run_hash
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn")
 
@@ -42,8 +43,10 @@ def commits() -> dict[str, str]:
     return found if here is None else {**found, "current_folder": here}
 
 
-def machine(device: torch.device) -> dict[str, Any]:
+def machine(device: "torch.device") -> dict[str, Any]:
     """The device that computed, and how it was set up."""
+    import torch  # noqa: PLC0415  # origins are also read where there is no model
+
     name = (
         torch.cuda.get_device_name(device)
         if device.type == "cuda"

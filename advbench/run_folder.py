@@ -17,10 +17,9 @@ from advbench.locking import FolderLock, is_free
 from advbench.manifest import MANIFEST, differences, read_manifest, run_hash
 from advbench.provenance import origin_of
 from advbench.records import join_samples
-from advbench.sample_files import pack_samples, read_samples
+from advbench.sample_files import SAMPLES, pack_samples, read_samples
 from advbench.whole_files import half_written, write_whole
 
-SAMPLES = "samples.parquet"
 PARTS = "parts"
 ADVERSARIAL = "adversarial"
 SUBSTITUTES = "substitutes"

@@ -11,6 +11,7 @@ import pyarrow.parquet
 from advbench.errors import RunFolderError
 from advbench.records import SAMPLE_TYPES
 
+SAMPLES: Final = "samples.parquet"
 _ORIGIN: Final = b"advbench"
 _ROW = 10_000  # bytes that a record may have at most, unpacked
 _FILE = 1 << 20  # bytes beside the records

@@ -7,7 +7,7 @@ from typing import Literal, assert_never
 from advbench.records import Row
 
 from .frame import flat_rows, table_frame
-from .grid import grid
+from .grid import Grid, grid
 from .latex import latex, latex_comment
 from .style import PLAIN, Style, arranged
 
@@ -64,7 +64,11 @@ def _told(origins: Sequence[Mapping[str, str]], names: Sequence[str]) -> dict[st
 
 def markdown(rows: Sequence[Row], style: Style = PLAIN) -> str:
     """The table for GitHub and papers written in Markdown, with its caption and its notes."""
-    words = grid(rows, style=style)
+    return markdown_grid(grid(rows, style=style))
+
+
+def markdown_grid(words: Grid) -> str:
+    """Words as a table of Markdown."""
     align = [":--"] * words.labels + ["--:"] * (len(words.header) - words.labels)
     lines = [words.header, align, *words.lines]
     table = ["| " + " | ".join(map(markdown_escaped, cells)) + " |" for cells in lines]

@@ -3,11 +3,11 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from advbench.records import Rate, Row, Rung
 
-from .grid import MISSING, TITLES, Layout, layout, notes_of, of_all
+from .grid import MISSING, TITLES, Grid, Layout, layout, notes_of, of_all
 from .style import GAP, PLAIN, Style
 
 _ESCAPES: Final[Mapping[str, str]] = {
@@ -83,34 +83,53 @@ def latex(rows: Sequence[Row], style: Style = PLAIN) -> str:
         )
         for number, row in enumerate(rows)
     ]
-    caption = latex_escaped(style.caption or _sentence(plan.caption))
     notes = [latex_escaped(f"{of_all(style)}; subscripts: 95 % Wilson interval.")] * bool(plan.rungs)
     if any(marks.values()):
         notes.append(r"\textbf{Bold}: the highest of a column; \textbf{\textit{bold italic}}: the lowest.")
     notes += [latex_escaped(note) for note in notes_of(rows, plan, style)]
-    return (
-        "\n".join(
-            [
-                "% \\usepackage{booktabs}",
-                r"\begin{table}",
-                r"  \centering",
-                rf"  \caption{{{caption}}}",
-                rf"  \label{{{_label(style.label)}}}",
-                rf"  \begin{{tabular}}{{@{{}}{_alignment(plan)}@{{}}}}",
-                r"    \toprule",
-                f"    {_line(_titles(plan))}",
-                r"    \midrule",
-                *(f"    {line}" for line in lines),
-                r"    \bottomrule",
-                r"  \end{tabular}",
-                r"  \par\medskip",
-                r"  \begin{minipage}{\linewidth}\footnotesize",
-                *(f"    {note}\\par" for note in notes),
-                r"  \end{minipage}",
-                r"\end{table}",
-            ]
-        )
-        + "\n"
+    head = _Head(style.caption or _sentence(plan.caption), style.label, _alignment(plan), _titles(plan))
+    return _table(head, lines, notes)
+
+
+def latex_grid(words: Grid, label: str) -> str:
+    """Words as a `table` of booktabs."""
+    alignment = "l" * words.labels + "r" * (len(words.header) - words.labels)
+    head = _Head(_sentence(words.caption), label, alignment, [latex_escaped(each) for each in words.header])
+    lines = [_line([latex_escaped(cell) for cell in cells]) for cells in words.lines]
+    return _table(head, lines, [latex_escaped(note) for note in words.notes])
+
+
+class _Head(NamedTuple):
+    """What stands above the lines of a table."""
+
+    caption: str
+    label: str
+    alignment: str
+    titles: Sequence[str]
+
+
+def _table(head: _Head, lines: Sequence[str], notes: Sequence[str]) -> str:
+    return "\n".join(
+        [
+            "% \\usepackage{booktabs}",
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \caption{{{latex_escaped(head.caption)}}}",
+            rf"  \label{{{_label(head.label)}}}",
+            rf"  \begin{{tabular}}{{@{{}}{head.alignment}@{{}}}}",
+            r"    \toprule",
+            f"    {_line(head.titles)}",
+            r"    \midrule",
+            *(f"    {line}" for line in lines),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"  \par\medskip",
+            r"  \begin{minipage}{\linewidth}\footnotesize",
+            *(f"    {note}\\par" for note in notes),
+            r"  \end{minipage}",
+            r"\end{table}",
+            "",
+        ]
     )
 
 

@@ -22,9 +22,19 @@ def print_table(rows: Sequence[Row], console: Console, style: Style = PLAIN) -> 
     Where the console is too narrow, cells are broken at their interval, and columns move together; where
     that is not enough, lines are longer than the console.
     """
-    room = console.width
     rows = [rows[place] for place in arranged(rows, style)]
-    wide, narrow = (grid(rows, breaks, style) for breaks in ((" ", "\n"), ("\n", "\n")))
+    print_grid(*(grid(rows, breaks, style) for breaks in ((" ", "\n"), ("\n", "\n"))), console=console)
+
+
+def print_grid(wide: Grid, narrow: Grid, *, console: Console) -> None:
+    """Print a table of words.
+
+    Args:
+        wide: as it should look.
+        narrow: the same with more lines in a cell, for where there is less room.
+        console: where it is printed.
+    """
+    room = console.width
     for words, gap in ((wide, 1), (narrow, 1), (narrow, 0)):
         frame = _frame(words, console, gap)
         if sum(_least_widths(words)) + frame <= room:

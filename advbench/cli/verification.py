@@ -26,8 +26,8 @@ from advbench.recheck import Evidence, Finding, check_records, recheck
 from advbench.reports.compare import first_difference
 from advbench.reports.formats import FILE_NAMES, render
 from advbench.reports.style import style_of
-from advbench.run_folder import ADVERSARIAL, CANDIDATES, SAMPLES, is_as_written
-from advbench.sample_files import read_samples
+from advbench.run_folder import ADVERSARIAL, CANDIDATES, is_as_written
+from advbench.sample_files import SAMPLES, read_samples
 from advbench.spec import parse_spec
 from advbench.table import Heading, rows_of
 

@@ -1,0 +1,192 @@
+"""Runs against a baseline: the same images in pairs, rung by rung, with McNemar's test."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+
+from advbench.paired import PairedCounts, count_pairs
+from advbench.records import UNDEFENDED, Row, Rung
+
+from .grid import MISSING, TITLES, Grid
+from .style import PLAIN, Style
+
+NOTE: Final = (
+    "Differences on the same images, row minus baseline, [95 % score interval, Tango 1998]; images that stand "
+    "in one alone; p: McNemar's exact test, two-sided, not corrected for several comparisons."
+)
+_TRAITS: Final = ("model", "dataset", "defense", "norm", "eps", "attack")
+_SMALLEST: Final = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """A run as one side of comparisons.
+
+    Args:
+        name: what the run is called.
+        rows: its table.
+        samples: its records, columns as in `records.SAMPLE_TYPES`.
+        fingerprint: a hash of its images and labels; '' where it is not known.
+    """
+
+    name: str
+    rows: Sequence[Row]
+    samples: pd.DataFrame
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A row on one rung against a row of the baseline.
+
+    Args:
+        row: the row.
+        other: the baseline's; None where it has no counterpart.
+        rung: the rung; None where nothing is compared.
+        pairs: the images in pairs, the row's first; None where nothing is compared.
+        reason: why nothing is compared.
+    """
+
+    row: Row
+    other: Row | None = None
+    rung: Rung | None = None
+    pairs: PairedCounts | None = None
+    reason: str = ""
+
+
+def compare(side: Side, baseline: Side) -> list[Comparison]:
+    """Compare every row of a run with its counterpart, on every rung that both have.
+
+    The counterpart has the same defense, threat and attack; where there is none, it is the baseline's only
+    row of the same threat and attack that is defended as well, or undefended as well.
+    """
+    if not side.fingerprint or side.fingerprint != baseline.fingerprint:
+        reason = f"the images of {side.name} are not those of {baseline.name}"
+        return [Comparison(row=row, reason=reason) for row in side.rows]
+    standing, others = _standing(side.samples), _standing(baseline.samples)
+    found = []
+    for row in side.rows:
+        other = _counterpart(row, baseline.rows)
+        if other is None:
+            reason = f"{baseline.name} has no single row to compare with"
+            found.append(Comparison(row=row, reason=reason))
+            continue
+        for rung in row.rates:
+            mine, theirs = (
+                each.get((which.defense, "" if rung == "clean" else which.attack, rung))
+                for each, which in ((standing, row), (others, other))
+            )
+            if mine is not None and theirs is not None:
+                found.append(_compared(row, other, rung, mine, theirs))
+    return found
+
+
+def _compared(
+    row: Row, other: Row, rung: Rung, mine: "pd.Series[bool]", theirs: "pd.Series[bool]"
+) -> Comparison:
+    if not mine.index.equals(theirs.index):
+        return Comparison(row=row, other=other, reason="the two runs chose other images of the data set")
+    return Comparison(row=row, other=other, rung=rung, pairs=count_pairs(mine.array, theirs.array))
+
+
+def _standing(samples: pd.DataFrame) -> dict[tuple[str, str, str], "pd.Series[bool]"]:
+    """Whether each image stands, by its index, of every defense, attack and rung."""
+    groups = samples.groupby(["defense", "attack", "rung"], sort=False)
+    return {
+        (str(defense), str(attack), str(rung)): each.set_index("index")["robust"].sort_index()
+        for (defense, attack, rung), each in groups
+    }
+
+
+def _counterpart(row: Row, rows: Sequence[Row]) -> Row | None:
+    near = [each for each in rows if (each.norm, each.eps, each.attack) == (row.norm, row.eps, row.attack)]
+    same = [each for each in near if each.defense == row.defense]
+    alike = [each for each in near if (each.defense == UNDEFENDED) == (row.defense == UNDEFENDED)]
+    return next((few[0] for few in (same, alike) if len(few) == 1), None)
+
+
+def paired_grid(comparisons: Sequence[Comparison], style: Style = PLAIN) -> Grid:
+    """The comparisons as words: a line each, and why others are missing as notes."""
+    made = [each for each in comparisons if each.pairs is not None]
+    differing = [name for name in _TRAITS if len({getattr(each.row, name) for each in made}) > 1]
+    names = list(dict.fromkeys(["defense", *differing]))
+    lines = [
+        [
+            *(getattr(each.row, name) for name in names),
+            _against(each),
+            TITLES[each.rung],
+            _difference(each.pairs, style),
+            f"{each.pairs.only_first} / {each.pairs.only_second}",
+            p_text(each.pairs.p_value),
+        ]
+        for each in made
+        if each.pairs is not None and each.rung is not None
+    ]
+    header = [*names, "against", "rung", "difference", "only row / only baseline", "p"]
+    missing = [f"{MISSING} ({each.row.defense}, {each.row.attack}): {each.reason}." for each in comparisons if each.reason]
+    return Grid(
+        caption="Differences from the baseline",
+        header=header,
+        lines=lines,
+        labels=len(names) + 2,
+        notes=[*([NOTE] if made else []), *dict.fromkeys(missing)],
+    )
+
+
+def paired_csv(comparisons: Sequence[Comparison]) -> str:
+    """The comparisons as data, a line each; why nothing is compared stands in `reason`."""
+    text = io.StringIO()
+    lines = [paired_fields(each) for each in comparisons]
+    writer = csv.DictWriter(text, list(lines[0]) if lines else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def paired_json(comparisons: Sequence[Comparison]) -> str:
+    """The same as JSON."""
+    return f"{json.dumps([paired_fields(each) for each in comparisons], indent=2, ensure_ascii=False)}\n"
+
+
+def paired_fields(each: Comparison) -> Mapping[str, Any]:
+    """One comparison as a flat dictionary, None where nothing is compared; differences are fractions."""
+    pairs, other = each.pairs, each.other
+    return {
+        **{name: getattr(each.row, name) for name in _TRAITS},
+        **{f"baseline_{name}": getattr(other, name) if other else None for name in _TRAITS},
+        "rung": each.rung,
+        "n": pairs.n if pairs else None,
+        "difference": pairs.difference if pairs else None,
+        "low": pairs.interval.low if pairs else None,
+        "high": pairs.interval.high if pairs else None,
+        "both": pairs.both if pairs else None,
+        "only_row": pairs.only_first if pairs else None,
+        "only_baseline": pairs.only_second if pairs else None,
+        "p": pairs.p_value if pairs else None,
+        "reason": each.reason,
+    }
+
+
+def p_text(p: float) -> str:
+    """A p-value in two digits."""
+    return f"< {_SMALLEST:.4f}" if p < _SMALLEST else f"{p:.2g}"
+
+
+def _against(each: Comparison) -> str:
+    assert each.other is not None
+    same_model = each.other.model == each.row.model
+    if each.other.defense == each.row.defense:
+        return "the same" if same_model else each.other.model
+    return each.other.defense if same_model else f"{each.other.model}, {each.other.defense}"
+
+
+def _difference(pairs: PairedCounts | None, style: Style) -> str:
+    assert pairs is not None
+    low, high = pairs.interval
+    sign = [("+" if value > 0 else "") + style.number(value) for value in (pairs.difference, low, high)]
+    return f"{sign[0]} [{sign[1]}, {sign[2]}]"
