@@ -85,7 +85,8 @@ def _heading(path: Path, said: Any) -> Heading:
     doubts: Any = said.get("doubts")
     holds = (
         all(isinstance(each, str) for each in words)
-        and isinstance(said.get("bpda"), bool)
+        and _are_texts(said.get("rungs"))
+        and isinstance(said.get("gradient_free"), str)
         and _are_texts(listed)
         and isinstance(substitutes, Mapping)
         and _are_texts(list(substitutes.values()))
@@ -95,7 +96,7 @@ def _heading(path: Path, said: Any) -> Heading:
     if not holds:
         raise RunFolderError(f"the run.json of {path} does not say what its table is about.")
     tuples = {name: tuple(each) for name, each in doubts.items()}
-    return Heading(**{**said, "attacks": tuple(listed), "doubts": tuples})
+    return Heading(**{**said, "attacks": tuple(listed), "rungs": tuple(said["rungs"]), "doubts": tuples})
 
 
 def _are_texts(values: Any) -> bool:

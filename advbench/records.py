@@ -10,6 +10,9 @@ import pandas as pd
 Rung = Literal["clean", "static", "shattered", "bpda", "gradient_free", "worst"]
 RUNGS: Final[tuple[Rung, ...]] = ("clean", "static", "shattered", "bpda", "gradient_free", "worst")
 
+LADDER: Final = RUNGS[1:]
+"""All that an evaluation can be asked for; the clean images are always judged."""
+
 UNDEFENDED: Final = "none"
 
 SAMPLE_TYPES: Final[Mapping[str, str]] = {

@@ -3,11 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pandas as pd
 
 from advbench.records import RUNGS, UNDEFENDED, Rate, Row, Rung, Spread
+
+ATTACKED: Final[tuple[Rung, ...]] = ("static", "shattered", "bpda")
+"""The rungs of each attack."""
+
+NEEDS_DEFENSE: Final[Mapping[Rung, str]] = {
+    "static": "the examples are made on it",
+    "bpda": "no defense to substitute",
+}
+"""The rungs that an undefended model has not, and why."""
 
 
 class Cell(NamedTuple):
@@ -30,7 +39,8 @@ class Heading:
         attacks: the attacks, in the order of the rows.
         substitutes: what stands in for each defense; the keys are the defenses in the order of the
             rows, the undefended model first.
-        bpda: whether the bpda rung was asked for.
+        rungs: what was asked for beside the clean rung, in the order of the ladder.
+        gradient_free: the attack of the gradient-free rung; empty without.
         doubts: for each defense, what keeps its answers from being a function of each image alone.
     """
 
@@ -40,7 +50,8 @@ class Heading:
     eps: str
     attacks: tuple[str, ...]
     substitutes: Mapping[str, str]
-    bpda: bool
+    rungs: tuple[Rung, ...]
+    gradient_free: str = ""
     doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_doubts(self, doubts: Mapping[str, tuple[str, ...]]) -> "Heading":
@@ -57,10 +68,22 @@ class Heading:
         for defense in self.substitutes:
             cells.append(Cell(defense, "", "clean"))
             for attack in self.attacks:
-                cells.append(Cell(defense, attack, "shattered"))
-                if self.bpda and defense != UNDEFENDED:
-                    cells.append(Cell(defense, attack, "bpda"))
+                cells += [Cell(defense, attack, rung) for rung in ATTACKED if self.has(rung, defense)]
+            if "gradient_free" in self.rungs:
+                cells.append(Cell(defense, self.gradient_free, "gradient_free"))
         return cells
+
+    def has(self, rung: Rung, defense: str) -> bool:
+        """Whether a rung was asked for and makes sense: an undefended model has no gradient to restore."""
+        return rung in self.rungs and (defense != UNDEFENDED or rung not in NEEDS_DEFENSE)
+
+    def reasons(self, defense: str) -> dict[Rung, str]:
+        """Why a defense has no numbers of a rung that was asked for."""
+        return {
+            rung: reason
+            for rung, reason in NEEDS_DEFENSE.items()
+            if rung in self.rungs and not self.has(rung, defense)
+        }
 
 
 def rows_of(samples: pd.DataFrame, heading: Heading) -> tuple[Row, ...]:
@@ -80,33 +103,39 @@ def rows_of(samples: pd.DataFrame, heading: Heading) -> tuple[Row, ...]:
             eps=heading.eps,
             attack=attack,
             rates=rates,
-            reasons={"bpda": "no defense to substitute"} if heading.bpda and defense == UNDEFENDED else {},
-            substitute=substitute if heading.bpda else "",
+            reasons=heading.reasons(defense),
+            substitute=substitute if "bpda" in heading.rungs else "",
             warnings=(*heading.doubts.get(defense, ()), *warnings_of(samples, defense, attack)),
         )
         for defense, substitute in heading.substitutes.items()
         for attack in heading.attacks
-        for rates in [rates_of(samples, defense, attack)]
+        for rates in [rates_of(samples, defense, attack, worst="worst" in heading.rungs)]
     )
 
 
-def rates_of(samples: pd.DataFrame, defense: str, attack: str) -> dict[Rung, Rate]:
+def rates_of(samples: pd.DataFrame, defense: str, attack: str, *, worst: bool = False) -> dict[Rung, Rate]:
     """What each rung left standing of one defense under one attack, in the order of the ladder.
 
     Args:
         samples: columns as in `records.SAMPLE_TYPES`.
         defense: whose row.
-        attack: whose row; the clean rung belongs to every attack.
+        attack: whose row; the clean and the gradient-free rung belong to every attack.
+        worst: whether to count also the images that no rung fells.
     """
-    mine = samples[(samples["defense"] == defense) & samples["attack"].isin(["", attack])]
+    shared = samples["rung"].isin(["clean", "gradient_free"])
+    mine = samples[(samples["defense"] == defense) & (shared | (samples["attack"] == attack))]
     found = dict(list(mine.groupby("rung", sort=False)))
-    return {
+    rates: dict[Rung, Rate] = {
         rung: Rate(
             int(each["robust"].sum()), len(each), _spread(each["fooled_share"]), _median_distance(each)
         )
         for rung in RUNGS
         if (each := found.get(rung)) is not None
     }
+    if worst:
+        standing = mine.groupby("index")["robust"].all()
+        rates["worst"] = Rate(int(standing.sum()), len(standing))
+    return rates
 
 
 def _spread(share: "pd.Series[float]") -> Spread | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from advbench.records import RUNGS, Rate, Row, Rung
@@ -87,28 +88,40 @@ def layout(rows: Sequence[Row], style: Style = PLAIN) -> Layout:
     )
 
 
-def grid(rows: Sequence[Row], breaks: tuple[str, str] = (" ", " "), style: Style = PLAIN) -> Grid:
+def grid(
+    rows: Sequence[Row],
+    breaks: tuple[str, str] = (" ", " "),
+    style: Style = PLAIN,
+    *,
+    intervals: bool = True,
+) -> Grid:
     """The rows as words: accuracies with their interval, then their count.
 
     Args:
         rows: the table, at least one row, in their order.
         breaks: what stands in a cell between rate and interval, and between interval and count.
         style: which columns, and how numbers look.
+        intervals: whether to tell them; without, titles may be broken too.
     """
     plan = layout(rows, style)
+    cell = partial(_rate, breaks=breaks, style=style, intervals=intervals)
     return Grid(
         caption=plan.caption,
-        header=[*plan.names, *(TITLES[rung] for rung in plan.rungs), *([GAP] if plan.gap else [])],
+        header=[
+            *plan.names,
+            *(_title(rung, breaks, intervals) for rung in plan.rungs),
+            *([GAP] if plan.gap else []),
+        ],
         lines=[
             [
                 *(texts[number] for texts in plan.names.values()),
-                *(_rate(row.rates.get(rung), breaks, style) for rung in plan.rungs),
+                *(cell(row.rates.get(rung)) for rung in plan.rungs),
                 *([gap_text(row, style)] if plan.gap else []),
             ]
             for number, row in enumerate(rows)
         ],
         labels=len(plan.names),
-        notes=_reading(rows, plan, style) + notes_of(rows, plan, style),
+        notes=_reading(rows, plan, style, intervals=intervals) + notes_of(rows, plan, style),
     )
 
 
@@ -128,9 +141,15 @@ def _size(row: Row, sizes: Mapping[str, int]) -> int:
     return sizes.get(row.dataset, row.n) if row.error else row.n
 
 
-def _rate(rate: Rate | None, breaks: tuple[str, str], style: Style) -> str:
+def _title(rung: Rung, breaks: tuple[str, str], intervals: bool) -> str:
+    return TITLES[rung] if intervals else TITLES[rung].replace("-", f"-{breaks[1].strip(' ')}")
+
+
+def _rate(rate: Rate | None, breaks: tuple[str, str], style: Style, intervals: bool) -> str:
     if rate is None:
         return MISSING
+    if not intervals:
+        return f"{style.number(rate.accuracy)}{breaks[1]}{rate.count}/{rate.n}"
     low, high = map(style.number, rate.interval)
     interval = f"[{low}, {high}]"
     if rate.spread is not None:
@@ -145,8 +164,13 @@ def gap_text(row: Row, style: Style) -> str:
     return MISSING if row.masking_gap is None else style.number(row.masking_gap)
 
 
-def _reading(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
+def _reading(rows: Sequence[Row], plan: Layout, style: Style, *, intervals: bool) -> list[str]:
     """How to read the accuracies of a cell with interval, spread, count and distance."""
+    if not intervals:
+        return [
+            f"{of_all(style)}, images left standing.",
+            "Intervals do not fit here; the table in the run's folder has them.",
+        ]
     sentences = [f"{of_all(style)}, [95 % Wilson interval], images left standing."] * bool(plan.rungs)
     shown = [rate for row in rows for rung, rate in row.rates.items() if rung in plan.rungs]
     if any(rate.spread for rate in shown):

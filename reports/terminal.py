@@ -20,22 +20,23 @@ def print_table(rows: Sequence[Row], console: Console, style: Style = PLAIN) -> 
     """Print the table with its caption and its notes, as wide as the console, and never a number cut short.
 
     Where the console is too narrow, cells are broken at their interval, and columns move together; where
-    that is not enough, lines are longer than the console.
+    that is not enough, intervals are left out; and where that is not, lines are longer than the console.
     """
     rows = [rows[place] for place in arranged(rows, style)]
-    print_grid(*(grid(rows, breaks, style) for breaks in ((" ", "\n"), ("\n", "\n"))), console=console)
+    wide, narrow = (grid(rows, breaks, style) for breaks in ((" ", "\n"), ("\n", "\n")))
+    print_grid([wide, narrow, grid(rows, ("\n", "\n"), style, intervals=False)], console)
 
 
-def print_grid(wide: Grid, narrow: Grid, *, console: Console) -> None:
+def print_grid(versions: Sequence[Grid], console: Console) -> None:
     """Print a table of words.
 
     Args:
-        wide: as it should look.
-        narrow: the same with more lines in a cell, for where there is less room.
+        versions: the same table, each narrower than the one before; the first that fits is printed.
         console: where it is printed.
     """
+    first, *others = versions
     room = console.width
-    for words, gap in ((wide, 1), (narrow, 1), (narrow, 0)):
+    for words, gap in [(first, 1), *((words, gap) for words in others for gap in (1, 0))]:
         frame = _frame(words, console, gap)
         if sum(_least_widths(words)) + frame <= room:
             break

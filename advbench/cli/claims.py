@@ -13,6 +13,7 @@ from advbench.checkpoint.formats import Format
 from advbench.cli.options import NormName, SubjectOptions, VerifyOptions
 from advbench.errors import RunFolderError
 from advbench.manifest import run_hash
+from advbench.records import LADDER, Rung
 from advbench.spec import parse_chain, parse_spec
 from advbench.user_code import names_user_code
 
@@ -30,7 +31,8 @@ class Claims:
         subject: what was attacked, as the words of a command.
         model: the model's name in the table.
         attacks: the attacks' names in the table.
-        bpda: whether the bpda rung was run.
+        rungs: what was run beside the clean rung.
+        gradient_free: the attack of the gradient-free rung; empty without.
         doubts: for each defense, what the run said against its numbers.
         substitutes: for each defense, what stood in for it, as the table names it.
         kept: which examples were kept.
@@ -47,7 +49,8 @@ class Claims:
     subject: SubjectOptions
     model: str
     attacks: tuple[str, ...]
-    bpda: bool
+    rungs: tuple[Rung, ...]
+    gradient_free: str
     doubts: Mapping[str, tuple[str, ...]]
     substitutes: Mapping[str, str]
     kept: Literal["all", "successful"]
@@ -87,7 +90,8 @@ def claims_of(manifest: Mapping[str, Any], options: VerifyOptions) -> Claims:
         subject=_subject(said, settings, options),
         model=settings.text("model"),
         attacks=tuple(settings.inside("attacks").values),
-        bpda=settings.flag("bpda"),
+        rungs=tuple(each for each in LADDER if each in settings.texts("rungs")),
+        gradient_free="".join(settings.inside("gradient_free").values),
         doubts={defense: doubts.texts(defense) for defense in doubts.values},
         substitutes={defense: substitutes.text(defense) for defense in substitutes.values},
         kept=cast("Literal['all', 'successful']", kept),

@@ -15,12 +15,12 @@ from advbench.cli.options import AttackOptions
 from advbench.cli.progress import RunProgress
 from advbench.cli.ranks import Ranks
 from advbench.errors import InputError, RunError
-from advbench.evaluation import Checked, Evaluation, RungDone, fingerprint, merge
+from advbench.evaluation import Checked, Evaluation, fingerprint, merge
 from advbench.examples import Examples
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, Format
 from advbench.run_folder import CANDIDATES, RunFolder, join_folder, open_folder, unfinished_run
-from advbench.table import Cell
+from advbench.rungs import RungDone
 
 
 class Keeper:
@@ -177,7 +177,7 @@ class Keeper:
         if not len(samples):
             return None
         indices = torch.tensor(samples["index"].tolist())
-        return Examples(Cell(done.defense, done.attack, done.rung), indices, x_adv)
+        return Examples(done.cell, indices, x_adv)
 
 
 def _pack(found: Evaluation) -> bytes:
