@@ -16,8 +16,8 @@ from .grid import MISSING, TITLES, Grid
 from .style import PLAIN, Style
 
 NOTE: Final = (
-    "Differences on the same images, row minus baseline, [95 % score interval, Tango 1998]; images that stand "
-    "in one alone; p: McNemar's exact test, two-sided, not corrected for several comparisons."
+    "Differences on the same images, row minus baseline, [95 % score interval, Tango 1998]; images that "
+    "stand in one alone; p: McNemar's exact test, two-sided, not corrected for several comparisons."
 )
 _TRAITS: Final = ("model", "dataset", "defense", "norm", "eps", "attack")
 _SMALLEST: Final = 1e-4
@@ -68,7 +68,6 @@ def compare(side: Side, baseline: Side) -> list[Comparison]:
     if not side.fingerprint or side.fingerprint != baseline.fingerprint:
         reason = f"the images of {side.name} are not those of {baseline.name}"
         return [Comparison(row=row, reason=reason) for row in side.rows]
-    standing, others = _standing(side.samples), _standing(baseline.samples)
     found = []
     for row in side.rows:
         other = _counterpart(row, baseline.rows)
@@ -76,31 +75,26 @@ def compare(side: Side, baseline: Side) -> list[Comparison]:
             reason = f"{baseline.name} has no single row to compare with"
             found.append(Comparison(row=row, reason=reason))
             continue
-        for rung in row.rates:
-            mine, theirs = (
-                each.get((which.defense, "" if rung == "clean" else which.attack, rung))
-                for each, which in ((standing, row), (others, other))
-            )
-            if mine is not None and theirs is not None:
-                found.append(_compared(row, other, rung, mine, theirs))
+        for rung in [each for each in row.rates if each in other.rates]:
+            mine, theirs = _standing(side.samples, row, rung), _standing(baseline.samples, other, rung)
+            found.append(_compared(row, other, rung, (mine, theirs)))
     return found
 
 
 def _compared(
-    row: Row, other: Row, rung: Rung, mine: "pd.Series[bool]", theirs: "pd.Series[bool]"
+    row: Row, other: Row, rung: Rung, standing: "tuple[pd.Series[bool], pd.Series[bool]]"
 ) -> Comparison:
+    mine, theirs = standing
     if not mine.index.equals(theirs.index):
         return Comparison(row=row, other=other, reason="the two runs chose other images of the data set")
-    return Comparison(row=row, other=other, rung=rung, pairs=count_pairs(mine.array, theirs.array))
+    return Comparison(row=row, other=other, rung=rung, pairs=count_pairs(mine.to_numpy(), theirs.to_numpy()))
 
 
-def _standing(samples: pd.DataFrame) -> dict[tuple[str, str, str], "pd.Series[bool]"]:
-    """Whether each image stands, by its index, of every defense, attack and rung."""
-    groups = samples.groupby(["defense", "attack", "rung"], sort=False)
-    return {
-        (str(defense), str(attack), str(rung)): each.set_index("index")["robust"].sort_index()
-        for (defense, attack, rung), each in groups
-    }
+def _standing(samples: pd.DataFrame, row: Row, rung: Rung) -> "pd.Series[bool]":
+    """Whether each image of a row stands on a rung, by its index; on the worst, whether on all of them."""
+    shared = samples["rung"].isin(["clean", "gradient_free"])
+    mine = samples[(samples["defense"] == row.defense) & (shared | (samples["attack"] == row.attack))]
+    return (mine if rung == "worst" else mine[mine["rung"] == rung]).groupby("index")["robust"].all()
 
 
 def _counterpart(row: Row, rows: Sequence[Row]) -> Row | None:
@@ -127,8 +121,12 @@ def paired_grid(comparisons: Sequence[Comparison], style: Style = PLAIN) -> Grid
         for each in made
         if each.pairs is not None and each.rung is not None
     ]
-    header = [*names, "against", "rung", "difference", "only row / only baseline", "p"]
-    missing = [f"{MISSING} ({each.row.defense}, {each.row.attack}): {each.reason}." for each in comparisons if each.reason]
+    header = [*names, "against", "rung", "difference", "only row /\nonly base", "p"]
+    missing = [
+        f"{MISSING} ({each.row.defense}, {each.row.attack}): {each.reason}."
+        for each in comparisons
+        if each.reason
+    ]
     return Grid(
         caption="Differences from the baseline",
         header=header,

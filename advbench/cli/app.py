@@ -9,6 +9,7 @@ from advbench import __version__
 from advbench.cli.attack import attack
 from advbench.cli.finetune import finetune
 from advbench.cli.listing import list_names
+from advbench.cli.report import report
 from advbench.cli.sweep import sweep
 from advbench.cli.verify import verify
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 app.command("attack")(attack)
 app.command()(sweep)
+app.command()(report)
 app.command()(verify)
 app.command()(finetune)
 app.command("list")(list_names)

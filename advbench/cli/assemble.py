@@ -1,6 +1,6 @@
 """From the words of a command line to the objects that the library works with."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from advbench import registry
@@ -118,19 +118,6 @@ def full_attack(text: str, shared: Mapping[str, str]) -> FullAttack:
     known = registry.parameters(factory)
     fitting = {name: value for name, value in shared.items() if name in known}
     return FullAttack(Spec(spec.name, {**fitting, **spec.parameters}), factory, frozenset(fitting))
-
-
-def formats_of(text: str, known: Sequence[str]) -> list[str]:
-    """The formats of `--format a,b`.
-
-    Raises:
-        SpecError: an unknown one.
-    """
-    formats = _listed(text)
-    unknown = [each for each in formats if each not in known]
-    if unknown:
-        raise SpecError(f"there is no format {unknown[0]!r}; known: {', '.join(known)}.")
-    return formats
 
 
 def _listed(text: str) -> list[str]:

@@ -83,6 +83,21 @@ class SweepOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """The words of one `advbench report`; None where a default is to be found."""
+
+    command: tuple[str, ...]
+    runs: tuple[Path, ...]
+    baseline: Path | None
+    out: Path | None
+    overwrite: bool
+    formats: str | None
+    style: "Style"
+    json: bool
+    quiet: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerifyOptions:
     """The words of one `advbench verify`; None where the run's own word holds."""
 

@@ -8,8 +8,9 @@ from typing import NamedTuple, cast
 import pandas as pd
 from rich.console import Console
 
-from advbench.cli.assemble import Job, assemble, formats_of
+from advbench.cli.assemble import Job, assemble
 from advbench.cli.describe import announcement, manifest_of
+from advbench.cli.formats import formats_of
 from advbench.cli.keeper import Keeper
 from advbench.cli.options import AttackOptions
 from advbench.cli.progress import RunProgress

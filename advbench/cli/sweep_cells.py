@@ -10,7 +10,8 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from advbench import registry
 from advbench.checkpoint.formats import detect_format
-from advbench.cli.assemble import formats_of, full_attack, shared_parameters
+from advbench.cli.assemble import full_attack, shared_parameters
+from advbench.cli.formats import formats_of
 from advbench.cli.options import AttackOptions
 from advbench.cli.ranks import Ranks
 from advbench.cli.settings import CHANGES_NOTHING, options_of, settings, words_of

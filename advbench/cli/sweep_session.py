@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from rich.console import Console
 
-from advbench.cli.assemble import formats_of
+from advbench.cli.formats import formats_of
 from advbench.cli.options import SweepOptions
 from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.reasons import reason_of

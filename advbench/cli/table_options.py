@@ -44,13 +44,27 @@ Digits = Annotated[
 ]
 
 
-def read_style(columns: str | None, sort: str, *, percent: bool, digits: int | None) -> "Style":
+def read_style(
+    columns: str | None,
+    sort: str,
+    *,
+    percent: bool,
+    digits: int | None,
+    caption: str = "",
+    label: str | None = None,
+) -> "Style":
     """The style that the options ask for.
 
     Raises:
         SpecError: a column that there is not, or digits out of range.
     """
-    from advbench.reports.style import Style  # noqa: PLC0415  # imports pandas; --help must not
+    from advbench.reports.style import PLAIN, Style  # noqa: PLC0415  # imports pandas; --help must not
 
-    names = tuple(each.strip() for each in (columns or "").split(",") if each.strip())
-    return Style(columns=names, sort=sort.strip(), percent=percent, digits=digits)
+    return Style(
+        columns=tuple(each.strip() for each in (columns or "").split(",") if each.strip()),
+        sort=sort.strip(),
+        percent=percent,
+        digits=digits,
+        caption=caption,
+        label=PLAIN.label if label is None else label,
+    )

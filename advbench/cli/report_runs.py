@@ -1,0 +1,168 @@
+"""What `advbench report` reads: runs, and sweeps of runs, back from their folders, without a model."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from advbench.errors import RunFolderError
+from advbench.finished_run import Records, read_records
+from advbench.manifest import MANIFEST, entry
+from advbench.provenance import origin_of
+from advbench.records import Row
+from advbench.reports.baseline import Side
+from advbench.table import rows_of
+
+SWEEP: Final = "sweep.json"
+_LARGEST: Final = 64 << 20  # bytes of a sweep.json
+_TRAITS: Final = ("model", "dataset", "norm", "eps", "defense", "attack")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedRun:
+    """A run, and the rows that a report takes from it.
+
+    Args:
+        path: its folder.
+        name: what tells it from the others.
+        rows: of its table, or of a sweep's.
+        records: what it wrote down.
+    """
+
+    path: Path
+    name: str
+    rows: tuple[Row, ...]
+    records: Records
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where its rows come from."""
+        return origin_of(self.records.manifest)
+
+    @property
+    def side(self) -> Side:
+        """The run as one side of a comparison."""
+        fingerprint = entry(self.records.manifest, "data", "fingerprint")
+        return Side(
+            name=self.name,
+            rows=self.rows,
+            samples=self.records.samples,
+            fingerprint=fingerprint if isinstance(fingerprint, str) else "",
+        )
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The rows of several runs as one table.
+
+    Args:
+        rows: without repetitions; the models of runs that would be confused bear the run's name.
+        origins: where each comes from.
+    """
+
+    rows: list[Row]
+    origins: list[Mapping[str, str]]
+
+
+def read_runs(paths: Sequence[Path]) -> tuple[list[ReportedRun], list[Row]]:
+    """The runs of the folders, a sweep's one by one, and the rows of sweeps that have no numbers.
+
+    Raises:
+        RunFolderError: a folder without a finished run, or one that is not as the run wrote it.
+    """
+    runs: list[ReportedRun] = []
+    failed: list[Row] = []
+    names = [path.resolve().name for path in paths]
+    for path, name in zip(paths, names, strict=True):
+        shown = name if names.count(name) == 1 else str(path)
+        if (path / SWEEP).is_file() and not (path / MANIFEST).exists():
+            found, rest = _read_sweep(path, shown)
+            runs += found
+            failed += rest
+        else:
+            records = read_records(path)
+            rows = rows_of(records.samples, records.heading)
+            runs.append(ReportedRun(path=path, name=shown, rows=rows, records=records))
+    return runs, failed
+
+
+def merge_rows(runs: Sequence[ReportedRun], failed: Sequence[Row]) -> Merged:
+    """One table of all runs: the same row of the same images once, and no two rows with the same names."""
+    seen: dict[tuple[str, ...], tuple[Row, str]] = {}
+    clashing: set[str] = set()
+    for run in runs:
+        for row in run.rows:
+            earlier = seen.setdefault(_key(row), (row, run.name))
+            if earlier[1] != run.name and earlier[0] != row:
+                clashing |= {earlier[1], run.name}
+    merged: dict[tuple[str, ...], tuple[Row, Mapping[str, str]]] = {}
+    for run in runs:
+        for row in run.rows:
+            named = (
+                dataclasses.replace(row, model=f"{row.model} ({run.name})") if run.name in clashing else row
+            )
+            merged.setdefault(_key(named), (named, run.origin))
+    for row in failed:
+        merged.setdefault(_key(row), (row, {}))
+    return Merged([row for row, _ in merged.values()], [origin for _, origin in merged.values()])
+
+
+def _key(row: Row) -> tuple[str, ...]:
+    return tuple(getattr(row, name) for name in _TRAITS)
+
+
+def _read_sweep(path: Path, name: str) -> tuple[list[ReportedRun], list[Row]]:
+    """The runs of a sweep with the rows that its table has of each; `sweep.json` may have been forged."""
+    cells = list(_cells(path))
+    runs = []
+    for folder in dict.fromkeys(cell["run"] for cell in cells if cell["status"] == "done"):
+        if Path(folder).parts[:1] != ("runs",) or len(Path(folder).parts) != 2 or ".." in folder:
+            raise RunFolderError(f"{path / SWEEP} names a run outside of its folder: {folder!r:.60}.")
+        records = read_records(path / folder)
+        rows = {(row.defense, row.attack): row for row in rows_of(records.samples, records.heading)}
+        mine = [cell for cell in cells if cell["run"] == folder]
+        if any((cell["defense"], cell["attack"]) not in rows for cell in mine):
+            raise RunFolderError(f"{path / folder} does not hold the rows that {SWEEP} says.")
+        named = [
+            dataclasses.replace(rows[cell["defense"], cell["attack"]], model=cell["model"]) for cell in mine
+        ]
+        runs.append(
+            ReportedRun(
+                path=path / folder, name=f"{name}/{Path(folder).name}", rows=tuple(named), records=records
+            )
+        )
+    failed = [
+        Row(
+            model=cell["model"],
+            dataset=cell["dataset"],
+            n=0,
+            defense=cell["defense"],
+            norm=cell["norm"],
+            eps=cell["eps"],
+            attack=cell["attack"],
+            rates={},
+            error=cell["error"],
+        )
+        for cell in cells
+        if cell["status"] == "failed"
+    ]
+    return runs, failed
+
+
+def _cells(path: Path) -> Iterator[dict[str, str]]:
+    try:
+        with (path / SWEEP).open("rb") as stream:
+            said: Any = json.loads(stream.read(_LARGEST))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunFolderError(f"{path / SWEEP} is damaged.") from error
+    listed = said.get("cells") if isinstance(said, dict) else None
+    if not isinstance(listed, list):
+        raise RunFolderError(f"{path / SWEEP} lists no cells: the sweep has not filled any.")
+    for cell in listed:
+        if not isinstance(cell, dict) or not all(isinstance(cell.get(each), str) for each in _TRAITS):
+            raise RunFolderError(f"{path / SWEEP} describes no cells of a sweep.")
+        texts = {name: cell[name] for name in _TRAITS}
+        rest = {name: str(cell.get(name) or "") for name in ("status", "run", "error")}
+        yield {**texts, **rest}
