@@ -134,7 +134,17 @@ def _notes(rows: Sequence[Row], gap: bool, intervals: bool) -> list[str]:
             failed.setdefault(row.error, []).append(", ".join(_names(row, rows)))
     missing += [f"{MISSING} ({'; '.join(names)}): {error}" for error, names in failed.items()]
     doubts = [f"WARNING ({row.defense}): {each}." for row in rows for each in row.warnings]
-    return notes + list(dict.fromkeys(missing + doubts))
+    return [*_verdicts(rows), *notes, *dict.fromkeys(missing + doubts)]
+
+
+def _verdicts(rows: Sequence[Row]) -> list[str]:
+    """What each row comes to, and what to do about it."""
+    return [
+        f"{', '.join(_names(row, rows))}: {row.verdict}"
+        + (f" -> {'; '.join(dict.fromkeys(row.advice))}" if row.advice else "")
+        for row in rows
+        if row.verdict
+    ]
 
 
 def _names(row: Row, rows: Sequence[Row]) -> list[str]:

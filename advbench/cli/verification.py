@@ -135,6 +135,7 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
         },
         rungs=claims.rungs,
         gradient_free=claims.gradient_free,
+        indicators=claims.indicators,
         doubts=claims.doubts,
     )
 
