@@ -16,14 +16,16 @@ from advbench.check import check_substitutes, checked_logits, doubts_about
 from advbench.choosing import Chooser, options_for, ready
 from advbench.data.batches import Batch, Images, read_batch
 from advbench.errors import InputError
+from advbench.indicators import added
 from advbench.interfaces import Attack
 from advbench.judge import judge
 from advbench.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
 from advbench.preserve import prepared
+from advbench.probes import Subject, measured
 from advbench.randomness import DRAWS, JUDGED
 from advbench.records import UNDEFENDED, Candidate, Row, Rung, join_samples
 from advbench.rungs import RungDone, Target, attacked, replayed, samples_of
-from advbench.search import NOTHING_KEPT, Store
+from advbench.search import NOTHING_KEPT, Choice, Store
 from advbench.table import Cell, Heading, rows_of
 from advbench.threat import Threat
 
@@ -176,12 +178,24 @@ def evaluate(
             for found in _rung(plan, target, clean, done, size):
                 notify(found)
                 parts[found.cell].append(found.samples)
-    # Back into the order of the images, which the attacks have left behind.
-    whole = {cell: _ordered(join_samples(each), chosen) for cell, each in parts.items()}
-    whole |= {Cell(defense, "", "clean"): each for defense, each in clean.samples.items()}
+        # Back into the order of the images, which the attacks have left behind.
+        whole = {cell: _ordered(join_samples(each), chosen) for cell, each in parts.items()}
+        whole |= {Cell(defense, "", "clean"): each for defense, each in clean.samples.items()}
+        if "worst" in rungs:
+            heading = heading.with_indicators(measured(plan, _probed(plan, stand_ins), whole, size))
     samples = join_samples([whole[cell] for cell in heading.cells()])
     candidates = tuple(each for choice in stand_ins.values() for each in choice.candidates)
     return Evaluation(heading, samples, clean.digests, candidates)
+
+
+def _probed(plan: Plan, stand_ins: Mapping[str, Choice]) -> list[Subject]:
+    """Whose gradients are looked at: the defense's own, and then the best substitute's."""
+    subjects = []
+    for defense, chain in plan.chains.items():
+        subjects.append(Subject(defense, "shattered", chain))
+        if defense in stand_ins:
+            subjects.append(Subject(defense, "bpda", stand_ins[defense].chains[0]))
+    return subjects
 
 
 def _ordered(samples: pd.DataFrame, chosen: Sequence[int]) -> pd.DataFrame:
@@ -197,6 +211,7 @@ def merge(found: Sequence[Evaluation]) -> Evaluation:
         for defense in headings[0].substitutes
     }
     heading = headings[0].with_doubts(doubts)
+    heading = heading.with_indicators(added([each for other in headings for each in other.indicators]))
     cells = {cell: number for number, cell in enumerate(heading.cells())}
     order = [cells[Cell(*key)] for key in zip(*(samples[name] for name in Cell._fields), strict=True)]
     samples = samples.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)

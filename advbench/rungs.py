@@ -99,7 +99,7 @@ def replayed(plan: Plan, target: Target, batch: Batch, x_adv: Tensor, lanes: int
 
 def samples_of(cell: Cell, batch: Batch, judged: Judgement, attempt: Attempt | None = None) -> pd.DataFrame:
     """The records of a batch. What is attacked was right at first, so its clean prediction is its label."""
-    zero = torch.zeros_like(batch.y)
+    zero, nothing = torch.zeros_like(batch.y), torch.full(batch.y.shape, torch.nan)
     columns = {
         "index": batch.indices,
         "label": batch.y,
@@ -113,6 +113,7 @@ def samples_of(cell: Cell, batch: Batch, judged: Judgement, attempt: Attempt | N
         "flat_gradient": zero.bool() if attempt is None else attempt.flat,
         "smallest": torch.where(judged.robust, torch.nan, judged.distance),
         "fooled_share": judged.fooled_share,
+        "late_gain": nothing if attempt is None or attempt.late_gain is None else attempt.late_gain,
     }
     frame = pd.DataFrame({name: each.cpu().numpy() for name, each in columns.items()})
     return frame.assign(rung=cell.rung, defense=cell.defense, attack=cell.attack)[list(SAMPLE_TYPES)]

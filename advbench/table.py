@@ -1,13 +1,15 @@
 """From samples to the rows of the table: the same samples give the same rows, whoever counts them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Final, NamedTuple
 
 import pandas as pd
 
+from advbench.indicators import Indicator, incomplete
 from advbench.records import RUNGS, UNDEFENDED, Rate, Row, Rung, Spread
+from advbench.verdict import Verdict, standing_of, verdict_of
 
 ATTACKED: Final[tuple[Rung, ...]] = ("static", "shattered", "bpda")
 """The rungs of each attack."""
@@ -41,6 +43,7 @@ class Heading:
             rows, the undefended model first.
         rungs: what was asked for beside the clean rung, in the order of the ladder.
         gradient_free: the attack of the gradient-free rung; empty without.
+        indicators: what was measured of the attacks themselves, where the whole ladder was climbed.
         doubts: for each defense, what keeps its answers from being a function of each image alone.
     """
 
@@ -52,6 +55,7 @@ class Heading:
     substitutes: Mapping[str, str]
     rungs: tuple[Rung, ...]
     gradient_free: str = ""
+    indicators: tuple[Indicator, ...] = ()
     doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_doubts(self, doubts: Mapping[str, tuple[str, ...]]) -> "Heading":
@@ -61,6 +65,10 @@ class Heading:
     def with_substitutes(self, substitutes: Mapping[str, str]) -> "Heading":
         """The same table with other substitutes, for the defenses that are named."""
         return replace(self, substitutes={**self.substitutes, **substitutes})
+
+    def with_indicators(self, indicators: Iterable[Indicator]) -> "Heading":
+        """The same table with what was measured of the attacks."""
+        return replace(self, indicators=tuple(indicators))
 
     def cells(self) -> list[Cell]:
         """Every rung that is run, in the order of the table and the ladder."""
@@ -94,23 +102,52 @@ def rows_of(samples: pd.DataFrame, heading: Heading) -> tuple[Row, ...]:
         heading: which rows there are.
     """
     return tuple(
-        Row(
-            model=heading.model,
-            dataset=heading.dataset,
-            n=rates["clean"].n,
-            defense=defense,
-            norm=heading.norm,
-            eps=heading.eps,
-            attack=attack,
-            rates=rates,
-            reasons=heading.reasons(defense),
-            substitute=substitute if "bpda" in heading.rungs else "",
-            warnings=(*heading.doubts.get(defense, ()), *warnings_of(samples, defense, attack)),
-        )
-        for defense, substitute in heading.substitutes.items()
+        _row(samples, heading, defense, attack)
+        for defense in heading.substitutes
         for attack in heading.attacks
-        for rates in [rates_of(samples, defense, attack, worst="worst" in heading.rungs)]
     )
+
+
+def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> Row:
+    rates = rates_of(samples, defense, attack, worst="worst" in heading.rungs)
+    doubts = heading.doubts.get(defense, ())
+    verdict = _verdict(samples, heading, defense, attack) if "worst" in heading.rungs else None
+    return Row(
+        model=heading.model,
+        dataset=heading.dataset,
+        n=rates["clean"].n,
+        defense=defense,
+        norm=heading.norm,
+        eps=heading.eps,
+        attack=attack,
+        rates=rates,
+        reasons=heading.reasons(defense),
+        substitute=heading.substitutes[defense] if "bpda" in heading.rungs else "",
+        verdict="" if verdict is None else str(verdict),
+        advice=() if verdict is None else verdict.advice,
+        warnings=(*doubts, *warnings_of(samples, defense, attack)),
+    )
+
+
+def _verdict(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> Verdict:
+    mine = _of_row(samples, defense, attack)
+    rung: Rung = "bpda" if "bpda" in set(mine["rung"]) else "shattered"
+    return verdict_of(
+        standing_of(mine),
+        mine,
+        [
+            *(each for each in heading.indicators if each.defense == defense and each.attack in ("", attack)),
+            incomplete(mine, defense, attack, rung),
+        ],
+        heading.doubts.get(defense, ()),
+        defense,
+    )
+
+
+def _of_row(samples: pd.DataFrame, defense: str, attack: str) -> pd.DataFrame:
+    """The records of one row; the clean and the gradient-free rung belong to every attack."""
+    shared = samples["rung"].isin(["clean", "gradient_free"])
+    return samples[(samples["defense"] == defense) & (shared | (samples["attack"] == attack))]
 
 
 def rates_of(samples: pd.DataFrame, defense: str, attack: str, *, worst: bool = False) -> dict[Rung, Rate]:
@@ -122,8 +159,7 @@ def rates_of(samples: pd.DataFrame, defense: str, attack: str, *, worst: bool = 
         attack: whose row; the clean and the gradient-free rung belong to every attack.
         worst: whether to count also the images that no rung fells.
     """
-    shared = samples["rung"].isin(["clean", "gradient_free"])
-    mine = samples[(samples["defense"] == defense) & (shared | (samples["attack"] == attack))]
+    mine = _of_row(samples, defense, attack)
     found = dict(list(mine.groupby("rung", sort=False)))
     rates: dict[Rung, Rate] = {
         rung: Rate(

@@ -121,7 +121,11 @@ def grid(
             for number, row in enumerate(rows)
         ],
         labels=len(plan.names),
-        notes=_reading(rows, plan, style, intervals=intervals) + notes_of(rows, plan, style),
+        notes=[
+            *verdicts_of(rows),
+            *_reading(rows, plan, style, intervals=intervals),
+            *notes_of(rows, plan, style),
+        ],
     )
 
 
@@ -209,8 +213,18 @@ def notes_of(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
             failed.setdefault(row.error, []).append(", ".join([*_names(row, differing), row.defense]))
     missing += [f"{MISSING} ({'; '.join(names)}): {error}" for error, names in failed.items()]
     doubts = [f"WARNING ({row.defense}): {each}." for row in rows for each in row.warnings]
-    verdicts = [f"verdict ({row.defense}): {row.verdict}" for row in rows if row.verdict]
-    return notes + list(dict.fromkeys(missing + doubts + verdicts))
+    return notes + list(dict.fromkeys(missing + doubts))
+
+
+def verdicts_of(rows: Sequence[Row]) -> list[str]:
+    """What each row comes to, and what to do about it."""
+    differing = _differing(rows)
+    return [
+        f"{', '.join([*_names(row, differing), row.defense])}: {row.verdict}"
+        + (f" -> {'; '.join(dict.fromkeys(row.advice))}" if row.advice else "")
+        for row in rows
+        if row.verdict
+    ]
 
 
 def _differing(rows: Sequence[Row]) -> list[int]:

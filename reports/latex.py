@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from advbench.records import Rate, Row, Rung
 
-from .grid import MISSING, TITLES, Grid, Layout, layout, notes_of, of_all
+from .grid import MISSING, TITLES, Grid, Layout, layout, notes_of, of_all, verdicts_of
 from .style import GAP, PLAIN, Style
 
 _ESCAPES: Final[Mapping[str, str]] = {
@@ -83,7 +83,8 @@ def latex(rows: Sequence[Row], style: Style = PLAIN) -> str:
         )
         for number, row in enumerate(rows)
     ]
-    notes = [latex_escaped(f"{of_all(style)}; subscripts: 95 % Wilson interval.")] * bool(plan.rungs)
+    notes = [latex_escaped(note) for note in verdicts_of(rows)]
+    notes += [latex_escaped(f"{of_all(style)}; subscripts: 95 % Wilson interval.")] * bool(plan.rungs)
     if any(marks.values()):
         notes.append(r"\textbf{Bold}: the highest of a column; \textbf{\textit{bold italic}}: the lowest.")
     notes += [latex_escaped(note) for note in notes_of(rows, plan, style)]

@@ -136,6 +136,7 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
         },
         rungs=claims.rungs,
         gradient_free=claims.gradient_free,
+        indicators=claims.indicators,
         doubts=claims.doubts,
     )
 

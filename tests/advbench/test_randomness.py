@@ -11,11 +11,11 @@ from torch.utils.data import TensorDataset
 
 from advbench import DefendedModel, Draws, Evaluation, Placement, Threat, evaluate
 from advbench.attacks import APGD, PGD, Square
-from advbench.attacks.gradient import loss_and_gradient
-from advbench.attacks.losses import margin
 from advbench.errors import InputError
 from advbench.examples import Examples
+from advbench.gradient import loss_and_gradient
 from advbench.judge import judge, vote
+from advbench.losses import margin
 from advbench.plan import defense_chains
 from advbench.randomness import Sampling, content_keys, drawn, is_random
 from advbench.recheck import Evidence, recheck

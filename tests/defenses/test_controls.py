@@ -9,8 +9,6 @@ from torch import nn
 
 from advbench import DefendedModel, Placement, Threat, evaluate
 from advbench.attacks import PGD
-from advbench.attacks.gradient import loss_and_gradient
-from advbench.attacks.losses import margin
 from advbench.data.images import LabelledImages
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
@@ -28,6 +26,8 @@ from advbench.defenses import (
     TVMin,
     patch_bank,
 )
+from advbench.gradient import loss_and_gradient
+from advbench.losses import margin
 from advbench.randomness import Sampling
 from advbench.records import Row
 from tests.defenses.families import substitute
