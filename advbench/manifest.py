@@ -76,6 +76,11 @@ def entry(manifest: Mapping[str, Any], group: str, name: str) -> Any:
     return values.get(name) if isinstance(values, Mapping) else None
 
 
+def keeps_examples(manifest: Mapping[str, Any]) -> bool:
+    """Whether a run was asked to keep its adversarial examples."""
+    return entry(manifest, "settings", "save_adversarial") is not None
+
+
 def _flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
         for name, inner in value.items():

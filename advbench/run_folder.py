@@ -14,7 +14,7 @@ import pandas as pd
 from advbench.errors import RunFolderError
 from advbench.examples import Examples, pack_examples
 from advbench.locking import FolderLock, is_free
-from advbench.manifest import MANIFEST, differences, read_manifest, run_hash
+from advbench.manifest import MANIFEST, differences, keeps_examples, read_manifest, run_hash
 from advbench.provenance import origin_of
 from advbench.records import join_samples
 from advbench.sample_files import SAMPLES, pack_samples, read_samples
@@ -32,6 +32,7 @@ _FILES = (
     "table.csv",
     "table.md",
     "table.tex",
+    "report.html",
     "table.json",
     f"{PARTS}/*.parquet",
     f"{ADVERSARIAL}/*.safetensors",
@@ -188,7 +189,7 @@ def open_folder(
     starts = []
     try:
         folder = RunFolder(new_dated_folder(label) if path is None else path)
-        for name in (PARTS, ADVERSARIAL) if _keeps_examples(manifest) else (PARTS,):
+        for name in (PARTS, ADVERSARIAL) if keeps_examples(manifest) else (PARTS,):
             (folder.path / name).mkdir(parents=True, exist_ok=True)
         folder.lock = FolderLock(folder.path)
         check_free(folder.path, manifest, overwrite=overwrite)
@@ -243,11 +244,6 @@ def earlier_starts(manifest: Mapping[str, Any]) -> list[Any]:
         *(before if isinstance(before, list) else []),
         {name: manifest[name] for name in names if name in manifest},
     ]
-
-
-def _keeps_examples(manifest: Mapping[str, Any]) -> bool:
-    settings = manifest.get("settings")
-    return isinstance(settings, Mapping) and settings.get("save_adversarial") is not None
 
 
 def _clean_up(folder: RunFolder) -> None:

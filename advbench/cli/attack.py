@@ -244,7 +244,9 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
     formats: Annotated[
         str,
         typer.Option(
-            "--format", help="Tables to write: csv, markdown, latex, json.", rich_help_panel=_OUTPUT
+            "--format",
+            help="Tables to write: csv, markdown, latex, json; html: a page.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = "csv,markdown",
     columns: Columns = None,

@@ -1,12 +1,16 @@
 """Which tables are asked for."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from advbench.errors import SpecError
 
+HTML: Final = "html"
+"""The page: more than a table, and so no format of one."""
+
 
 def formats_of(text: str, known: Sequence[str]) -> list[str]:
-    """The formats of `--format a,b`.
+    """The formats of `--format a,b` or `--figures a,b`.
 
     Raises:
         SpecError: an unknown one.

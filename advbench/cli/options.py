@@ -92,6 +92,8 @@ class ReportOptions:
     out: Path | None
     overwrite: bool
     formats: str | None
+    figures: str
+    data_root: Path | None
     style: "Style"
     json: bool
     quiet: bool

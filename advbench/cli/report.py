@@ -32,9 +32,16 @@ def report(  # noqa: PLR0917  # typer reads options from parameters, and takes t
         str | None,
         typer.Option(
             "--format",
-            help="Tables: csv, markdown, latex, json.",
+            help="Tables: csv, markdown, latex, json; html: a page with figures and a gallery.",
             show_default="a table on the terminal; csv,markdown with --out",
         ),
+    ] = None,
+    figures: Annotated[
+        str, typer.Option(help="Figures to write: pdf, svg, png; needs matplotlib.", show_default="none")
+    ] = "",
+    data_root: Annotated[
+        Path | None,
+        typer.Option(help="Where a gallery's data set is now.", show_default="as in the run"),
     ] = None,
     columns: Columns = None,
     sort: Sort = "",
@@ -65,6 +72,8 @@ def report(  # noqa: PLR0917  # typer reads options from parameters, and takes t
             out=out,
             overwrite=overwrite,
             formats=formats,
+            figures=figures,
+            data_root=data_root,
             style=style,
             json=json,
             quiet=quiet,

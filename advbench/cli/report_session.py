@@ -6,27 +6,40 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, assert_never, cast
+from typing import Final, NamedTuple, assert_never, cast
 
 from rich.console import Console
 
 import advbench
-from advbench.cli.formats import formats_of
+from advbench.cli.formats import HTML, formats_of
 from advbench.cli.options import ReportOptions
+from advbench.cli.report_page import charts_of, page_of, pictures_of
 from advbench.cli.report_runs import SWEEP, Merged, ReportedRun, merge_rows, read_runs
 from advbench.errors import InputError, RunFolderError
 from advbench.manifest import MANIFEST
 from advbench.reports.baseline import Comparison, compare, paired_csv, paired_grid, paired_json
+from advbench.reports.figures import FIGURE_FORMATS, FigureFormat, check_matplotlib, draw, draw_gallery
 from advbench.reports.formats import FILE_NAMES, Format, markdown_grid, render
 from advbench.reports.latex import latex_grid
+from advbench.reports.page import PAGE_FILE
 from advbench.reports.style import Style
 from advbench.reports.terminal import print_grid, print_table
 from advbench.whole_files import write_whole
 
 REPORT: Final = "report.json"
+_DRAWN: Final = 6  # pictures of a gallery for a paper
 PAIRED: Final[Mapping[Format, str]] = {
     form: name.replace("table", "paired") for form, name in FILE_NAMES.items()
 }
+
+
+class _Report(NamedTuple):
+    """What is reported."""
+
+    options: ReportOptions
+    runs: Sequence[ReportedRun]
+    merged: Merged
+    compared: Sequence[Comparison] | None
 
 
 def run(options: ReportOptions) -> None:
@@ -36,11 +49,12 @@ def run(options: ReportOptions) -> None:
         InputError: folders without finished runs, or options that do not fit each other.
     """
     default = "" if options.out is None else "csv,markdown"
-    formats = [cast("Format", each) for each in formats_of(options.formats or default, list(FILE_NAMES))]
-    if options.json:
-        formats = ["json"]
-    if options.out is None and len(formats) > 1:
-        raise InputError(f"--format {options.formats} needs a folder for its files: --out DIR.")
+    formats = formats_of("json" if options.json else options.formats or default, [*FILE_NAMES, HTML])
+    figures = formats_of(options.figures, FIGURE_FORMATS)
+    if options.out is None and len(formats) + 2 * len(figures) > 1:
+        raise InputError("figures, and more than one format, need a folder for their files: --out DIR.")
+    if figures:
+        check_matplotlib()
     if options.out is not None:
         _check_out(options.out, overwrite=options.overwrite)
     runs, failed = read_runs(options.runs)
@@ -48,11 +62,12 @@ def run(options: ReportOptions) -> None:
     if not merged.rows:
         raise InputError("the runs have no rows.")
     compared = _compared(runs, options.baseline)
+    report = _Report(options, runs, merged, compared)
     if options.out is None and formats:
-        sys.stdout.write(_text(formats[0], merged, compared, options.style))
+        sys.stdout.write(_text(formats[0], report))
         return
     if options.out is not None:
-        _write(options.out, options, formats, (merged, compared), runs)
+        _write(options.out, report, _files(report, formats, figures))
     console = Console()
     print_table(merged.rows, console, options.style)
     if compared is not None:
@@ -73,14 +88,23 @@ def _compared(runs: Sequence[ReportedRun], path: Path | None) -> list[Comparison
     return [each for run in runs if run.path.resolve() != same for each in compare(run.side, baseline)]
 
 
-def _text(form: Format, merged: Merged, compared: Sequence[Comparison] | None, style: Style) -> str:
+def _text(form: str, report: _Report) -> str:
     """What goes to stdout: the table, and the comparisons where the format has room for both."""
-    table = render(merged.rows, form, merged.origins, style)
-    if compared is None:
+    if form == HTML:
+        return _page(report)
+    style = report.options.style
+    table = render(report.merged.rows, cast("Format", form), report.merged.origins, style)
+    if report.compared is None:
         return table
     if form in ("csv", "json"):
         raise InputError(f"--baseline makes a second table, and {form} holds one. Give --out DIR.")
-    return f"{table}\n{paired_text(form, compared, style)}"
+    return f"{table}\n{paired_text(cast('Format', form), report.compared, style)}"
+
+
+def _page(report: _Report) -> str:
+    return page_of(
+        report.runs, report.merged, report.options.style, report.compared, report.options.data_root
+    )
 
 
 def paired_text(form: Format, compared: Sequence[Comparison], style: Style) -> str:
@@ -98,30 +122,43 @@ def paired_text(form: Format, compared: Sequence[Comparison], style: Style) -> s
             assert_never(form)
 
 
-def _write(
-    out: Path,
-    options: ReportOptions,
-    formats: Sequence[Format],
-    found: tuple[Merged, Sequence[Comparison] | None],
-    runs: Sequence[ReportedRun],
-) -> None:
+def _files(report: _Report, formats: Sequence[str], figures: Sequence[str]) -> dict[str, bytes]:
+    """The files of a report by their names."""
+    style, found = report.options.style, {}
+    for form in formats:
+        if form == HTML:
+            found[PAGE_FILE] = _page(report).encode()
+            continue
+        table = cast("Format", form)
+        text = render(report.merged.rows, table, report.merged.origins, style)
+        found[FILE_NAMES[table]] = text.encode()
+        if report.compared is not None:
+            found[PAIRED[table]] = paired_text(table, report.compared, style).encode()
+    if figures:
+        charts = charts_of(report.runs, report.merged, style)
+        pictures, _ = pictures_of(report.runs, report.options.data_root, _DRAWN)
+        for form in figures:
+            drawn = cast("FigureFormat", form)
+            found |= {f"{chart.name}.{form}": draw(chart, drawn) for chart in charts}
+            if pictures:
+                found[f"gallery.{form}"] = draw_gallery(pictures, drawn)
+    return found
+
+
+def _write(out: Path, report: _Report, files: Mapping[str, bytes]) -> None:
     """Write the files, and which runs they come from."""
-    merged, compared = found
-    files = {FILE_NAMES[form]: render(merged.rows, form, merged.origins, options.style) for form in formats}
-    if compared is not None:
-        files |= {PAIRED[form]: paired_text(form, compared, options.style) for form in formats}
     said = {
-        "command": list(options.command),
+        "command": list(report.options.command),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "advbench": advbench.__version__,
-        "tables": options.style.settings(),
-        "runs": [{"name": run.name, "run": run.origin["run"]} for run in runs],
-        "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()},
+        "tables": report.options.style.settings(),
+        "runs": [{"name": run.name, "run": run.origin["run"]} for run in report.runs],
+        "files": {name: hashlib.sha256(contents).hexdigest() for name, contents in files.items()},
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            write_whole(out / name, text.encode())
+        for name, contents in files.items():
+            write_whole(out / name, contents)
         write_whole(out / REPORT, f"{json.dumps(said, indent=2)}\n".encode())
     except OSError as error:
         raise RunFolderError(f"cannot write to {out}: {error.strerror}.") from error
@@ -137,7 +174,9 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
         blocked = any(each.exists() and not each.is_dir() for each in (out, *out.parents))
         homes = [name for name in (MANIFEST, SWEEP) if (out / name).exists()]
         own = (out / REPORT).exists()
-        there = [name for name in (*FILE_NAMES.values(), *PAIRED.values()) if (out / name).exists()]
+        there = [
+            name for name in (*FILE_NAMES.values(), *PAIRED.values(), PAGE_FILE) if (out / name).exists()
+        ]
     except OSError as error:
         raise RunFolderError(f"--out {out} cannot be used: {error.strerror}.") from error
     if blocked:

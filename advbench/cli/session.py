@@ -10,11 +10,12 @@ from rich.console import Console
 
 from advbench.cli.assemble import Job, assemble
 from advbench.cli.describe import announcement, manifest_of
-from advbench.cli.formats import formats_of
+from advbench.cli.formats import HTML, formats_of
 from advbench.cli.keeper import Keeper
 from advbench.cli.options import AttackOptions
 from advbench.cli.progress import RunProgress
 from advbench.cli.ranks import Ranks, join_ranks
+from advbench.cli.report_page import write_page
 from advbench.cli.stopping import asked_to_stop
 from advbench.cli.voice import one_voice
 from advbench.evaluation import Checked, Evaluation, evaluate
@@ -61,7 +62,8 @@ def perform(options: AttackOptions, ranks: Ranks, *, part: str = "") -> Done | N
         AdvbenchError: whatever ended the run.
         KeyboardInterrupt: it was asked to stop.
     """
-    formats = [cast("Format", each) for each in formats_of(options.formats, list(FILE_NAMES))]
+    asked = formats_of(options.formats, [*FILE_NAMES, HTML])
+    formats = [cast("Format", each) for each in asked if each != HTML]
     job = assemble(options, ranks)
     manifest = manifest_of(options, job, ranks)
     if options.out is not None and ranks.leads:
@@ -85,6 +87,8 @@ def perform(options: AttackOptions, ranks: Ranks, *, part: str = "") -> Done | N
             for warning in _warnings(found, len(job.subject.images.classes)):
                 progress.note(warning)
             folder = keeper.write(found, formats)
+            if HTML in asked:
+                write_page(folder, options.style)
         except BaseException as error:
             keeper.give_up(error)
             raise

@@ -31,7 +31,10 @@ def sweep(  # noqa: PLR0917  # typer reads options from parameters, and takes th
         bool, typer.Option("--overwrite", help="Do again what is done in --out already.")
     ] = False,
     formats: Annotated[
-        str, typer.Option("--format", help="Tables to write of all rows: csv, markdown, latex, json.")
+        str,
+        typer.Option(
+            "--format", help="Tables to write of all rows: csv, markdown, latex, json; html: a page."
+        ),
     ] = "csv,markdown",
     columns: Columns = None,
     sort: Sort = "",

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from advbench import registry
 from advbench.checkpoint.formats import detect_format
 from advbench.cli.assemble import full_attack, shared_parameters
-from advbench.cli.formats import formats_of
+from advbench.cli.formats import HTML, formats_of
 from advbench.cli.options import AttackOptions
 from advbench.cli.ranks import Ranks
 from advbench.cli.settings import CHANGES_NOTHING, options_of, settings, words_of
@@ -213,7 +213,7 @@ class _Checking:
         self._try("limit", lambda: check_selection(subject))
         self._try("data_root", lambda: check_place(dataset, place_of(subject)))
         self._try("device", lambda: choose_device(subject.device, Ranks()))
-        self._try("format", lambda: formats_of(self.options.formats, list(FILE_NAMES)))
+        self._try("format", lambda: formats_of(self.options.formats, [*FILE_NAMES, HTML]))
         chain = self._try("defense", self._chain)
         text = self.values["attack"]
         full = self._try("attack", lambda: full_attack(text, shared_parameters(self.options)))

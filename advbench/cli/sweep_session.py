@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, cast
 
 from rich.console import Console
 
-from advbench.cli.formats import formats_of
+from advbench.cli.formats import HTML, formats_of
 from advbench.cli.options import SweepOptions
 from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.reasons import reason_of
+from advbench.cli.report_page import write_page
 from advbench.cli.session import perform
 from advbench.cli.stopping import asked_to_stop
 from advbench.cli.sweep_cells import Cell, Run, make_cells
@@ -87,7 +88,8 @@ class _Sweep:
 
 
 def _run(options: SweepOptions) -> None:
-    formats = [cast("Format", each) for each in formats_of(options.formats, list(FILE_NAMES))]
+    asked = formats_of(options.formats, [*FILE_NAMES, HTML])
+    formats = [cast("Format", each) for each in asked if each != HTML]
     file = SweepFile(options.file)
     cells = make_cells(file)
     if options.out is not None:
@@ -110,6 +112,8 @@ def _run(options: SweepOptions) -> None:
                 _fill(sweep, each.run, f"[{number}/{len(planned)}] ", done=each.state == "done")
                 _write(sweep, "running")
         failed = _write(sweep, "done")
+        if HTML in asked:
+            write_page(folder.path, options.style)
     except BaseException as error:
         if not isinstance(error, RunError):  # a disk that is full takes no last word either
             folder.update(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed")

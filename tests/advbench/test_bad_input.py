@@ -135,7 +135,7 @@ NAMES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "a module that never runs": (f"{OWN}:plain --defense round@unused", ("'unused'", "never called")),
     "an unknown option": ("--defence round", ("--defence", "--defense")),
     "an unknown norm": ("--norm linff", ("linff", "linf", "l2")),
-    "an unknown format": ("--format csv,pdf", ("'pdf'", "csv, markdown, latex, json")),
+    "an unknown format": ("--format csv,pdf", ("'pdf'", "csv, markdown, latex, json, html")),
     "an unknown split": ("--split validation", ("train, test", "'validation'")),
     "an unknown factory": (f"{OWN}:spatia", ("'spatia'", "'spatial'")),
     "a factory in no file": ("--dataset digits --model nowhere.py:make", ("no file 'nowhere.py'",)),

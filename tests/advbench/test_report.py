@@ -155,7 +155,9 @@ def test_a_report_can_be_written_again_but_never_over_something_else(report: Rep
     ("words", "said"),
     [
         ("nowhere", "nowhere is not a run's folder"),
-        ("round --format csv,json", "--format csv,json needs a folder for its files"),
+        ("round --format csv,json", "more than one format, need a folder"),
+        ("round --figures png", "figures, and more than one format, need a folder"),
+        ("round --figures csv --out x", "no format 'csv'"),
         ("round --format pdf", "no format 'pdf'"),
         ("round --baseline swept", "--baseline must be a single run, and swept holds 2"),
         ("bits --baseline round --format csv", "makes a second table"),

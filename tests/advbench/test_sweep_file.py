@@ -214,7 +214,7 @@ FAULTS: list[tuple[str, int, str]] = [
     ("[defaults]\nseed = 1\nmean = [0]", 3, "give --mean and --std together"),
     ("[defaults]\nbatch_size = 'big'", 2, "--batch-size must be auto or a whole number"),
     ("[defaults]\nsuccessful_only = true", 2, "give both"),
-    ("[defaults]\nformat = 'html'", 2, "there is no format 'html'"),
+    ("[defaults]\nformat = 'pdf'", 2, "there is no format 'pdf'"),
     ("[defaults]\ndevice = 'gpu'", 2, "--device gpu cannot be used"),
     ("[defaults]\ndataset = 'digit'", 2, "there is no dataset called 'digit'"),
     ("[defaults]\ndataset = 'mnist'", 2, "there is no such folder; give --data-root"),

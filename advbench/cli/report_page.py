@@ -1,0 +1,116 @@
+"""The page of a report: its runs with their figures, galleries and settings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from advbench.cli.report_runs import Merged, ReportedRun, merge_rows, read_runs
+from advbench.errors import InputError
+from advbench.manifest import keeps_examples
+from advbench.records import Candidate
+from advbench.reports.baseline import Comparison
+from advbench.reports.charts import Chart, agreement, ladder
+from advbench.reports.page import PAGE_FILE, Page, page
+from advbench.reports.pictures import Picture
+from advbench.reports.style import Style, arranged
+from advbench.whole_files import write_whole
+
+MOST: Final = 200
+"""Pictures of a page."""
+
+
+def page_of(
+    runs: Sequence[ReportedRun],
+    merged: Merged,
+    style: Style,
+    comparisons: Sequence[Comparison] | None = None,
+    data_root: Path | None = None,
+) -> str:
+    """The page of some runs.
+
+    Args:
+        runs: where the rows come from.
+        merged: the rows.
+        style: of its table.
+        comparisons: with a baseline; None without.
+        data_root: where the data set of the gallery is now; None for where it was.
+    """
+    pictures, without = pictures_of(runs, data_root, MOST)
+    names = list(dict.fromkeys(row.model for row in merged.rows))
+    return page(
+        Page(
+            title=f"Robustness of {', '.join(names[:3])}{' and others' if len(names) > 3 else ''}",
+            rows=merged.rows,
+            origin=merged.origins,
+            style=style,
+            charts=charts_of(runs, merged, style),
+            pictures=pictures,
+            without=without,
+            comparisons=comparisons,
+            settings={run.name: _settings(run) for run in runs},
+        )
+    )
+
+
+def charts_of(runs: Sequence[ReportedRun], merged: Merged, style: Style) -> list[Chart]:
+    """The figures that the runs have records for."""
+    rows = [merged.rows[place] for place in arranged(merged.rows, style)]
+    candidates = [each for run in runs for each in _candidates(run)]
+    found: list[Chart | None] = [ladder(rows, style), agreement(candidates)]
+    return [each for each in found if each is not None]
+
+
+def pictures_of(runs: Sequence[ReportedRun], data_root: Path | None, most: int) -> tuple[list[Picture], str]:
+    """Pictures of the runs that kept examples, and why there are none of those that did."""
+    keeping = [run for run in runs if keeps_examples(run.records.manifest)]
+    if not keeping:
+        return [], ""
+    from advbench.cli.gallery import gallery  # noqa: PLC0415  # imports torch, which a table does not need
+
+    pictures: list[Picture] = []
+    reasons: list[str] = []
+    for run in keeping:
+        try:
+            pictures += gallery(run.path, run.records, data_root, max(1, most // len(keeping)))
+        except InputError as error:
+            reasons.append(f"{run.name}: {error}")
+    return pictures, "" if pictures else " ".join(reasons)
+
+
+def write_page(folder: Path, style: Style) -> None:
+    """Write the page of a run that is done into its own folder."""
+    runs, failed = read_runs([folder])
+    write_whole(folder / PAGE_FILE, page_of(runs, merge_rows(runs, failed), style).encode())
+
+
+def _candidates(run: ReportedRun) -> list[Candidate]:
+    """What the run's search found, as `run.json` says it, which may have been forged."""
+    said = run.records.manifest.get("candidates")
+    found = []
+    for each in said if isinstance(said, list) else []:
+        try:
+            candidate = Candidate(
+                **{**each, "defense": str(each["defense"]), "substitute": str(each["substitute"])}
+            )
+            if candidate.agreement is None or -1.001 <= candidate.agreement <= 1.001:
+                found.append(candidate)
+        except (TypeError, KeyError):
+            continue
+    return found
+
+
+def _settings(run: ReportedRun) -> dict[str, str]:
+    """What the run was: where its rows come from, and every setting."""
+    said = run.records.manifest.get("settings")
+    settings = dict(_flat(said)) if isinstance(said, Mapping) else {}
+    return {**{name: text for name, text in run.origin.items() if text}, **settings}
+
+
+def _flat(said: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    lines = []
+    for name, value in said.items():
+        if isinstance(value, Mapping) and value:
+            lines += _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            lines.append((f"{prefix}{name}", str(value)))
+    return lines

@@ -1,0 +1,289 @@
+"""A run or several as one page that needs nothing else: no network, no other file."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from importlib.resources import files
+from typing import Final
+
+from advbench.records import Row, Rung
+
+from .baseline import Comparison, paired_grid
+from .bibliography import bibtex
+from .charts import Chart, Dots
+from .formats import Origin, render
+from .grid import MISSING, TITLES, Grid, layout, notes_of, of_all
+from .pictures import Picture, data_uri
+from .style import GAP, PLAIN, Style, arranged
+from .svg import svg
+
+PAGE_FILE: Final = "report.html"
+
+LARGEST: Final = 4_500_000
+"""Bytes of all images together; what does not fit is left out, and the page says so."""
+
+_KINDS: Final = {"robust as measured": "robust", "masked": "masked", "unreliable": "unreliable"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What a page shows.
+
+    Args:
+        title: its heading.
+        rows: the table.
+        origin: where the rows come from, as for `render`.
+        style: order, columns and numbers.
+        charts: figures.
+        pictures: of the gallery.
+        without: why there is no gallery; '' where there is one or none was asked for.
+        comparisons: with a baseline; None without.
+        settings: what the runs were, by their names.
+    """
+
+    title: str
+    rows: Sequence[Row]
+    origin: Origin = None
+    style: Style = PLAIN
+    charts: Sequence[Chart] = ()
+    pictures: Sequence[Picture] = ()
+    without: str = ""
+    comparisons: Sequence[Comparison] | None = None
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def page(content: Page) -> str:
+    """The page; everything that comes from records, files and names is escaped.
+
+    A policy inside it lets nothing run but its own script, and nothing be fetched at all.
+    """
+    home = files(__package__)
+    css, js = (home.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(js.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    order = arranged(content.rows, content.style)
+    rows = [content.rows[place] for place in order]
+    body = [
+        _header(content.title, layout(rows, content.style).caption),
+        _verdicts(rows),
+        _table(rows, content.style),
+        _paired(content),
+        _charts(content.charts),
+        _gallery(content),
+        _texts(content),
+        _settings(content.settings),
+    ]
+    return (
+        "<!doctype html>\n"
+        f'<html lang="en"><head><meta charset="utf-8"><title>{escape(content.title)}</title>'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="generator" content="advbench">'
+        f"<style>{css}</style></head><body>\n<main>"
+        + "\n".join(filter(None, body))
+        + f'</main>\n<p id="said" class="dim" role="status" aria-live="polite"></p>\n<script>{js}</script>\n'
+        "</body></html>\n"
+    )
+
+
+def _header(title: str, caption: str) -> str:
+    return f"<header><h1>{escape(title)}</h1><p class=dim>{escape(caption)}</p></header>"
+
+
+def _verdicts(rows: Sequence[Row]) -> str:
+    told = [(name, row) for name, row in zip(_names(rows), rows, strict=True) if row.verdict]
+    if not told:
+        return ""
+    items = []
+    for name, row in told:
+        kind, _, evidence = row.verdict.partition(":")
+        worst = row.rates.get("worst")
+        left = "" if worst is None else f"; {worst.count} of {worst.n} images survive every rung"
+        advice = "".join(f"<br>Try: <code>{escape(each)}</code>" for each in dict.fromkeys(row.advice))
+        items.append(
+            f'<li class="{_KINDS.get(kind, "unsure")}"><b>{escape(name)}: {escape(kind)}</b>{left}'
+            + (f"<br>{escape(evidence.strip())}" if evidence else "")
+            + f"{advice}</li>"
+        )
+    return _section("Verdict", f'<ul class="verdicts">{"".join(items)}</ul>')
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    names = [texts for name, texts in layout(rows).names.items() if name != "substitute"]
+    return [" · ".join(parts) for parts in zip(*names, strict=True)]
+
+
+def _table(rows: Sequence[Row], style: Style) -> str:
+    plan = layout(rows, style)
+    heads = [_head(name) for name in plan.names]
+    heads += [_head(TITLES[rung], number=True) for rung in plan.rungs]
+    heads += [_head(GAP, number=True)] * plan.gap
+    lines = [
+        "<tr>"
+        + "".join(f"<td>{escape(texts[place])}</td>" for texts in plan.names.values())
+        + "".join(_accuracy(row, rung, style) for rung in plan.rungs)
+        + (_number(row.masking_gap, style) if plan.gap else "")
+        + "</tr>"
+        for place, row in enumerate(rows)
+    ]
+    notes = [f"{of_all(style)}, [95 % Wilson interval], images left standing.", *notes_of(rows, plan, style)]
+    return _section(
+        "Table",
+        '<div class="tools"><label>Filter rows<input id="filter" type="search" autocomplete="off"></label>'
+        '</div><div class="wide" tabindex="0" role="region" aria-label="Table"><table class="sortable">'
+        f"<thead><tr>{''.join(heads)}</tr></thead><tbody>\n{chr(10).join(lines)}\n</tbody></table></div>"
+        f"{_notes(notes)}",
+    )
+
+
+def _accuracy(row: Row, rung: Rung, style: Style) -> str:
+    rate = row.rates.get(rung)
+    if rate is None:
+        return _number(None, style, row.reasons.get(rung, row.error or "not run"))
+    low, high = map(style.number, rate.interval)
+    small = [f"[{low}, {high}]", f"{rate.count}/{rate.n}"]
+    if rate.spread is not None:
+        small.insert(1, f"~{style.number(rate.spread.mean)} ± {style.number(rate.spread.deviation)}")
+    if rate.median is not None:
+        small.append(f"median {rate.median:.4g}")
+    return _number(rate.accuracy, style, "".join(f"<small>{each}</small>" for each in small))
+
+
+def _number(value: float | None, style: Style, beside: str = "") -> str:
+    """A cell with what it is sorted by; a missing one says why when it is pointed at."""
+    if value is None:
+        return f'<td class="number" data-value="" title="{escape(beside)}">{MISSING}</td>'
+    return f'<td class="number" data-value="{value!r}">{style.number(value)}{beside}</td>'
+
+
+def _head(name: str, *, number: bool = False) -> str:
+    kind = ' class="number"' if number else ""
+    return f'<th scope="col"{kind}><button type="button">{escape(name)}</button></th>'
+
+
+def _paired(content: Page) -> str:
+    if content.comparisons is None:
+        return ""
+    words = paired_grid(content.comparisons, content.style)
+    return _section("Against the baseline", _plain_table(words) + _notes(words.notes))
+
+
+def _plain_table(words: Grid) -> str:
+    if not words.lines:
+        return ""
+
+    def cells(texts: Sequence[str], tag: str) -> str:
+        return "".join(
+            f"<{tag}{' class=number' if place >= words.labels else ''}>{escape(text)}</{tag}>"
+            for place, text in enumerate(texts)
+        )
+
+    lines = "".join(f"<tr>{cells(line, 'td')}</tr>" for line in words.lines)
+    return (
+        '<div class="wide" tabindex="0" role="region" aria-label="Comparisons"><table>'
+        f"<thead><tr>{cells(words.header, 'th')}</tr></thead><tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _charts(charts: Sequence[Chart]) -> str:
+    if not charts:
+        return ""
+    figures = [
+        f"<figure>{svg(each)}<figcaption>{escape(each.title)}{escape(_left_out(each))}</figcaption></figure>"
+        for each in charts
+    ]
+    return _section("Figures", "".join(figures))
+
+
+def _left_out(chart: Chart) -> str:
+    return f" ({chart.note})" if isinstance(chart, Dots) and chart.note else ""
+
+
+def _gallery(content: Page) -> str:
+    if content.without:
+        return _section("Gallery", f"<p>No gallery: {escape(content.without)}</p>")
+    figures: list[str] = []
+    room = LARGEST
+    for each in content.pictures:
+        text = _picture(each)
+        room -= len(text)
+        if room < 0:
+            break
+        figures.append(text)
+    if not figures:
+        return ""
+    shown = content.pictures[: len(figures)]
+    traits = {
+        "rung": [TITLES[each.rung] for each in shown],
+        "label": [each.label for each in shown],
+        "defense": [each.defense for each in shown],
+        "fooled": ["yes" if each.fooled else "no" for each in shown],
+    }
+    tools = "".join(_choice(name, values) for name, values in traits.items())
+    left = len(content.pictures) - len(shown)
+    said = f"<p class=dim>{left} more would make this page too large.</p>" if left else ""
+    return _section(
+        "Gallery",
+        f'<div class="tools">{tools}<span id="shown" class="dim">{len(shown)} shown</span></div>'
+        f'<div class="gallery">{"".join(figures)}</div>{said}',
+    )
+
+
+def _choice(name: str, values: Sequence[str]) -> str:
+    titles = {"label": "class", "fooled": "fools the model"}
+    options = "".join(f"<option>{escape(each)}</option>" for each in sorted(set(values)))
+    return (
+        f'<label>{titles.get(name, name)}<select data-trait="{name}"><option value="">all</option>'
+        f"{options}</select></label>"
+    )
+
+
+def _picture(each: Picture) -> str:
+    panels = "".join(
+        f'<div><img src="{data_uri(panel.pixels)}" alt="{escape(panel.title)}" loading="lazy">'
+        f"<span>{escape(panel.title)}<br>{escape(panel.said)}</span></div>"
+        for panel in each.panels
+    )
+    said = "fools the model" if each.fooled else "stands"
+    return (
+        f'<figure data-rung="{escape(TITLES[each.rung])}" data-label="{escape(each.label)}" '
+        f'data-defense="{escape(each.defense)}" data-fooled="{"yes" if each.fooled else "no"}">'
+        f"<figcaption>image {each.index} · {escape(each.defense)} · {escape(TITLES[each.rung])} · "
+        f'{escape(each.attack)} · {said}</figcaption><div class="panels">{panels}</div></figure>\n'
+    )
+
+
+def _texts(content: Page) -> str:
+    """The table for papers, to be copied."""
+    texts = {
+        "LaTeX": render(content.rows, "latex", None, content.style),
+        "Markdown": render(content.rows, "markdown", None, content.style),
+        "BibTeX": bibtex(content.rows, paired=content.comparisons is not None),
+    }
+    tools = "".join(f'<button type="button" data-copy="{name.lower()}">{name}</button>' for name in texts)
+    blocks = "".join(
+        f'<details><summary>{name}</summary><pre id="{name.lower()}">{escape(text)}</pre></details>'
+        for name, text in texts.items()
+    )
+    return _section("For papers", f'<div class="tools"><span class="dim">Copy</span>{tools}</div>{blocks}')
+
+
+def _settings(settings: Mapping[str, Mapping[str, str]]) -> str:
+    blocks = []
+    for name, said in settings.items():
+        items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>" for key, text in said.items())
+        blocks.append(f"<details><summary>{escape(name)}</summary><dl>{items}</dl></details>")
+    return _section("Settings and provenance", "".join(blocks)) if blocks else ""
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return f'<ul class="notes">{"".join(f"<li>{escape(each)}</li>" for each in notes)}</ul>' if notes else ""
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{title}</h2>{body}</section>"

@@ -1,0 +1,160 @@
+"""Charts as SVG for a page: its text is the page's, its colours follow light and dark."""
+
+from collections.abc import Sequence
+from html import escape
+from itertools import pairwise
+from math import ceil, floor, log10
+from typing import Final, assert_never
+
+from .charts import Chart, Curves, Dots
+
+WIDTH: Final = 720
+ROW: Final = 40
+_LABEL: Final = 220
+_RIGHT: Final = 24
+_TOP: Final = 44
+_BOTTOM: Final = 48
+_HEIGHT: Final = 260
+_DASHES: Final = ("", "6 3", "2 3", "8 3 2 3", "1 4", "10 4")
+
+
+def svg(chart: Chart) -> str:
+    """The chart as an `svg` element; marks differ in shape and lines in dashes, not in colour alone."""
+    match chart:
+        case Dots():
+            return _dots(chart)
+        case Curves():
+            return _curves(chart)
+        case _:
+            assert_never(chart)
+
+
+def _dots(chart: Dots) -> str:
+    height = _TOP + ROW * len(chart.rows) + _BOTTOM
+    low, high = chart.limits
+
+    def x(value: float) -> float:
+        return _LABEL + (WIDTH - _LABEL - _RIGHT) * (value - low) / (high - low)
+
+    bottom = height - _BOTTOM
+    parts = [_legend(chart.kinds), *_axis([(x(tick), f"{tick:g}") for tick in ticks(low, high)], bottom)]
+    parts.append(
+        f'<text class="axis" x="{x((low + high) / 2):.1f}" y="{bottom + 36}">{escape(chart.axis)}</text>'
+    )
+    for number, (name, points) in enumerate(chart.rows):
+        y = _TOP + ROW * (number + 0.5)
+        parts.append(
+            f'<line class="row" x1="{_LABEL}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text class="name" x="{_LABEL - 10}" y="{y + 4:.1f}"><title>{escape(name)}</title>'
+            f"{escape(_short(name))}</text>"
+        )
+        step = min(6.0, (ROW - 10) / max(1, len(points)))
+        for place, point in enumerate(points):
+            at, kind = y + step * (place - (len(points) - 1) / 2), chart.kinds.index(point.kind)
+            parts.append(
+                f'<g class="k{kind}"><title>{escape(f"{name}; {point.said}")}</title>'
+                f'<line x1="{x(point.low):.1f}" x2="{x(point.high):.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'
+                f"{_mark(kind, x(point.value), at)}</g>"
+            )
+    return _frame(chart.title, height, parts)
+
+
+def _curves(chart: Curves) -> str:
+    points = [point for line in chart.lines.values() for point in line]
+    left, right = (end(point[0] for point in points) for end in (min, max))
+    low, high = min(0.0, *(point[1] for point in points)), max(point[1] for point in points)
+    high = high if high > low else low + 1
+    right = right if right > left else left + 1
+    height, edge = _TOP + _HEIGHT + _BOTTOM, 64
+
+    def place(point: tuple[float, float]) -> tuple[float, float]:
+        x = edge + (WIDTH - edge - _RIGHT) * (point[0] - left) / (right - left)
+        return x, _TOP + _HEIGHT * (high - point[1]) / (high - low)
+
+    bottom = _TOP + _HEIGHT
+    parts = [_legend(list(chart.lines), lines=True)]
+    parts += _axis([(place((tick, low))[0], f"{tick:g}") for tick in ticks(left, right)], bottom)
+    for tick in ticks(low, high):
+        y = place((left, tick))[1]
+        parts.append(
+            f'<line class="row" x1="{edge}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text class="name" x="{edge - 8}" y="{y + 4:.1f}">{tick:g}</text>'
+        )
+    parts.append(
+        f'<text class="axis" x="{WIDTH / 2}" y="{bottom + 36}">{escape(f"{chart.x}; {chart.y}")}</text>'
+    )
+    for number, line in enumerate(chart.lines.values()):
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, line))
+        dashes = _DASHES[number % len(_DASHES)]
+        parts.append(
+            f'<polyline class="k{number % 6} curve" stroke-dasharray="{dashes}" points="{path}"/>'
+            + ("".join(_mark(number % 6, *place(point)) for point in line) if len(line) == 1 else "")
+        )
+    return _frame(chart.title, height, parts)
+
+
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Round numbers between two ends: steps of 1, 2 or 5 times a power of ten."""
+    raw = (high - low) / most
+    power = 10 ** floor(log10(raw))
+    step = next(each * power for each in (1, 2, 5, 10) if each * power >= raw * (1 - 1e-9))
+    return [
+        round(step * number, 12) for number in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)
+    ]
+
+
+def _axis(at: Sequence[tuple[float, str]], bottom: float) -> list[str]:
+    return [
+        f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>'
+        f'<text class="tick" x="{x:.1f}" y="{bottom + 18}">{text}</text>'
+        for x, text in at
+    ]
+
+
+def _axis_name(x: float, bottom: float, text: str) -> str:
+    return f'<text class="axis" x="{x:.1f}" y="{bottom + 36}">{escape(text)}</text>'
+
+
+def _legend(kinds: Sequence[str], *, lines: bool = False) -> str:
+    parts, x = [], 12.0
+    for number, kind in enumerate(kinds):
+        sign = (
+            f'<polyline class="k{number % 6} curve" stroke-dasharray="{_DASHES[number % 6]}" '
+            f'points="{x - 6:.1f},20 {x + 16:.1f},20"/>'
+            if lines
+            else f'<g class="k{number}">{_mark(number, x, 20)}</g>'
+        )
+        gap = 22 if lines else 10
+        parts.append(f'{sign}<text class="legend" x="{x + gap:.1f}" y="24">{escape(kind)}</text>')
+        x += gap + 22 + 7.2 * len(kind)
+    return "".join(parts)
+
+
+def _mark(kind: int, x: float, y: float) -> str:
+    """Circle, square, diamond, triangles and a cross: told apart without their colours."""
+    r = 4.5
+    shapes = (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r}"/>',
+        f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"/>',
+        _polygon([(x, y - 5.5), (x + 5.5, y), (x, y + 5.5), (x - 5.5, y)]),
+        _polygon([(x, y - 5), (x + 5, y + 4), (x - 5, y + 4)]),
+        _polygon([(x, y + 5), (x + 5, y - 4), (x - 5, y - 4)]),
+        f'<path d="M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8"/>',
+    )
+    return shapes[kind % len(shapes)]
+
+
+def _polygon(points: Sequence[tuple[float, float]]) -> str:
+    assert all(one != other for one, other in pairwise(points))
+    return f'<polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
+
+
+def _short(name: str, most: int = 32) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _frame(title: str, height: float, parts: Sequence[str]) -> str:
+    return (
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}" '
+        f'xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
+    )

@@ -1,0 +1,153 @@
+"""What charts show, and that they are drawn: as SVG for the page, by matplotlib where it is there."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from advbench.errors import InputError
+from advbench.records import Candidate
+from advbench.reports import figures
+from advbench.reports.charts import Chart, Dots, agreement, ladder, training_curves
+from advbench.reports.figures import FIGURE_FORMATS, FigureFormat, draw, draw_gallery
+from advbench.reports.pictures import Panel, Picture, amplified, to_pixels
+from advbench.reports.style import Style
+from advbench.reports.svg import svg, ticks
+from tests.reports.records import HOSTILE, NONE, ROUND, ROWS
+
+FOUND = [
+    Candidate(defense="round", substitute="identity", n=64, standing=3, agreement=0.91, rank=1),
+    Candidate(defense="round", substitute=HOSTILE, n=64, standing=40, agreement=-0.1),
+    Candidate(defense="round", substitute="skip", note="does not fit"),
+]
+HISTORY = [{"epoch": float(epoch), "loss": 2 / epoch, "accuracy": 1 - 1 / epoch} for epoch in range(1, 6)]
+
+
+def whole_ladder() -> Dots:
+    chart = ladder(ROWS)
+    assert chart is not None
+    return chart
+
+
+def charts() -> list[Chart]:
+    found = agreement(FOUND)
+    assert found is not None
+    return [whole_ladder(), found, *training_curves({"apart": HISTORY, HOSTILE: HISTORY[:1]})]
+
+
+def test_the_ladder_has_every_rate_with_its_interval() -> None:
+    name, points = whole_ladder().rows[1]
+    assert name == "round"
+    assert [each.kind for each in points] == ["clean", "shattered", "BPDA"]
+    low, high = ROUND.rates["bpda"].interval
+    assert (points[2].value, points[2].low) == (0.0, 100 * low)
+    assert points[2].high == pytest.approx(100 * high)
+    fractions = ladder(ROWS, Style(percent=False))
+    assert fractions is not None
+    assert fractions.limits[1] == 1
+    assert fractions.rows[0][1][0].value == 0.99
+
+
+def test_there_is_no_ladder_without_numbers_and_no_agreement_without_a_search() -> None:
+    assert ladder([replace(NONE, rates={}, error="it broke")]) is None
+    assert agreement([]) is None
+    assert agreement(FOUND[2:]) is None
+
+
+def test_a_figure_of_many_rows_says_how_many_are_left_out() -> None:
+    chart = ladder([replace(ROUND, defense=str(number)) for number in range(50)])
+    assert chart is not None
+    assert (len(chart.rows), chart.note) == (40, "the first 40 of 50 rows")
+
+
+def test_training_curves_leave_out_what_was_not_measured() -> None:
+    loss, accuracy = training_curves({"apart": HISTORY})
+    assert list(loss.lines) == ["apart, loss"]
+    assert list(accuracy.lines["apart, training"])[-1] == (5.0, 80.0)
+    assert training_curves({}) == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 100, [0, 20, 40, 60, 80, 100]),
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (-1, 1, [-1, -0.5, 0, 0.5, 1]),
+        (1, 12, [2, 4, 6, 8, 10, 12]),
+    ],
+)
+def test_ticks_are_round_numbers(low: float, high: float, expected: list[float]) -> None:
+    assert ticks(low, high) == expected
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_an_svg_is_well_formed_and_its_names_are_text(number: int) -> None:
+    chart = charts()[number]
+    root = ET.fromstring(svg(chart))
+    text = " ".join(root.itertext())
+    names = [name for name, _ in chart.rows] if isinstance(chart, Dots) else list(chart.lines)
+    for name in names:
+        assert name in text
+    assert root.findall(".//{*}script") == []
+
+
+def test_marks_lie_where_their_values_are() -> None:
+    """The distance of two circles in the drawing is that of their values."""
+    root = ET.fromstring(svg(whole_ladder()))
+    circles = [float(each.attrib["cx"]) for each in root.findall(".//{*}circle")][
+        1:
+    ]  # the first is the legend's
+    clean = [points[0].value for _, points in whole_ladder().rows]
+    scale = (720 - 220 - 24) / 100
+    assert circles == pytest.approx([220 + scale * value for value in clean], abs=0.06)
+
+
+def pictures() -> list[Picture]:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    panels = [Panel(pixels, "clean", HOSTILE), Panel(pixels, "adversarial", "$a$ 3")]
+    common = {"label": "3", "defense": "round", "attack": "pgd", "fooled": True}
+    return [
+        Picture(index=0, rung="bpda", panels=panels, **common),  # type: ignore[arg-type]  # a table of settings
+        Picture(index=1, rung="shattered", panels=panels[:1], **common),  # type: ignore[arg-type]
+    ]
+
+
+DRAWINGS: dict[str, Callable[[FigureFormat], bytes]] = {
+    "ladder": lambda form: draw(whole_ladder(), form),
+    "curves": lambda form: draw(charts()[2], form),
+    "gallery": lambda form: draw_gallery(pictures(), form),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FIGURE_FORMATS)
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_matplotlib_draws_each_figure_to_the_same_bytes(name: str, form: FigureFormat) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'advbench[figures]'")
+    drawn = DRAWINGS[name](form)
+    assert drawn.startswith({"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}[form])
+    assert DRAWINGS[name](form) == drawn
+    if form == "svg" and name == "ladder":
+        assert HOSTILE in " ".join(ET.fromstring(drawn).itertext())
+
+
+def test_without_matplotlib_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"pip install 'advbench\[figures\]'"):
+        figures.check_matplotlib()
+
+
+def test_pixels_are_bytes_of_what_is_in_the_box() -> None:
+    image = np.array([[[0.0, 0.5, 1.0, 1.7, np.nan]]])
+    assert to_pixels(image)[0].tolist() == [[each] * 3 for each in (0, 128, 255, 255, 0)]
+    assert to_pixels(np.zeros((3, 2, 4))).shape == (2, 4, 3)
+
+
+def test_a_perturbation_is_shown_as_strong_as_it_can_be() -> None:
+    delta = np.array([[[0.1, -0.1, 0.0, 0.05]]])
+    pixels, factor = amplified(delta)
+    assert factor == pytest.approx(5)
+    assert pixels[0, :, 0].tolist() == [255, 0, 128, 191]
+    assert amplified(np.zeros((1, 2, 2)))[1] == 1.0
