@@ -64,7 +64,7 @@ def rungs_of(options: AttackOptions) -> tuple[Rung, ...]:
     """
     if options.ladder:
         return LADDER
-    wanted = ["shattered", *(["bpda"] if options.bpda else []), *_listed(options.rungs)]
+    wanted = ["shattered", *(["bpda"] if options.bpda else []), *listed(options.rungs)]
     unknown = [each for each in wanted if each not in LADDER]
     if unknown:
         raise SpecError(f"there is no rung {unknown[0]!r}; known: {', '.join(LADDER)}.")
@@ -126,12 +126,13 @@ def formats_of(text: str, known: Sequence[str]) -> list[str]:
     Raises:
         SpecError: an unknown one.
     """
-    formats = _listed(text)
+    formats = listed(text)
     unknown = [each for each in formats if each not in known]
     if unknown:
         raise SpecError(f"there is no format {unknown[0]!r}; known: {', '.join(known)}.")
     return formats
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
+    """The words of `a,b`."""
     return [each.strip() for each in text.split(",") if each.strip()]

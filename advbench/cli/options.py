@@ -42,6 +42,7 @@ class AttackOptions:
     subject: SubjectOptions
     bpda: bool
     ladder: bool
+    fail_on: str
     rungs: str
     gradient_free: str
     substitutes: tuple[str, ...]

@@ -21,7 +21,7 @@ from advbench.errors import SpecError
 
 Kind = Literal["flag", "number", "choice", "texts", "text"]
 
-_OF_THE_COMMAND: Final = ("out", "overwrite", "json", "quiet", "debug")
+_OF_THE_COMMAND: Final = ("out", "overwrite", "fail_on", "json", "quiet", "debug")
 """Options that say what one start of the command does, and so stand on the command line alone."""
 
 CHANGES_NOTHING: Final = ("data_root", "download", "trust_program", "batch_size", "device", "format")
