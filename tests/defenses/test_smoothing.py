@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -102,7 +103,6 @@ def looped_non_local_means(
 def test_non_local_means_equal_opencvs_to_half_a_grey_level(
     channels: int, search: int, patch: int, strength: int
 ) -> None:
-    cv2: Any = pytest.importorskip("cv2", reason="OpenCV is not installed")
     x = np.random.default_rng(0).integers(0, 128, (16, 16, channels)).astype(np.uint8)
     expected = cv2.fastNlMeansDenoising(
         x,
