@@ -18,7 +18,7 @@ from advbench.draws import Draws
 from advbench.errors import DefenseError, SpecError
 
 from .borders import extended
-from .images import average
+from .images import average, check_images
 
 _ADVICE = (
     "make one of clean training images with advbench.defenses.patch_bank(images), keep it with "
@@ -73,8 +73,11 @@ class Quilt:
         """The quilted images, `(n, c, h, w)` as `x`.
 
         Raises:
-            DefenseError: the bank's patches have another number of channels.
+            DefenseError: something else than images, or the bank's patches have another number of channels.
         """
+        check_images(x, "quilt")
+        if len(x) == 0:
+            return x.clone()
         patches, wide = self._patches.to(x.device), x.detach().float()
         if patches.shape[1] != x.shape[1]:
             raise DefenseError(

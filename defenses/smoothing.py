@@ -14,7 +14,7 @@ from torch import Tensor
 from advbench.errors import SpecError
 
 from .borders import extended
-from .images import average, widened
+from .images import average, check_images, widened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,7 @@ class Median:
 
     Raises:
         SpecError: a window that is no window.
+        DefenseError: something else than images `(n, c, h, w)`.
     """
 
     differentiable: ClassVar[bool] = True
@@ -43,6 +44,7 @@ class Median:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The medians, `(n, c, h, w)` as `x`."""
+        check_images(x, "median")
         k, (h, w) = self.kernel, x.shape[-2:]
         wide = extended(widened(x), k // 2, (k - 1) // 2, twice=True)
         if k in _MEDIANS:
@@ -100,6 +102,7 @@ class Gaussian:
 
     Raises:
         SpecError: a deviation outside its range.
+        DefenseError: something else than images `(n, c, h, w)`.
     """
 
     differentiable: ClassVar[bool] = True
@@ -113,6 +116,7 @@ class Gaussian:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The blurred `x`, `(n, c, h, w)`."""
+        check_images(x, "gaussian")
         radius = int(4.0 * self.sigma + 0.5)
         weights = torch.exp(-0.5 * (torch.arange(radius + 1, dtype=torch.float64) / self.sigma) ** 2)
         weights = weights / (weights[0] + 2.0 * weights[1:].sum())
@@ -154,6 +158,7 @@ class NonLocalMeans:
 
     Raises:
         SpecError: a parameter outside its range.
+        DefenseError: something else than images `(n, c, h, w)`.
     """
 
     differentiable: ClassVar[bool] = True
@@ -175,6 +180,7 @@ class NonLocalMeans:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The denoised `x`, `(n, c, h, w)`."""
+        check_images(x, "nlm")
         reach, (h, w) = self.search // 2, x.shape[-2:]
         margin = reach + self.patch // 2
         wide = extended(widened(x), margin, margin, twice=False)

@@ -11,7 +11,7 @@ from torch import Tensor
 from advbench.draws import Draws
 from advbench.errors import SpecError
 
-from .images import widened
+from .images import check_images, widened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,7 @@ class TVMin:
 
     Raises:
         SpecError: a parameter outside its range.
+        DefenseError: something else than images `(n, c, h, w)`.
     """
 
     random: ClassVar[bool] = True
@@ -54,6 +55,7 @@ class TVMin:
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
         """The rebuilt images, `(n, c, h, w)` as `x`."""
+        check_images(x, "tv-min")
         wide, kept = widened(x), self.kept(x, draws)
         problem = _Problem(_STEP * wide * kept, 1.0 / (1.0 + _STEP * kept), self.weight / _DUAL_STEP)
         z = leading = torch.where(kept > 0, wide, _mean_of_kept(wide, kept, self._window))
