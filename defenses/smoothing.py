@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from advbench.borders import extended
 from advbench.errors import SpecError
+from advbench.substitutes import average_pool
 
-from .borders import extended
-from .images import average, check_images, widened
+from .images import check_images, widened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ class Median:
 
     def smooth(self, x: Tensor) -> Tensor:
         """The mean of the same windows."""
-        return average(x, self.kernel)
+        return average_pool(x, self.kernel)
 
 
 def _median_of_4(x: Tensor) -> Tensor:
@@ -226,7 +227,7 @@ class NonLocalMeans:
 
     def smooth(self, x: Tensor) -> Tensor:
         """The mean of each pixel's patch."""
-        return average(x, self.patch)
+        return average_pool(x, self.patch)
 
 
 _FAINT = 1e-3

@@ -10,10 +10,10 @@ import pytest
 import scipy.ndimage
 import torch
 
+from advbench.borders import extended
 from advbench.defenses import Gaussian, Median, NonLocalMeans
-from advbench.defenses.borders import extended
-from advbench.defenses.images import average
 from advbench.errors import SpecError
+from advbench.substitutes import average_pool
 from tests.defenses.families import images
 
 SIZES = [(1, 1), (2, 3), (8, 8), (13, 17)]
@@ -56,7 +56,7 @@ def test_the_average_equals_scipys(size: tuple[int, int]) -> None:
     x = images(2, 1, *size).double()
     for window in (2, 3, 5):
         expected = scipy.ndimage.uniform_filter(x.numpy(), size=(1, 1, window, window), mode="reflect")
-        np.testing.assert_allclose(average(x, window).numpy(), expected, atol=1e-12)
+        np.testing.assert_allclose(average_pool(x, window).numpy(), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", SIZES)
