@@ -23,7 +23,8 @@ class JPEG:
     """Save as JPEG and load again, with libjpeg as torchvision has it.
 
     Dziugaite, Ghahramani, Roy 2016, "A study of the effect of JPG compression on adversarial images"; Guo
-    et al. 2018, "Countering adversarial images using input transformations", whose quality is the default.
+    et al. 2018, "Countering adversarial images using input transformations". The default is both papers'
+    quality.
     Pixels become 8 bits, rounded to the nearest. Colour has half the resolution (4:2:0), the codec's
     default. Three channels are one RGB image; any other number of them are as many grey images.
 

@@ -22,9 +22,10 @@ from .images import check_images, widened
 class Median:
     """The median of each pixel's window, a channel at a time.
 
-    Xu, Evans, Qi 2018, "Feature squeezing", section III-B. Beyond the border the image is mirrored, the
-    outermost pixel repeated, as in `scipy.ndimage.median_filter`, to which it is equal. A window of even
-    size has no middle: it reaches further up and left, and the upper of the two middle values counts.
+    Xu, Evans, Qi 2018, "Feature squeezing: detecting adversarial examples in deep neural networks", section
+    III-B. Beyond the border the image is mirrored, the outermost pixel repeated, as in
+    `scipy.ndimage.median_filter`, to which it is equal. A window of even size has no middle: it reaches
+    further up and left, and the upper of the two middle values counts.
 
     Args:
         kernel: side of the window, in pixels.
