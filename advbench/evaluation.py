@@ -2,30 +2,32 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from advbench.batch_size import AUTO, BatchSize, fitting_lanes, in_batches, probed_size
 from advbench.check import check_substitutes, checked_logits, doubts_about
 from advbench.choosing import Chooser, options_for, ready
 from advbench.data.batches import Batch, Images, read_batch
-from advbench.draws import Draws
 from advbench.errors import InputError
-from advbench.interfaces import Attack, Attempt
-from advbench.judge import Judgement, judge
+from advbench.indicators import added
+from advbench.interfaces import Attack
+from advbench.judge import judge
 from advbench.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
 from advbench.preserve import prepared
+from advbench.probes import Subject, measured
 from advbench.randomness import DRAWS, JUDGED
-from advbench.records import SAMPLE_TYPES, UNDEFENDED, Candidate, Row, Rung, join_samples
-from advbench.search import NOTHING_KEPT, Store
+from advbench.records import UNDEFENDED, Candidate, Row, Rung, join_samples
+from advbench.rungs import RungDone, Target, attacked, replayed, samples_of
+from advbench.search import NOTHING_KEPT, Choice, Store
 from advbench.table import Cell, Heading, rows_of
 from advbench.threat import Threat
-from advbench.worst import Outcome, still_standing, worst_of
 
 
 @dataclass(frozen=True)
@@ -41,26 +43,6 @@ class Checked:
     digests: Mapping[int, bytes]
     work: int
     batch_size: int
-
-
-@dataclass(frozen=True)
-class RungDone:
-    """A batch was judged under one rung of one defense and attack.
-
-    Args:
-        defense: the defense.
-        attack: the attack.
-        rung: the rung.
-        samples: the batch's records.
-        x_adv: the examples that were judged, `(n, c, h, w)`, one a record; None where nothing was
-            attacked, because the clean images were wrong already.
-    """
-
-    defense: str
-    attack: str
-    rung: Rung
-    samples: pd.DataFrame
-    x_adv: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -97,7 +79,8 @@ def evaluate(
     threat: Threat,
     attacks: Mapping[str, Attack],
     defenses: Mapping[str, Chain] | None = None,
-    bpda: bool = True,
+    rungs: Sequence[Rung] = ("bpda",),
+    gradient_free: Mapping[str, Attack] = MappingProxyType({}),
     substitute: str | Sequence[str] = (),
     calibration: int = CALIBRATION,
     indices: Sequence[int] | None = None,
@@ -126,7 +109,10 @@ def evaluate(
         attacks: the attacks by the name that the table gives them.
         defenses: the defenses by the name that the table gives them; the undefended model, called
             `none`, is always there too.
-        bpda: whether to run the bpda rung.
+        rungs: what to run beside the clean and the shattered rung: `records.LADDER` is all there is. On the
+            static rung each defense is shown the examples that the same attack made on the undefended model;
+            worst counts the images that stand on every rung that is run.
+        gradient_free: the attack of the gradient-free rung by its name, for all rows of a defense.
         substitute: what stands in for the defenses in the bpda rung: a name, of a chain `a+b`, several to
             choose from, or `search`; by default what each defense lists, and a search where it lists several
             (see `advbench.search`). The best two then attack, the second what the first left.
@@ -157,30 +143,63 @@ def evaluate(
     wanted = (substitute,) if isinstance(substitute, str) else tuple(substitute)
     options = {defense: options_for(defense, chain, wanted) for defense, chain in chains.items() if chain}
     images = chosen if population is None else chosen_images(dataset, population)
-    plan = Plan(model, dataset, chains, attacks, threat, bpda, seed, eot, judge_draws, images, calibration)
+    plan = Plan(
+        model=model,
+        dataset=dataset,
+        chains=chains,
+        attacks=attacks,
+        threat=threat,
+        rungs=("shattered", *rungs),
+        seed=seed,
+        eot=eot,
+        judge_draws=judge_draws,
+        images=images,
+        calibrate_on=calibration,
+        gradient_free=gradient_free,
+    )
     with torch.inference_mode(False), prepared(*plan.modules()):
         x = read_batch(dataset, chosen[:1]).to(plan.device).x
         at_once = probed_size(plan.judged(UNDEFENDED), x, len(chosen)) if batch_size == AUTO else batch_size
         size = BatchSize(at_once, note, fitting_lanes(model, (), x))
         clean = _clean_pass(plan, chosen, size, ready(chains, options))
         heading = plan.heading(names, clean.doubts)
-        rungs = [cell for cell in heading.cells() if cell.rung != "clean"]
-        known = begin(Checked(clean.digests, len(chosen) * len(rungs), size.images))
+        cells = [cell for cell in heading.cells() if cell.rung != "clean"]
+        known = begin(Checked(clean.digests, len(chosen) * len(cells), size.images))
         chooser = Chooser(plan, options, size, store, note)
-        stand_ins = {defense: chooser.choose(defense) for defense in options} if bpda else {}
+        stand_ins = {defense: chooser.choose(defense) for defense in options} if "bpda" in rungs else {}
         heading = heading.with_substitutes({defense: each.words for defense, each in stand_ins.items()})
-        parts = {Cell(defense, "", "clean"): each for defense, each in clean.samples.items()}
-        for cell in rungs:
-            done = [_of_cell(known, cell, chosen)]
+        parts = {cell: [_of_cell(known, cell, chosen)] for cell in cells}
+        for cell in cells:
+            if cell.rung == "static":  # which is done with the attack on the undefended model
+                continue
             through = stand_ins[cell.defense].chains if cell.rung == "bpda" else (chains[cell.defense],)
-            for found in _rung(plan, Target(cell, through), clean, done[0]["index"], size):
+            target = Target(cell, through, _replayed(cell, cells, clean))
+            done = {each: set(parts[each][0]["index"]) for each in (cell, *target.replayed)}
+            for found in _rung(plan, target, clean, done, size):
                 notify(found)
-                done.append(found.samples)
-            # Back into the order of the images, which the attack has left behind.
-            parts[cell] = join_samples(done).set_index("index").loc[chosen].reset_index()
-    samples = join_samples([parts[cell] for cell in heading.cells()])
+                parts[found.cell].append(found.samples)
+        # Back into the order of the images, which the attacks have left behind.
+        whole = {cell: _ordered(join_samples(each), chosen) for cell, each in parts.items()}
+        whole |= {Cell(defense, "", "clean"): each for defense, each in clean.samples.items()}
+        if "worst" in rungs:
+            heading = heading.with_indicators(measured(plan, _probed(plan, stand_ins), whole, size))
+    samples = join_samples([whole[cell] for cell in heading.cells()])
     candidates = tuple(each for choice in stand_ins.values() for each in choice.candidates)
     return Evaluation(heading, samples, clean.digests, candidates)
+
+
+def _probed(plan: Plan, stand_ins: Mapping[str, Choice]) -> list[Subject]:
+    """Whose gradients are looked at: the defense's own, and then the best substitute's."""
+    subjects = []
+    for defense, chain in plan.chains.items():
+        subjects.append(Subject(defense, "shattered", chain))
+        if defense in stand_ins:
+            subjects.append(Subject(defense, "bpda", stand_ins[defense].chains[0]))
+    return subjects
+
+
+def _ordered(samples: pd.DataFrame, chosen: Sequence[int]) -> pd.DataFrame:
+    return samples.set_index("index").loc[list(chosen)].reset_index()
 
 
 def merge(found: Sequence[Evaluation]) -> Evaluation:
@@ -192,6 +211,7 @@ def merge(found: Sequence[Evaluation]) -> Evaluation:
         for defense in headings[0].substitutes
     }
     heading = headings[0].with_doubts(doubts)
+    heading = heading.with_indicators(added([each for other in headings for each in other.indicators]))
     cells = {cell: number for number, cell in enumerate(heading.cells())}
     order = [cells[Cell(*key)] for key in zip(*(samples[name] for name in Cell._fields), strict=True)]
     samples = samples.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
@@ -210,14 +230,6 @@ def image_digests(batch: Batch) -> dict[int, bytes]:
         int(index): hashlib.blake2b(np.ascontiguousarray(x).tobytes() + y.tobytes(), digest_size=16).digest()
         for index, x, y in zip(batch.indices, batch.x.numpy(), batch.y.numpy(), strict=True)
     }
-
-
-class Target(NamedTuple):
-    """What is attacked on one rung."""
-
-    cell: Cell
-    chains: tuple[Links, ...]
-    """The defense, with its substitutes on the bpda rung; each attacks what the ones before left standing."""
 
 
 class _Clean(NamedTuple):
@@ -240,7 +252,7 @@ def _clean_pass(plan: Plan, chosen: Sequence[int], size: BatchSize, alone: Mappi
     clean = _Clean({}, {}, {})
 
     def work(batch: Batch) -> tuple[Batch, dict[str, pd.DataFrame]]:
-        if not clean.doubts and plan.bpda:
+        if not clean.doubts and "bpda" in plan.rungs:
             for defense, chain in alone.items():
                 model = plan.attacked(defense, bpda=True, lanes=size.lanes, chain=chain)
                 check_substitutes(model, batch.to(plan.device).x)
@@ -268,29 +280,55 @@ def _judge_clean(
         if plan.is_random(defense) and plan.eot == 1:
             doubts[defense] += (_NO_EXPECTATION,)
     drawn = model.sampled(x) if plan.is_random(defense) else logits[None]
-    return _samples(Cell(defense, "", "clean"), batch, judge(drawn, x, x, y, plan.threat))
+    return samples_of(Cell(defense, "", "clean"), batch, judge(drawn, x, x, y, plan.threat))
 
 
 _NO_EXPECTATION = "the defense is random, and was attacked without expectation over its draws (--eot 20)"
 
 
-def _rung(
-    plan: Plan, target: Target, clean: _Clean, done: "pd.Series[int]", size: BatchSize
-) -> Iterator[RungDone]:
-    """Attack the images that still stand, in full batches; those that do not are written down as they are."""
-    cell = target.cell
-    todo = clean.samples[cell.defense]
-    todo = todo[~todo["index"].isin(done)]
+def _replayed(cell: Cell, cells: Sequence[Cell], clean: _Clean) -> dict[Cell, set[int]]:
+    """The static rungs that show a rung's examples to other defenses, each with the images that it knows."""
+    if cell.defense != UNDEFENDED or cell.rung != "shattered":
+        return {}
+    return {
+        each: set(known[known["robust"]]["index"])
+        for each in cells
+        if each.rung == "static" and each.attack == cell.attack
+        for known in [clean.samples[each.defense]]
+    }
 
-    def attack(batch: Batch) -> RungDone:
+
+def _rung(
+    plan: Plan, target: Target, clean: _Clean, done: Mapping[Cell, set[int]], size: BatchSize
+) -> Iterator[RungDone]:
+    """Attack the images that still stand, in full batches; those that do not are written down as they are.
+
+    Args:
+        plan: the evaluation.
+        target: what is attacked, and which rungs replay it.
+        clean: what is known of the clean images.
+        done: the images of each of these rungs that an earlier start has done.
+        size: how many images at a time.
+    """
+    own = clean.samples[target.cell.defense]
+    todo = set(own[own["robust"]]["index"]) - {
+        index for index in own["index"] if all(index in each for each in done.values())
+    }
+
+    def attack(batch: Batch) -> list[RungDone]:
         if any(clean.digests[index] != digest for index, digest in image_digests(batch).items()):
             raise InputError("the data set gives other images when read again; switch random transforms off.")
-        return _attack(plan, target, batch, size.lanes)
+        found = attacked(plan, target, batch, size.lanes)
+        assert found.x_adv is not None
+        return [found, *replayed(plan, target, batch, found.x_adv, size.lanes)]
 
-    yield from in_batches(plan.dataset, todo[todo["robust"]]["index"].tolist(), size, attack)
-    fallen = todo[~todo["robust"]]
-    if len(fallen):
-        yield RungDone(*cell, fallen.assign(rung=cell.rung, attack=cell.attack), None)
+    for found in in_batches(plan.dataset, [index for index in own["index"] if index in todo], size, attack):
+        yield from (new for each in found if len((new := each.without(done[each.cell])).samples))
+    for cell, known in done.items():
+        own = clean.samples[cell.defense]
+        rest = own[~(own["robust"] & own["index"].isin(todo)) & ~own["index"].isin(known)]
+        if len(rest):
+            yield RungDone(cell, rest.assign(rung=cell.rung, attack=cell.attack), None)
 
 
 def _of_cell(known: pd.DataFrame | None, cell: Cell, chosen: Sequence[int]) -> pd.DataFrame:
@@ -301,87 +339,3 @@ def _of_cell(known: pd.DataFrame | None, cell: Cell, chosen: Sequence[int]) -> p
     for column, value in cell._asdict().items():
         mine &= known[column] == value
     return known[mine]
-
-
-def _samples(cell: Cell, batch: Batch, judged: Judgement, attempt: Attempt | None = None) -> pd.DataFrame:
-    """The records of a batch. What is attacked was right at first, so its clean prediction is its label."""
-    zero = torch.zeros_like(batch.y)
-    columns = {
-        "index": batch.indices,
-        "label": batch.y,
-        "clean_prediction": judged.prediction if attempt is None else batch.y,
-        "prediction": judged.prediction,
-        "robust": judged.robust,
-        "distance": judged.distance,
-        "loss": judged.loss,
-        "steps": zero if attempt is None else attempt.steps,
-        "queries": zero if attempt is None else attempt.queries,
-        "flat_gradient": zero.bool() if attempt is None else attempt.flat,
-        "smallest": torch.where(judged.robust, torch.nan, judged.distance),
-        "fooled_share": judged.fooled_share,
-    }
-    frame = pd.DataFrame({name: each.cpu().numpy() for name, each in columns.items()})
-    return frame.assign(rung=cell.rung, defense=cell.defense, attack=cell.attack)[list(SAMPLE_TYPES)]
-
-
-def _attack(plan: Plan, target: Target, batch: Batch, lanes: int) -> RungDone:
-    """Run an attack on one rung with one choice of substitutes after another; each image keeps the worst."""
-    outcome = _attack_through(plan, target, 0, batch, lanes)
-    for number in range(1, len(target.chains)):
-        rows = still_standing(outcome)
-        if len(rows) == 0:
-            break
-        rest = Batch(*(each[torch.from_numpy(rows)] for each in batch))
-        outcome = worst_of(outcome, _attack_through(plan, target, number, rest, lanes), rows)
-    return RungDone(*target.cell, *outcome)
-
-
-def _attack_through(plan: Plan, target: Target, number: int, batch: Batch, lanes: int) -> Outcome:
-    """Run an attack with one choice of substitutes and judge what it returns by a forward pass of its own."""
-    (indices, x, y), cell = batch.to(plan.device), target.cell
-    model = plan.attacked(
-        cell.defense,
-        bpda=cell.rung == "bpda",
-        lanes=lanes,
-        stream=f"{cell.rung}/{cell.attack}",
-        chain=target.chains[number],
-    )
-    draws = Draws(plan.seed, indices).stream(cell.rung)
-    if number > 0:  # the first choice attacks as it would alone
-        draws = draws.stream(f"choice {number}")
-    attempt = plan.attacks[cell.attack](model, x, y, plan.threat, draws)
-    passes = len(model.draws())
-    attempt = attempt._replace(steps=passes * attempt.steps, queries=passes * attempt.queries)
-    found = attempt.x_adv.detach()
-    x_adv = plan.threat.project(found, x)
-    judged, smallest = _judge_found(plan, cell.defense, lanes, (found, x_adv, x, y))
-    samples = _samples(cell, batch, judged, attempt).assign(smallest=smallest.double().cpu().numpy())
-    return Outcome(samples, x_adv)
-
-
-@torch.no_grad()
-def _judge_found(
-    plan: Plan, defense: str, lanes: int, images: tuple[Tensor, Tensor, Tensor, Tensor]
-) -> tuple[Judgement, Tensor]:
-    """Judge the examples in the ball, and those that an attack for the smallest perturbation found outside.
-
-    Args:
-        plan: who judges.
-        defense: behind which defense.
-        lanes: see `DefendedModel`.
-        images: what was found, the same in the ball, clean images, and labels.
-
-    Returns:
-        The judgement, and the norms of the smallest perturbations known to fool, NaN where none is.
-    """
-    found, x_adv, x, y = images
-    model = plan.judged(defense, lanes=lanes)
-    judged = judge(model.sampled(x_adv), x_adv, x, y, plan.threat)
-    smallest = torch.where(judged.robust, torch.nan, judged.distance)
-    wide = replace(plan.threat, eps=1.0 if plan.threat.norm == "linf" else float(x[0].numel()))
-    outside = (judged.robust & ~plan.threat.contains(found, x) & wide.contains(found, x)).nonzero().flatten()
-    if len(outside):
-        far, near = found[outside], x[outside]
-        at_any_size = judge(model.sampled(far), far, near, y[outside], wide)
-        smallest[outside] = torch.where(at_any_size.robust, torch.nan, at_any_size.distance)
-    return judged, smallest

@@ -1,12 +1,13 @@
 """A run that is done, read back from its folder: the rows of its table, without a model."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from advbench.errors import RunFolderError
+from advbench.indicators import Indicator, read_indicator
 from advbench.manifest import entry, read_manifest
 from advbench.provenance import origin_of
 from advbench.records import Row
@@ -64,17 +65,33 @@ def _heading(path: Path, said: Any) -> Heading:
     doubts: Any = said.get("doubts")
     holds = (
         all(isinstance(each, str) for each in words)
-        and isinstance(said.get("bpda"), bool)
+        and _are_texts(said.get("rungs"))
+        and isinstance(said.get("gradient_free"), str)
         and _are_texts(listed)
         and isinstance(substitutes, Mapping)
         and _are_texts(list(substitutes.values()))
+        and isinstance(said.get("indicators"), list)
         and isinstance(doubts, Mapping)
         and all(map(_are_texts, doubts.values()))
     )
     if not holds:
         raise RunFolderError(f"the run.json of {path} does not say what its table is about.")
-    tuples = {name: tuple(each) for name, each in doubts.items()}
-    return Heading(**{**said, "attacks": tuple(listed), "doubts": tuples})
+    return Heading(
+        **{
+            **said,
+            "attacks": tuple(listed),
+            "rungs": tuple(said["rungs"]),
+            "doubts": {name: tuple(each) for name, each in doubts.items()},
+            "indicators": _indicators(path, said["indicators"]),
+        }
+    )
+
+
+def _indicators(path: Path, said: Sequence[Any]) -> tuple[Indicator, ...]:
+    try:
+        return tuple(read_indicator(each) for each in said)
+    except ValueError as error:
+        raise RunFolderError(f"the run.json of {path} holds an indicator that is none: {error}.") from error
 
 
 def _are_texts(values: Any) -> bool:

@@ -1,5 +1,6 @@
 """How good a substitute's gradients are: what they foretell, and what a short attack along them leaves."""
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import torch
@@ -7,7 +8,9 @@ from torch import Tensor
 
 from advbench.defended import DefendedModel
 from advbench.draws import Draws
+from advbench.gradient import Ascent, loss_and_gradient
 from advbench.judge import fooled, predict
+from advbench.losses import margin
 from advbench.threat import Threat
 
 DIRECTIONS: Final = 16
@@ -38,10 +41,7 @@ def grade_batch(
 ) -> Graded:
     """Grade the gradients of a model behind a substitute.
 
-    The loss is the margin, `max_{k != y} z_k - z_y`, which does not saturate. The true defended loss is
-    compared along random directions, `d = L(a) - L(b)` between two points half a radius from the image on
-    opposite sides, with `p = <grad L(x), a - b>`: their cosine is that of the gradient with a
-    finite-difference estimate, in the space that the directions span.
+    The loss is the margin, which does not saturate.
 
     Args:
         model: the defended model, with the substitute in its backward pass.
@@ -52,21 +52,53 @@ def grade_batch(
             substitute, and new ones are added.
     """
     x, y = images
-    logits, grad = _ascent(model, x, y)
-    right = predict(logits) == y
     indices = draws.indices.tolist()
-    pairs = [_pair(x, threat, draws.stream(number)) for number in range(DIRECTIONS)]
+    logits, _, grad = _ascent(model, x, y)
+    right = predict(logits) == y
     if any(index not in known for index in indices):
-        differences = torch.stack([_loss(model, a, y) - _loss(model, b, y) for a, b in pairs], dim=1)
-        known.update(zip(indices, differences.double().cpu(), strict=True))
+        measured = true_differences(model, images, threat, draws)
+        known.update(zip(indices, measured.double().cpu(), strict=True))
     d = torch.stack([known[index] for index in indices])[right.cpu()]
-    p = torch.stack([(grad * (a - b)).flatten(1).sum(1) for a, b in pairs], dim=1).double().cpu()[right.cpu()]
+    p = foretold_differences(grad, x, threat, draws).double().cpu()[right.cpu()]
     stood = right & ~_felled(model, (x, y), threat, grad)
     return Graded(
         [index for index, each in zip(indices, right.tolist(), strict=True) if each],
         [index for index, each in zip(indices, stood.tolist(), strict=True) if each],
         (float((d * p).sum()), float((d * d).sum()), float((p * p).sum())),
     )
+
+
+@torch.no_grad()
+def true_differences(
+    model: DefendedModel, images: tuple[Tensor, Tensor], threat: Threat, draws: Draws
+) -> Tensor:
+    """How the defended loss, the margin, changes along random directions, `(n, DIRECTIONS)`.
+
+    `d = L(a) - L(b)` between two points half a radius from the image on opposite sides. The cosine of `d`
+    with what a gradient foretells is that of the gradient with a finite-difference estimate, in the space
+    that the directions span.
+
+    Args:
+        model: the defended model.
+        images: clean images `(n, c, h, w)` and labels `(n,)`.
+        threat: gives the radius and the shape of the directions.
+        draws: the images' streams.
+    """
+    x, y = images
+
+    def loss(point: Tensor) -> Tensor:
+        return torch.stack([margin(draw(point), y) for draw in model.draws()]).mean(0)
+
+    return torch.stack([loss(a) - loss(b) for a, b in _pairs(x, threat, draws)], dim=1)
+
+
+def foretold_differences(grad: Tensor, x: Tensor, threat: Threat, draws: Draws) -> Tensor:
+    """What a gradient `(n, c, h, w)` foretells of these differences, `<grad, a - b>`, `(n, DIRECTIONS)`."""
+    return torch.stack([(grad * (a - b)).flatten(1).sum(1) for a, b in _pairs(x, threat, draws)], dim=1)
+
+
+def _pairs(x: Tensor, threat: Threat, draws: Draws) -> Iterator[tuple[Tensor, Tensor]]:
+    return (_pair(x, threat, draws.stream(number)) for number in range(DIRECTIONS))
 
 
 def _pair(x: Tensor, threat: Threat, draws: Draws) -> tuple[Tensor, Tensor]:
@@ -85,33 +117,12 @@ def _felled(model: DefendedModel, images: tuple[Tensor, Tensor], threat: Threat,
             with torch.no_grad():
                 logits = model(x_adv)
         else:
-            logits, grad = _ascent(model, x_adv, y)
+            logits, _, grad = _ascent(model, x_adv, y)
         felled |= fooled(predict(logits), y)
     return felled
 
 
-def _ascent(model: DefendedModel, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits `(n, k)` and the margin's gradient at `x`, each the mean over a random defense's draws."""
-    x = x.detach().requires_grad_()
-    found: list[tuple[Tensor, Tensor]] = []
-    for draw in model.draws():
-        grad = None
-        with torch.enable_grad():
-            logits = draw(x)
-            loss = _margin(logits, y).sum()
-            if loss.requires_grad:
-                (grad,) = torch.autograd.grad(loss, x, allow_unused=True)
-        found.append((logits.detach(), torch.zeros_like(x) if grad is None else grad))
-    logits, grad = (torch.stack(each).mean(0) for each in zip(*found, strict=True))
-    return logits, grad.nan_to_num()
-
-
-@torch.no_grad()
-def _loss(model: DefendedModel, x: Tensor, y: Tensor) -> Tensor:
-    return torch.stack([_margin(draw(x), y) for draw in model.draws()]).mean(0)
-
-
-def _margin(logits: Tensor, y: Tensor) -> Tensor:
-    own = logits.gather(1, y[:, None]).squeeze(1)
-    others = logits.scatter(1, y[:, None], -torch.inf)
-    return others.amax(1) - own
+def _ascent(model: DefendedModel, x: Tensor, y: Tensor) -> Ascent:
+    """Logits `(n, k)`, the margin and its gradient at `x`, each the mean over a random defense's draws."""
+    found = loss_and_gradient(model, x, lambda logits: margin(logits, y))
+    return found._replace(grad=found.grad.nan_to_num())

@@ -21,6 +21,9 @@ class Attempt(NamedTuple):
     """Forward passes spent on each image, those of the gradient passes included, `(n,)` int64."""
     flat: Tensor
     """Whether the attack wanted a gradient and met none but zero, NaN or infinite ones, `(n,)` bool."""
+    late_gain: Tensor | None = None
+    """Share of the whole rise of each image's best loss that came in the last 10 gradient steps, `(n,)` in
+    [0, 1]; NaN where it took no more than these, None where an attack does not tell."""
 
 
 class Attack(Protocol):

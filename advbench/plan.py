@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import torch
@@ -15,8 +15,8 @@ from advbench.draws import Draws
 from advbench.errors import InputError
 from advbench.interfaces import Attack
 from advbench.randomness import DRAWS, JUDGED, Sampling
-from advbench.records import UNDEFENDED
-from advbench.table import Heading
+from advbench.records import RUNGS, UNDEFENDED, Rung
+from advbench.table import Cell, Heading
 from advbench.threat import Threat
 
 CALIBRATION: Final = 64
@@ -39,13 +39,14 @@ class Plan:
         chains: the defenses by name.
         attacks: the attacks by name.
         threat: what an adversary may do.
-        bpda: whether the bpda rung is run.
+        rungs: what is run beside the clean rung.
         seed: of the images' random streams.
         eot: draws of a random defense behind a gradient.
         judge_draws: draws of a random defense in which an example is judged.
         images: all images of the run, of which this process may attack a part; substitutes are graded on,
             and networks are fitted to, a sample of them.
         calibrate_on: how many images substitutes are graded on.
+        gradient_free: the attack of the gradient-free rung, by its name.
 
     Raises:
         InputError: nothing to attack with, or a model that cannot be computed with.
@@ -56,12 +57,13 @@ class Plan:
     chains: Mapping[str, Links]
     attacks: Mapping[str, Attack]
     threat: Threat
-    bpda: bool
+    rungs: Sequence[Rung]
     seed: int
     eot: int = DRAWS
     judge_draws: int = JUDGED
     images: Sequence[int] = ()
     calibrate_on: int = CALIBRATION
+    gradient_free: Mapping[str, Attack] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("eot", "judge_draws", "calibrate_on"):
@@ -69,6 +71,11 @@ class Plan:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not self.attacks:
             raise InputError("there are no attacks to run.")
+        unknown = [each for each in self.rungs if each not in RUNGS[1:]]
+        if unknown:
+            raise InputError(f"there is no rung {unknown[0]!r}; known: {', '.join(RUNGS[1:])}.")
+        if ("gradient_free" in self.rungs) != (len(self.gradient_free) == 1):
+            raise InputError("the rung 'gradient_free' and one attack for it belong together.")
         if not isinstance(self.model, nn.Module):
             raise InputError(f"the model must be a torch.nn.Module, got {type(self.model).__name__}.")
         wrong = {each.dtype for each in self.model.parameters() if each.is_floating_point()} - {torch.float32}
@@ -103,6 +110,10 @@ class Plan:
         indices = torch.tensor(sorted(self.images), dtype=torch.int64)
         words = Draws(self.seed, indices).stream("calibration").words(1).flatten()
         return sorted(indices[words.argsort(stable=True)[:count]].tolist())
+
+    def attack_of(self, cell: Cell) -> Attack:
+        """What attacks on one rung."""
+        return (self.gradient_free if cell.rung == "gradient_free" else self.attacks)[cell.attack]
 
     def judged(self, defense: str, *, lanes: int = 1) -> DefendedModel:
         """The model behind one of the defenses, as the judge sees it."""
@@ -139,7 +150,8 @@ class Plan:
             eps=self.threat.text,
             attacks=tuple(self.attacks),
             substitutes=substitutes_of(self.chains),
-            bpda=self.bpda,
+            rungs=tuple(each for each in RUNGS if each in self.rungs),
+            gradient_free="".join(self.gradient_free),
             doubts=doubts,
         )
 

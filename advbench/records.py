@@ -10,6 +10,9 @@ import pandas as pd
 Rung = Literal["clean", "static", "shattered", "bpda", "gradient_free", "worst"]
 RUNGS: Final[tuple[Rung, ...]] = ("clean", "static", "shattered", "bpda", "gradient_free", "worst")
 
+LADDER: Final = RUNGS[1:]
+"""All that an evaluation can be asked for; the clean images are always judged."""
+
 UNDEFENDED: Final = "none"
 
 SAMPLE_TYPES: Final[Mapping[str, str]] = {
@@ -28,11 +31,13 @@ SAMPLE_TYPES: Final[Mapping[str, str]] = {
     "flat_gradient": "bool",
     "smallest": "float64",
     "fooled_share": "float64",
+    "late_gain": "float64",
 }
 """Columns of `samples.parquet`. `attack` is empty on the clean rung; a prediction of -1 is none at all.
 
 `smallest` is the norm of the smallest perturbation known to fool the defended model, whatever the radius, and
 NaN where none is; `fooled_share` is the share of a random defense's draws in which the example fools it.
+`late_gain` is the share of the loss's whole rise that came in an attack's last 10 gradient steps.
 """
 
 
@@ -137,6 +142,7 @@ class Row:
         reasons: why a rung is missing that other rows have.
         substitute: what stood in for the defense in the bpda rung; empty where there was none.
         verdict: empty until a ladder has been climbed.
+        advice: what would mend or confirm the verdict.
         warnings: what makes the row's numbers less than they seem, a sentence each.
         error: why there are no numbers at all; empty where there are.
     """
@@ -152,6 +158,7 @@ class Row:
     reasons: Mapping[Rung, str] = field(default_factory=dict)
     substitute: str = ""
     verdict: str = ""
+    advice: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str = ""
 

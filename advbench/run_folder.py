@@ -25,6 +25,7 @@ PARTS = "parts"
 ADVERSARIAL = "adversarial"
 SUBSTITUTES = "substitutes"
 CANDIDATES = "substitutes.csv"
+INDICATORS = "indicators.csv"
 
 _FILES = (
     MANIFEST,
@@ -35,6 +36,7 @@ _FILES = (
     f"{PARTS}/*.parquet",
     f"{ADVERSARIAL}/*.safetensors",
     CANDIDATES,
+    INDICATORS,
     f"{SUBSTITUTES}/*.json",
     f"{SUBSTITUTES}/*.safetensors",
 )

@@ -1,13 +1,24 @@
 """From samples to the rows of the table: the same samples give the same rows, whoever counts them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pandas as pd
 
+from advbench.indicators import Indicator, incomplete
 from advbench.records import RUNGS, UNDEFENDED, Rate, Row, Rung, Spread
+from advbench.verdict import Verdict, standing_of, verdict_of
+
+ATTACKED: Final[tuple[Rung, ...]] = ("static", "shattered", "bpda")
+"""The rungs of each attack."""
+
+NEEDS_DEFENSE: Final[Mapping[Rung, str]] = {
+    "static": "the examples are made on it",
+    "bpda": "no defense to substitute",
+}
+"""The rungs that an undefended model has not, and why."""
 
 
 class Cell(NamedTuple):
@@ -30,7 +41,9 @@ class Heading:
         attacks: the attacks, in the order of the rows.
         substitutes: what stands in for each defense; the keys are the defenses in the order of the
             rows, the undefended model first.
-        bpda: whether the bpda rung was asked for.
+        rungs: what was asked for beside the clean rung, in the order of the ladder.
+        gradient_free: the attack of the gradient-free rung; empty without.
+        indicators: what was measured of the attacks themselves, where the whole ladder was climbed.
         doubts: for each defense, what keeps its answers from being a function of each image alone.
     """
 
@@ -40,7 +53,9 @@ class Heading:
     eps: str
     attacks: tuple[str, ...]
     substitutes: Mapping[str, str]
-    bpda: bool
+    rungs: tuple[Rung, ...]
+    gradient_free: str = ""
+    indicators: tuple[Indicator, ...] = ()
     doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_doubts(self, doubts: Mapping[str, tuple[str, ...]]) -> "Heading":
@@ -51,16 +66,32 @@ class Heading:
         """The same table with other substitutes, for the defenses that are named."""
         return replace(self, substitutes={**self.substitutes, **substitutes})
 
+    def with_indicators(self, indicators: Iterable[Indicator]) -> "Heading":
+        """The same table with what was measured of the attacks."""
+        return replace(self, indicators=tuple(indicators))
+
     def cells(self) -> list[Cell]:
         """Every rung that is run, in the order of the table and the ladder."""
         cells = []
         for defense in self.substitutes:
             cells.append(Cell(defense, "", "clean"))
             for attack in self.attacks:
-                cells.append(Cell(defense, attack, "shattered"))
-                if self.bpda and defense != UNDEFENDED:
-                    cells.append(Cell(defense, attack, "bpda"))
+                cells += [Cell(defense, attack, rung) for rung in ATTACKED if self.has(rung, defense)]
+            if "gradient_free" in self.rungs:
+                cells.append(Cell(defense, self.gradient_free, "gradient_free"))
         return cells
+
+    def has(self, rung: Rung, defense: str) -> bool:
+        """Whether a rung was asked for and makes sense: an undefended model has no gradient to restore."""
+        return rung in self.rungs and (defense != UNDEFENDED or rung not in NEEDS_DEFENSE)
+
+    def reasons(self, defense: str) -> dict[Rung, str]:
+        """Why a defense has no numbers of a rung that was asked for."""
+        return {
+            rung: reason
+            for rung, reason in NEEDS_DEFENSE.items()
+            if rung in self.rungs and not self.has(rung, defense)
+        }
 
 
 def rows_of(samples: pd.DataFrame, heading: Heading) -> tuple[Row, ...]:
@@ -71,42 +102,76 @@ def rows_of(samples: pd.DataFrame, heading: Heading) -> tuple[Row, ...]:
         heading: which rows there are.
     """
     return tuple(
-        Row(
-            model=heading.model,
-            dataset=heading.dataset,
-            n=rates["clean"].n,
-            defense=defense,
-            norm=heading.norm,
-            eps=heading.eps,
-            attack=attack,
-            rates=rates,
-            reasons={"bpda": "no defense to substitute"} if heading.bpda and defense == UNDEFENDED else {},
-            substitute=substitute if heading.bpda else "",
-            warnings=(*heading.doubts.get(defense, ()), *warnings_of(samples, defense, attack)),
-        )
-        for defense, substitute in heading.substitutes.items()
+        _row(samples, heading, defense, attack)
+        for defense in heading.substitutes
         for attack in heading.attacks
-        for rates in [rates_of(samples, defense, attack)]
     )
 
 
-def rates_of(samples: pd.DataFrame, defense: str, attack: str) -> dict[Rung, Rate]:
+def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> Row:
+    rates = rates_of(samples, defense, attack, worst="worst" in heading.rungs)
+    doubts = heading.doubts.get(defense, ())
+    verdict = _verdict(samples, heading, defense, attack) if "worst" in heading.rungs else None
+    return Row(
+        model=heading.model,
+        dataset=heading.dataset,
+        n=rates["clean"].n,
+        defense=defense,
+        norm=heading.norm,
+        eps=heading.eps,
+        attack=attack,
+        rates=rates,
+        reasons=heading.reasons(defense),
+        substitute=heading.substitutes[defense] if "bpda" in heading.rungs else "",
+        verdict="" if verdict is None else str(verdict),
+        advice=() if verdict is None else verdict.advice,
+        warnings=(*doubts, *warnings_of(samples, defense, attack)),
+    )
+
+
+def _verdict(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> Verdict:
+    mine = _of_row(samples, defense, attack)
+    rung: Rung = "bpda" if "bpda" in set(mine["rung"]) else "shattered"
+    return verdict_of(
+        standing_of(mine),
+        mine,
+        [
+            *(each for each in heading.indicators if each.defense == defense and each.attack in ("", attack)),
+            incomplete(mine, defense, attack, rung),
+        ],
+        heading.doubts.get(defense, ()),
+        defense,
+    )
+
+
+def _of_row(samples: pd.DataFrame, defense: str, attack: str) -> pd.DataFrame:
+    """The records of one row; the clean and the gradient-free rung belong to every attack."""
+    shared = samples["rung"].isin(["clean", "gradient_free"])
+    return samples[(samples["defense"] == defense) & (shared | (samples["attack"] == attack))]
+
+
+def rates_of(samples: pd.DataFrame, defense: str, attack: str, *, worst: bool = False) -> dict[Rung, Rate]:
     """What each rung left standing of one defense under one attack, in the order of the ladder.
 
     Args:
         samples: columns as in `records.SAMPLE_TYPES`.
         defense: whose row.
-        attack: whose row; the clean rung belongs to every attack.
+        attack: whose row; the clean and the gradient-free rung belong to every attack.
+        worst: whether to count also the images that no rung fells.
     """
-    mine = samples[(samples["defense"] == defense) & samples["attack"].isin(["", attack])]
+    mine = _of_row(samples, defense, attack)
     found = dict(list(mine.groupby("rung", sort=False)))
-    return {
+    rates: dict[Rung, Rate] = {
         rung: Rate(
             int(each["robust"].sum()), len(each), _spread(each["fooled_share"]), _median_distance(each)
         )
         for rung in RUNGS
         if (each := found.get(rung)) is not None
     }
+    if worst:
+        standing = mine.groupby("index")["robust"].all()
+        rates["worst"] = Rate(int(standing.sum()), len(standing))
+    return rates
 
 
 def _spread(share: "pd.Series[float]") -> Spread | None:

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from advbench.draws import Draws
 from advbench.errors import SpecError, nearest
+from advbench.gradient import Model, loss_and_gradient
 from advbench.interfaces import Attempt
 from advbench.judge import fooled, predict
+from advbench.losses import AGAINST_A_CLASS, cross_entropy, logit_difference, targeted_dlr
 from advbench.threat import Threat
 
 from .best import Best
-from .gradient import Model, loss_and_gradient
-from .losses import AGAINST_A_CLASS, cross_entropy, logit_difference, targeted_dlr
 from .rivals import rivals
 
 APGDLoss = Literal["ce", "margin", "dlr"]
@@ -127,7 +127,7 @@ class APGD:
                 images = (rows, x[rows], y[rows], rival[rows])
                 warm = None if start is None or restart > 0 else start[rows]
                 self._climb(model, images, threat, stream, best, start=warm)
-        return Attempt(best.x_adv, best.steps, best.queries, best.flat)
+        return Attempt(best.x_adv, best.steps, best.queries, best.flat, best.late_gain)
 
     def _climb(
         self,

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from advbench.defended import DefendedModel
+from advbench.gradient import Model
 
-from .gradient import Model
+LATE = 10
+"""Gradient steps at the end of an attack in which little should still happen (Pintor et al. 2022)."""
 
 NEVER = 3
 """A goal above every rank."""
@@ -29,6 +31,9 @@ class Best:
         steps: gradient passes spent on each, `(n,)` int64.
         queries: forward passes spent on each, `(n,)` int64.
         flat: whether every gradient so far was useless (zero, NaN or infinite), `(n,)` bool.
+        recent: the loss after each of the last `LATE + 1` gradient steps, the newest last, `(n, LATE + 1)`;
+            NaN before there were as many.
+        first: the loss after the first gradient step, `(n,)`; NaN before.
     """
 
     goal: int
@@ -38,6 +43,8 @@ class Best:
     steps: Tensor
     queries: Tensor
     flat: Tensor
+    recent: Tensor
+    first: Tensor
 
     @classmethod
     def nothing(cls, model: Model, x: Tensor, goal: int) -> "Best":
@@ -51,7 +58,10 @@ class Best:
         zero = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         loss = torch.full((len(x),), -torch.inf, device=x.device)
         flat = torch.ones(len(x), dtype=torch.bool, device=x.device)
-        return cls(goal, x.clone(), zero, loss, zero.clone(), zero.clone(), flat)
+        recent = torch.full((len(x), LATE + 1), torch.nan, device=x.device)
+        return cls(
+            goal, x.clone(), zero, loss, zero.clone(), zero.clone(), flat, recent, recent[:, 0].clone()
+        )
 
     def offer(
         self, rows: Tensor, x_adv: Tensor, rank: Tensor, loss: Tensor, grad: Tensor | None = None
@@ -73,6 +83,22 @@ class Best:
         self.x_adv[taken] = x_adv[better]
         self.rank[taken] = rank[better]
         self.loss[taken] = loss[better].to(self.loss.dtype)
+        if grad is not None:
+            self._remember(rows[unsettled])
+
+    def _remember(self, rows: Tensor) -> None:
+        self.recent[rows] = torch.cat([self.recent[rows, 1:], self.loss[rows, None]], dim=1)
+        new = rows[self.first[rows].isnan()]
+        self.first[new] = self.loss[new]
+
+    @property
+    def late_gain(self) -> Tensor:
+        """Share of the rise of the loss that came in the last `LATE` gradient steps, `(n,)`; see `Attempt`.
+
+        Pintor et al. 2022, indicator 4: the loss curve made monotone and rescaled to [0, 1].
+        """
+        late, whole = self.recent[:, -1] - self.recent[:, 0], self.recent[:, -1] - self.first
+        return torch.where(whole == 0.0, torch.zeros_like(late), late / whole)
 
     def book(self, rows: Tensor, grad: Tensor | None = None) -> None:
         """Count a forward pass for the images that are not settled, and a gradient if it was taken too.

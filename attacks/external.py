@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from advbench.draws import Draws
 from advbench.errors import AdvbenchError, InputError, RunError, SpecError, first_line, nearest, printable
+from advbench.gradient import Model
 from advbench.interfaces import Attempt
 from advbench.memory import ran_out_of_memory
 from advbench.preserve import prepared
 from advbench.threat import Threat
 
 from .global_draws import global_draws
-from .gradient import Model
 from .watched import Watched
 
 

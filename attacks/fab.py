@@ -7,14 +7,14 @@ from torch import Tensor
 
 from advbench.draws import Draws
 from advbench.errors import SpecError
+from advbench.gradient import Model, loss_and_gradient
 from advbench.interfaces import Attempt
+from advbench.losses import logit_difference
 from advbench.threat import Threat
 
 from .best import NEVER, Best
-from .gradient import Model, loss_and_gradient
 from .hyperplane import to_hyperplane
 from .images import Images
-from .losses import logit_difference
 from .rivals import rivals
 from .smallest import offer_smallest, search_back
 
@@ -80,7 +80,7 @@ class FAB:
                     start = (start + threat.random_point(start, stream)) / 2.0
                 self._walk(model, start, images, threat, best)
         search_back(model, Images(everything, x, y, y), threat, best)
-        return Attempt(best.x_adv, best.steps, best.queries, best.flat)
+        return Attempt(best.x_adv, best.steps, best.queries, best.flat, best.late_gain)
 
     def _walk(self, model: Model, now: Tensor, images: Images, threat: Threat, best: Best) -> None:
         """One restart against one rival; `best` takes what it finds."""

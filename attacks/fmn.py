@@ -9,14 +9,14 @@ from torch import Tensor
 
 from advbench.draws import Draws
 from advbench.errors import SpecError
+from advbench.gradient import Model, loss_and_gradient
 from advbench.interfaces import Attempt
+from advbench.losses import logit_difference, margin
 from advbench.norms import l1_norm, l2_norm, linf_norm
 from advbench.threat import Threat
 
 from .best import NEVER, Best
-from .gradient import Model, loss_and_gradient
 from .images import Images
-from .losses import logit_difference, margin
 from .rivals import rivals
 from .smallest import offer_smallest, search_back
 
@@ -79,7 +79,7 @@ class FMN:
             wanted = best.still_wanted(rows)
             self._walk(model, images if wanted is None else images.take(wanted), threat, best)
         search_back(model, Images(rows, x, y, y), threat, best)
-        return Attempt(best.x_adv, best.steps, best.queries, best.flat)
+        return Attempt(best.x_adv, best.steps, best.queries, best.flat, best.late_gain)
 
     def _walk(self, model: Model, images: Images, threat: Threat, best: Best) -> None:
         """The descent to the boundary with one rival; `best` takes what it finds."""

@@ -8,12 +8,12 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from advbench.draws import Draws
+from advbench.gradient import Model
 from advbench.interfaces import Attack, Attempt
 from advbench.threat import Norm, Threat
 
 from .constructor import defaults_of, factory_of
 from .external import Case, Library, attempt, check_norm, class_count, pick, step_share
-from .gradient import Model
 from .watched import Watched
 
 ART: Final = Library(name="art", module="art.attacks.evasion", distribution="adversarial-robustness-toolbox")

@@ -9,12 +9,12 @@ from typing import Any, Final
 from torch import Tensor
 
 from advbench.draws import Draws
+from advbench.gradient import Model
 from advbench.interfaces import Attack, Attempt
 from advbench.threat import Threat
 
 from .constructor import OWNED, defaults_of, factory_of
 from .external import Case, Library, attempt, check_norm, pick
-from .gradient import Model
 
 FOOLBOX: Final = Library(name="foolbox", module="foolbox.attacks", distribution="foolbox")
 

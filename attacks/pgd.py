@@ -10,14 +10,14 @@ from torch import Tensor
 
 from advbench.draws import Draws
 from advbench.errors import SpecError, nearest
+from advbench.gradient import Model, loss_and_gradient
 from advbench.interfaces import Attempt
 from advbench.judge import fooled, predict
+from advbench.losses import AGAINST_A_CLASS, LossName, logit_difference, without
 from advbench.threat import Threat
 
 from .best import NEVER, Best
-from .gradient import Model, loss_and_gradient
 from .images import Images
-from .losses import AGAINST_A_CLASS, LossName, logit_difference, without
 
 Target = int | Literal["runner-up", "least-likely"]
 NAMED_TARGETS = ("runner-up", "least-likely")
@@ -99,7 +99,7 @@ class PGD:
             if self.random_start:
                 start = threat.random_point(images.x, draws.take(images.rows).stream(restart))
             self._climb(model, start, images, threat, best)
-        return Attempt(best.x_adv, best.steps, best.queries, best.flat)
+        return Attempt(best.x_adv, best.steps, best.queries, best.flat, best.late_gain)
 
     def _climb(self, model: Model, x_adv: Tensor, images: Images, threat: Threat, best: Best) -> None:
         """One restart; `best` takes what it finds."""

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from advbench.draws import Draws
+from advbench.gradient import Model
 from advbench.interfaces import Attack, Attempt
 from advbench.judge import fooled, predict
+from advbench.losses import margin
 from advbench.threat import Threat
 
 from .best import Best
-from .gradient import Model
-from .losses import margin
 
 
 class WarmAttack(Protocol):
@@ -77,6 +77,7 @@ class Relay:
     def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
         """Adversarial examples for `x`; see `Attack`."""
         best, rows = Best.nothing(model, x, goal=1), torch.arange(len(x), device=x.device)
+        late_gain = torch.full_like(best.loss, torch.nan)
         followed = torch.zeros_like(best.flat)  # whether a gradient was asked for at all
         _offer(model, best, (rows, x, y))
         clean = best.loss.clone()
@@ -95,8 +96,10 @@ class Relay:
             asked = attempt.steps > 0
             best.flat[rows] &= attempt.flat | ~asked
             followed[rows] |= asked
+            if attempt.late_gain is not None:
+                late_gain[rows[asked]] = attempt.late_gain[asked].to(late_gain)
             _offer(model, best, (rows, threat.project(attempt.x_adv, x[rows]), y[rows]))
-        return Attempt(best.x_adv, best.steps, best.queries, best.flat & followed)
+        return Attempt(best.x_adv, best.steps, best.queries, best.flat & followed, late_gain)
 
 
 @torch.no_grad()

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .gradient import Model
-from .losses import without
+from advbench.gradient import Model
+from advbench.losses import without
 
 
 @torch.no_grad()

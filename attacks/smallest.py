@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
+from advbench.gradient import Model
 from advbench.judge import fooled, predict
+from advbench.losses import margin
 from advbench.threat import Threat
 
 from .best import Best
-from .gradient import Model
 from .images import Images
-from .losses import margin
 
 _HALVINGS = 10  # to a thousandth of the perturbation
 

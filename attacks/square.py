@@ -8,14 +8,14 @@ from torch import Tensor
 
 from advbench.draws import Draws
 from advbench.errors import SpecError
+from advbench.gradient import Model
 from advbench.interfaces import Attempt
 from advbench.judge import fooled, predict
+from advbench.losses import margin
 from advbench.norms import l1_norm, l2_norm
 from advbench.threat import Threat
 
 from .best import Best
-from .gradient import Model
-from .losses import margin
 
 # Andriushchenko, Croce, Flammarion, Hein 2020, appendix: of 10,000 queries, when the share of pixels halves.
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)

@@ -23,10 +23,11 @@ from advbench.cli.options import SubjectOptions
 from advbench.cli.ranks import join_ranks
 from advbench.cli.subject import Subject, load_subject
 from advbench.errors import InputError
-from advbench.evaluation import Checked, RungDone, evaluate
+from advbench.evaluation import Checked, evaluate
 from advbench.interfaces import Attack
 from advbench.records import join_samples
 from advbench.registry import build, find
+from advbench.rungs import RungDone
 from advbench.sample_files import pack_samples, read_samples
 from advbench.spec import parse_spec
 from advbench.whole_files import write_whole

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advbench import DefendedModel, Draws, Placement
-from advbench.attacks.gradient import loss_and_gradient
 from advbench.defenses import DEFENSES, Quilt, ResizePad, patch_bank
+from advbench.gradient import loss_and_gradient
 from advbench.preserve import prepared
 from advbench.randomness import ONE_DRAW, drawn
 from advbench.substitutes import average_pool, element_name

@@ -39,7 +39,7 @@ class Grid:
     notes: list[str]
 
 
-def grid(rows: Sequence[Row], breaks: tuple[str, str] = (" ", " ")) -> Grid:
+def grid(rows: Sequence[Row], breaks: tuple[str, str] = (" ", " "), *, intervals: bool = True) -> Grid:
     """The rows as words: per cent with their interval, then their count.
 
     What all rows share (model, data set, threat, attack) goes into the caption; what differs becomes a
@@ -48,6 +48,7 @@ def grid(rows: Sequence[Row], breaks: tuple[str, str] = (" ", " ")) -> Grid:
     Args:
         rows: the table, at least one row.
         breaks: what stands in a cell between rate and interval, and between interval and count.
+        intervals: whether to tell them; without, titles may be broken too.
     """
     sizes = {row.dataset: row.n for row in rows if not row.error}
     traits = {
@@ -63,19 +64,19 @@ def grid(rows: Sequence[Row], breaks: tuple[str, str] = (" ", " ")) -> Grid:
     labels = [*differing, "defense", *(["substitute"] if named else [])]
     return Grid(
         caption="; ".join(f"{name}: {values[0]}" for name, values in traits.items() if name not in differing),
-        header=[*labels, *(TITLES[rung] for rung in rungs), *(["gap"] if gap else [])],
+        header=[*labels, *(_title(rung, breaks, intervals) for rung in rungs), *(["gap"] if gap else [])],
         lines=[
             [
                 *(traits[name][number] for name in differing),
                 row.defense,
                 *([row.substitute or MISSING] if named else []),
-                *(_rate(row.rates.get(rung), breaks) for rung in rungs),
+                *(_rate(row.rates.get(rung), breaks, intervals) for rung in rungs),
                 *([_gap(row)] if gap else []),
             ]
             for number, row in enumerate(rows)
         ],
         labels=len(labels),
-        notes=_notes(rows, gap),
+        notes=_notes(rows, gap, intervals),
     )
 
 
@@ -84,9 +85,15 @@ def _size(row: Row, sizes: Mapping[str, int]) -> int:
     return sizes.get(row.dataset, row.n) if row.error else row.n
 
 
-def _rate(rate: Rate | None, breaks: tuple[str, str]) -> str:
+def _title(rung: Rung, breaks: tuple[str, str], intervals: bool) -> str:
+    return TITLES[rung] if intervals else TITLES[rung].replace("-", f"-{breaks[1].strip(' ')}")
+
+
+def _rate(rate: Rate | None, breaks: tuple[str, str], intervals: bool) -> str:
     if rate is None:
         return MISSING
+    if not intervals:
+        return f"{100 * rate.accuracy:.1f}{breaks[1]}{rate.count}/{rate.n}"
     low, high = rate.interval
     interval = f"[{100 * low:.1f}, {100 * high:.1f}]"
     if rate.spread is not None:
@@ -100,14 +107,17 @@ def _gap(row: Row) -> str:
     return MISSING if row.masking_gap is None else f"{100 * row.masking_gap:.1f}"
 
 
-def _notes(rows: Sequence[Row], gap: bool) -> list[str]:
-    notes = ["Accuracy in per cent of all images, [95 % Wilson interval], images left standing."]
-    if any(rate.spread for row in rows for rate in row.rates.values()):
+def _notes(rows: Sequence[Row], gap: bool, intervals: bool) -> list[str]:
+    told = "[95 % Wilson interval], " if intervals else ""
+    notes = [f"Accuracy in per cent of all images, {told}images left standing."]
+    if not intervals:
+        notes.append("Intervals do not fit here; the table in the run's folder has them.")
+    if intervals and any(rate.spread for row in rows for rate in row.rates.values()):
         notes.append(
             "~: mean ± standard deviation over single draws of a random defense; the accuracy before it is "
             "by the majority of each image's draws."
         )
-    if any(rate.median is not None for row in rows for rate in row.rates.values()):
+    if intervals and any(rate.median is not None for row in rows for rate in row.rates.values()):
         notes.append("median: of the smallest perturbations found, over all images, whatever the radius.")
     if gap:
         notes.append(
@@ -124,7 +134,17 @@ def _notes(rows: Sequence[Row], gap: bool) -> list[str]:
             failed.setdefault(row.error, []).append(", ".join(_names(row, rows)))
     missing += [f"{MISSING} ({'; '.join(names)}): {error}" for error, names in failed.items()]
     doubts = [f"WARNING ({row.defense}): {each}." for row in rows for each in row.warnings]
-    return notes + list(dict.fromkeys(missing + doubts))
+    return [*_verdicts(rows), *notes, *dict.fromkeys(missing + doubts)]
+
+
+def _verdicts(rows: Sequence[Row]) -> list[str]:
+    """What each row comes to, and what to do about it."""
+    return [
+        f"{', '.join(_names(row, rows))}: {row.verdict}"
+        + (f" -> {'; '.join(dict.fromkeys(row.advice))}" if row.advice else "")
+        for row in rows
+        if row.verdict
+    ]
 
 
 def _names(row: Row, rows: Sequence[Row]) -> list[str]:

@@ -19,11 +19,12 @@ def print_table(rows: Sequence[Row], console: Console) -> None:
     """Print the table with its caption and its notes, as wide as the console, and never a number cut short.
 
     Where the console is too narrow, cells are broken at their interval, and columns move together; where
-    that is not enough, lines are longer than the console.
+    that is not enough, intervals are left out; and where that is not, lines are longer than the console.
     """
     room = console.width
     wide, narrow = (grid(rows, breaks) for breaks in ((" ", "\n"), ("\n", "\n")))
-    for words, gap in ((wide, 1), (narrow, 1), (narrow, 0)):
+    short = grid(rows, ("\n", "\n"), intervals=False)
+    for words, gap in ((wide, 1), (narrow, 1), (narrow, 0), (short, 1), (short, 0)):
         frame = _frame(words, console, gap)
         if sum(_least_widths(words)) + frame <= room:
             break

@@ -11,6 +11,7 @@ from advbench.cli.subject import Named, Subject, add_named, describe, load_subje
 from advbench.data.load import find_dataset
 from advbench.errors import InputError, SpecError
 from advbench.interfaces import Attack
+from advbench.records import LADDER, Rung
 from advbench.spec import Spec, parse_spec
 from advbench.threat import Threat
 
@@ -20,6 +21,10 @@ class Job(NamedTuple):
 
     subject: Subject
     attacks: Named
+    rungs: tuple[Rung, ...]
+    """What is run beside the clean rung, in the order of the ladder."""
+    gradient_free: Named
+    """The attack of the gradient-free rung, where that is run."""
 
 
 def assemble(options: AttackOptions, ranks: Ranks) -> Job:
@@ -29,11 +34,12 @@ def assemble(options: AttackOptions, ranks: Ranks) -> Job:
         InputError: whatever is wrong, in one line.
     """
     threat = make_threat(options.subject, find_dataset(names_of(options.subject)[1]))
-    attacks = make_attacks(options, threat)
+    attacks, rungs = make_attacks(options, threat), rungs_of(options)
+    queries = _gradient_free(options, threat) if "gradient_free" in rungs else Named({}, {})
     subject = load_subject(options.subject, ranks)
     if len(subject.indices) < ranks.count:
         raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
-    return Job(subject, attacks)
+    return Job(subject, attacks, rungs, queries)
 
 
 def make_attacks(options: AttackOptions, threat: Threat) -> Named:
@@ -48,6 +54,36 @@ def make_attacks(options: AttackOptions, threat: Threat) -> Named:
     for name in shared.keys() - taken:
         raise SpecError(f"--{name.replace('_', '-')} fits none of the attacks {', '.join(made)}.")
     return Named(dict(made), {name: describe(each, threat) for name, each in made.items()})
+
+
+def rungs_of(options: AttackOptions) -> tuple[Rung, ...]:
+    """What is run beside the clean rung, in the order of the ladder.
+
+    Raises:
+        SpecError: a rung that there is not.
+    """
+    if options.ladder:
+        return LADDER
+    wanted = ["shattered", *(["bpda"] if options.bpda else []), *_listed(options.rungs)]
+    unknown = [each for each in wanted if each not in LADDER]
+    if unknown:
+        raise SpecError(f"there is no rung {unknown[0]!r}; known: {', '.join(LADDER)}.")
+    return tuple(each for each in LADDER if each in wanted)
+
+
+def gradient_free_attack(options: AttackOptions) -> tuple[str, Attack]:
+    """The attack of the gradient-free rung, and its name.
+
+    Raises:
+        SpecError: none that there is.
+    """
+    full = full_attack(options.gradient_free, {})
+    return str(full.spec), registry.build(full.factory, full.spec, "attack")
+
+
+def _gradient_free(options: AttackOptions, threat: Threat) -> Named:
+    name, attack = gradient_free_attack(options)
+    return Named({name: attack}, {name: describe(attack, threat)})
 
 
 def shared_parameters(options: AttackOptions) -> dict[str, str]:
@@ -90,8 +126,12 @@ def formats_of(text: str, known: Sequence[str]) -> list[str]:
     Raises:
         SpecError: an unknown one.
     """
-    formats = [each.strip() for each in text.split(",") if each.strip()]
+    formats = _listed(text)
     unknown = [each for each in formats if each not in known]
     if unknown:
         raise SpecError(f"there is no format {unknown[0]!r}; known: {', '.join(known)}.")
     return formats
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]

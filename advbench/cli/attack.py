@@ -112,6 +112,26 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
             "--bpda", help="Also attack with a substitute in the backward pass.", rich_help_panel=_ATTACK
         ),
     ] = False,
+    ladder: Annotated[
+        bool,
+        typer.Option(
+            "--ladder",
+            help="All rungs: static, shattered, bpda, gradient-free, and the worst of them.",
+            rich_help_panel=_ATTACK,
+        ),
+    ] = False,
+    rungs: Annotated[
+        str,
+        typer.Option(
+            help="Rungs beside clean and shattered: static, bpda, gradient_free, worst.",
+            rich_help_panel=_ATTACK,
+            show_default="none",
+        ),
+    ] = "",
+    gradient_free: Annotated[
+        str,
+        typer.Option(help="Attack of the gradient-free rung.", rich_help_panel=_ATTACK),
+    ] = "square:queries=1000",
     substitute: Annotated[
         list[str] | None,
         typer.Option(
@@ -262,6 +282,9 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         command=("advbench", *(context.obj or ())),
         subject=subject,
         bpda=bpda or bool(substitute),
+        ladder=ladder,
+        rungs=rungs,
+        gradient_free=gradient_free,
         substitutes=tuple(substitute or ()),
         calibration=calibration,
         attacks=tuple(attack or ("pgd",)),

@@ -12,7 +12,9 @@ from typing import Any, Literal, NoReturn, cast, get_args
 from advbench.checkpoint.formats import Format
 from advbench.cli.options import NormName, SubjectOptions, VerifyOptions
 from advbench.errors import RunFolderError
+from advbench.indicators import Indicator, read_indicator
 from advbench.manifest import run_hash
+from advbench.records import LADDER, Rung
 from advbench.spec import parse_chain, parse_spec
 from advbench.user_code import names_user_code
 
@@ -30,7 +32,9 @@ class Claims:
         subject: what was attacked, as the words of a command.
         model: the model's name in the table.
         attacks: the attacks' names in the table.
-        bpda: whether the bpda rung was run.
+        rungs: what was run beside the clean rung.
+        gradient_free: the attack of the gradient-free rung; empty without.
+        indicators: what the run measured of its attacks.
         doubts: for each defense, what the run said against its numbers.
         substitutes: for each defense, what stood in for it, as the table names it.
         kept: which examples were kept.
@@ -47,7 +51,9 @@ class Claims:
     subject: SubjectOptions
     model: str
     attacks: tuple[str, ...]
-    bpda: bool
+    rungs: tuple[Rung, ...]
+    gradient_free: str
+    indicators: tuple[Indicator, ...]
     doubts: Mapping[str, tuple[str, ...]]
     substitutes: Mapping[str, str]
     kept: Literal["all", "successful"]
@@ -87,7 +93,9 @@ def claims_of(manifest: Mapping[str, Any], options: VerifyOptions) -> Claims:
         subject=_subject(said, settings, options),
         model=settings.text("model"),
         attacks=tuple(settings.inside("attacks").values),
-        bpda=settings.flag("bpda"),
+        rungs=tuple(each for each in LADDER if each in settings.texts("rungs")),
+        gradient_free="".join(settings.inside("gradient_free").values),
+        indicators=_indicators(said.inside("heading")),
         doubts={defense: doubts.texts(defense) for defense in doubts.values},
         substitutes={defense: substitutes.text(defense) for defense in substitutes.values},
         kept=cast("Literal['all', 'successful']", kept),
@@ -127,6 +135,16 @@ def _subject(said: "_Entries", settings: "_Entries", options: VerifyOptions) -> 
         eps=settings.text("eps"),
         device=options.device,
     )
+
+
+def _indicators(heading: "_Entries") -> tuple[Indicator, ...]:
+    said = heading.values.get("indicators")
+    if not isinstance(said, list):
+        raise RunFolderError("run.json: heading.indicators is missing or no list.")
+    try:
+        return tuple(map(read_indicator, said))
+    except ValueError as error:
+        raise RunFolderError(f"run.json: heading.indicators holds what is none: {error}.") from error
 
 
 def _model(recorded: str, program: bool, options: VerifyOptions) -> str | None:

@@ -15,12 +15,13 @@ from advbench.cli.options import AttackOptions
 from advbench.cli.progress import RunProgress
 from advbench.cli.ranks import Ranks
 from advbench.errors import InputError, RunError
-from advbench.evaluation import Checked, Evaluation, RungDone, fingerprint, merge
+from advbench.evaluation import Checked, Evaluation, fingerprint, merge
 from advbench.examples import Examples
+from advbench.indicators import MEANINGS, Indicator
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, Format
-from advbench.run_folder import CANDIDATES, RunFolder, join_folder, open_folder, unfinished_run
-from advbench.table import Cell
+from advbench.run_folder import CANDIDATES, INDICATORS, RunFolder, join_folder, open_folder, unfinished_run
+from advbench.rungs import RungDone
 
 
 class Keeper:
@@ -131,6 +132,9 @@ class Keeper:
         if found.candidates:
             frame = pd.DataFrame([asdict(each) for each in found.candidates]).astype({"standing": "Int64"})
             folder.write_text(CANDIDATES, frame.assign(**self.origin).to_csv(index=False))
+        if found.heading.indicators:
+            told = pd.DataFrame([_told(each) for each in found.heading.indicators])
+            folder.write_text(INDICATORS, told.assign(**self.origin).to_csv(index=False))
         for form in formats:
             folder.write_text(FILE_NAMES[form], render(found.rows, form, self.origin))
         folder.update(
@@ -176,19 +180,34 @@ class Keeper:
         if not len(samples):
             return None
         indices = torch.tensor(samples["index"].tolist())
-        return Examples(Cell(done.defense, done.attack, done.rung), indices, x_adv)
+        return Examples(done.cell, indices, x_adv)
+
+
+def _told(indicator: Indicator) -> dict[str, object]:
+    """An indicator as a line of `indicators.csv`."""
+    meaning = MEANINGS[indicator.name]
+    return {
+        **asdict(indicator),
+        "value": indicator.value,
+        "threshold": meaning.threshold,
+        "tripped": indicator.tripped,
+        "meaning": meaning.words,
+        "advice": meaning.advice,
+    }
 
 
 def _pack(found: Evaluation) -> bytes:
-    """What one process has found, as bytes: the doubts in a line, then the records."""
-    return json.dumps(found.heading.doubts).encode() + b"\n" + found.samples.to_parquet(index=False)
+    """What one process has found, as bytes: doubts and indicators in a line, then the records."""
+    told = [found.heading.doubts, [asdict(each) for each in found.heading.indicators]]
+    return json.dumps(told).encode() + b"\n" + found.samples.to_parquet(index=False)
 
 
 def _unpack(contents: bytes, like: Evaluation, digests: dict[int, bytes]) -> Evaluation:
     line, _, parquet = contents.partition(b"\n")
-    doubts = {defense: tuple(each) for defense, each in json.loads(line).items()}
+    doubts, indicators = json.loads(line)
+    heading = like.heading.with_doubts({defense: tuple(each) for defense, each in doubts.items()})
     return Evaluation(
-        like.heading.with_doubts(doubts),
+        heading.with_indicators(Indicator(**each) for each in indicators),
         pd.read_parquet(BytesIO(parquet)).astype(like.samples.dtypes),
         digests,
     )

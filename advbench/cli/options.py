@@ -41,6 +41,9 @@ class AttackOptions:
     command: tuple[str, ...]
     subject: SubjectOptions
     bpda: bool
+    ladder: bool
+    rungs: str
+    gradient_free: str
     substitutes: tuple[str, ...]
     calibration: int
     attacks: tuple[str, ...]

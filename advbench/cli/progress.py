@@ -14,7 +14,7 @@ from rich.progress import (
 )
 
 from advbench.cli.ranks import Ranks
-from advbench.evaluation import RungDone
+from advbench.rungs import RungDone
 
 _DONE = "done"
 
@@ -77,11 +77,11 @@ class RunProgress:
 
     def advance(self, done: RungDone) -> None:
         """Show what one batch has come to."""
-        rung = f"{done.defense}/{done.attack}/{done.rung}"
+        rung = "/".join(done.cell)
         standing = self.ranks.add(f"{rung}/standing", int(done.samples["robust"].sum()))
         seen = self.ranks.add(f"{rung}/seen", len(done.samples))
         self.ranks.add(_DONE, len(done.samples))
-        self.follow(f"{done.defense} · {done.rung} · {standing}/{seen} stand")
+        self.follow(f"{done.cell.defense} · {done.rung} · {standing}/{seen} stand")
 
     def follow(self, said: str = "waiting for the other processes") -> None:
         """Show how far all processes have come."""

@@ -16,10 +16,11 @@ from advbench.cli.progress import RunProgress
 from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.stopping import asked_to_stop
 from advbench.cli.voice import one_voice
-from advbench.evaluation import Checked, Evaluation, RungDone, evaluate
+from advbench.evaluation import Checked, Evaluation, evaluate
 from advbench.reports import print_table, render
 from advbench.reports.formats import FILE_NAMES, Format
 from advbench.run_folder import check_free
+from advbench.rungs import RungDone
 
 _NEAR_CHANCE = 1.5
 
@@ -109,7 +110,8 @@ def _evaluate(
         threat=subject.threat,
         attacks=job.attacks.objects,
         defenses=subject.defenses.objects,
-        bpda=options.bpda,
+        rungs=job.rungs,
+        gradient_free=job.gradient_free.objects,
         substitute=options.substitutes,
         calibration=options.calibration,
         indices=ranks.share(subject.indices),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from advbench.batch_size import seconds_a_gradient
+from advbench.cli.assemble import gradient_free_attack, rungs_of
 from advbench.cli.options import SubjectOptions
 from advbench.cli.ranks import Ranks
 from advbench.cli.settings import options_of
@@ -43,8 +44,12 @@ class Estimates:
         subject = replace(options.subject, norm="linf", eps=None)  # which a pass does not depend on
         if subject not in self.known:
             self.known[subject] = _seconds_a_pass(subject)
-        rungs = 2 if options.bpda and cell.defense != UNDEFENDED else 1
-        return self.known[subject] * passes * rungs * (options.eot if cell.is_random else 1)
+        defended = cell.defense != UNDEFENDED
+        rungs = rungs_of(options)
+        passes *= 2 if "bpda" in rungs and defended else 1
+        if "gradient_free" in rungs:
+            passes += gradient_passes(gradient_free_attack(options)[1]) or 0.0
+        return self.known[subject] * passes * (options.eot if cell.is_random else 1)
 
 
 def gradient_passes(attack: Attack) -> float | None:

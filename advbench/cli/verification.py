@@ -133,7 +133,9 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
             defense: claims.substitutes.get(defense, own)
             for defense, own in substitutes_of(defense_chains(subject.defenses.objects)).items()
         },
-        bpda=claims.bpda,
+        rungs=claims.rungs,
+        gradient_free=claims.gradient_free,
+        indicators=claims.indicators,
         doubts=claims.doubts,
     )
 

@@ -129,7 +129,7 @@ def _attacked(model: nn.Module, name: str, ladder: Ladder) -> Iterator[Measured]
         attacks=ladder.attacks,
         indices=ladder.indices,
         seed=ladder.seed,
-        bpda=False,
+        rungs=(),
     )
     for row in found.rows:
         rate = row.rates["shattered"]

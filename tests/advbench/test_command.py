@@ -132,7 +132,7 @@ def test_the_default_writes_a_whole_run_folder(demo: Demo) -> None:
     assert settings["eps"] == "0.15"
     assert settings["defenses"]["round"][0]["step"] == 0.1
     assert {"steps", "step_size", "restarts", "random_start", "loss"} <= settings["attacks"]["pgd"].keys()
-    given = "model mean std dataset split image_size limit first norm bpda seed"
+    given = "model mean std dataset split image_size limit first norm rungs gradient_free seed"
     assert set(given.split()) <= settings.keys()
     execution = manifest["execution"]
     assert (execution["data_root"], execution["processes"]) == ("data", 1)

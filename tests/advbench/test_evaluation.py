@@ -13,8 +13,9 @@ from advbench import Attempt, Draws, Placement, Threat, evaluate
 from advbench.attacks import PGD
 from advbench.defenses import Round
 from advbench.errors import DefenseError, InputError, ModelError
-from advbench.evaluation import Checked, RungDone, fingerprint
+from advbench.evaluation import Checked, fingerprint
 from advbench.records import SAMPLE_TYPES, join_samples
+from advbench.rungs import RungDone
 from tests.advbench.small import Network, run
 
 Model = Callable[[Tensor], Tensor]
@@ -128,7 +129,7 @@ def test_an_example_outside_the_ball_is_brought_back_before_it_is_judged(
 
 
 def test_bpda_can_be_left_out(network: Network, data: TensorDataset) -> None:
-    found = run(network, data, bpda=False)
+    found = run(network, data, rungs=())
     assert all("bpda" not in row.rates and row.masking_gap is None for row in found.rows)
     assert all(row.substitute == "" for row in found.rows)
 

@@ -11,16 +11,15 @@ from torch.utils.data import TensorDataset
 
 from advbench import DefendedModel, Draws, Evaluation, Placement, Threat, evaluate
 from advbench.attacks import APGD, PGD, Square
-from advbench.attacks.gradient import loss_and_gradient
-from advbench.attacks.losses import margin
 from advbench.errors import InputError
-from advbench.evaluation import RungDone
 from advbench.examples import Examples
+from advbench.gradient import loss_and_gradient
 from advbench.judge import judge, vote
+from advbench.losses import margin
 from advbench.plan import defense_chains
 from advbench.randomness import Sampling, content_keys, drawn, is_random
 from advbench.recheck import Evidence, recheck
-from advbench.table import Cell
+from advbench.rungs import RungDone
 
 
 class Noise(nn.Module):
@@ -179,7 +178,7 @@ def run(network: nn.Module, data: TensorDataset, **changes: object) -> Evaluatio
         "defenses": {"noise": Placement(Noise(0.3))},
         "eot": 4,
         "judge_draws": 9,
-        "bpda": False,
+        "rungs": (),
         "batch_size": 16,
     }
     return evaluate(network, data, **{**settings, **changes})  # type: ignore[arg-type]  # a table of settings
@@ -280,7 +279,7 @@ def test_kept_examples_are_judged_again_under_the_same_draws(network: nn.Module,
     def keep(done: RungDone) -> None:
         if done.x_adv is not None:
             indices = torch.tensor(done.samples["index"].to_numpy())
-            kept.append(Examples(Cell(done.defense, done.attack, done.rung), indices, done.x_adv))
+            kept.append(Examples(done.cell, indices, done.x_adv))
 
     found = run(network, data, notify=keep)
     evidence = Evidence(

@@ -12,8 +12,8 @@ from torch.utils.data import TensorDataset
 from advbench import Draws, Placement
 from advbench.backward import Map
 from advbench.errors import DefenseError, SpecError
-from advbench.evaluation import RungDone
 from advbench.records import join_samples
+from advbench.rungs import RungDone
 from advbench.search import ALL
 from tests.advbench.small import Network, run
 

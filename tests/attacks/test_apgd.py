@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from advbench import Threat
 from advbench.attacks import APGD
 from advbench.attacks.apgd import APGDLoss, _looks
-from advbench.attacks.losses import dlr, margin, targeted_dlr
 from advbench.errors import SpecError
+from advbench.losses import dlr, margin, targeted_dlr
 from advbench.threat import Norm
 from tests.attacks.counted import Counted, Model, run
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from advbench import Draws, Threat
 from advbench.attacks import PGD, fgsm
-from advbench.attacks.losses import LossName
 from advbench.errors import SpecError
+from advbench.losses import LossName
 from advbench.threat import Norm
 from tests.attacks.counted import Counted, run
 

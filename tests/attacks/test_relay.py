@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from advbench import Attempt, DefendedModel, Draws, Placement, Threat
 from advbench.attacks import APGD, FAB, PGD, Relay, Square, autoattack, strongest
-from advbench.attacks.losses import margin
 from advbench.attacks.relay import Leg, WarmAttack, WarmLeg
 from advbench.defenses import Round
+from advbench.losses import margin
 from advbench.threat import Norm
 from tests.attacks.counted import Model, run
 

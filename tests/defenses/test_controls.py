@@ -11,8 +11,6 @@ from torch import nn
 
 from advbench import DefendedModel, Placement, Threat, evaluate, identity
 from advbench.attacks import PGD
-from advbench.attacks.gradient import loss_and_gradient
-from advbench.attacks.losses import margin
 from advbench.checkpoint.load import load_checkpoint
 from advbench.data.images import LabelledImages
 from advbench.data.load import load_dataset
@@ -42,6 +40,8 @@ from advbench.defenses import (
     WebP,
     patch_bank,
 )
+from advbench.gradient import loss_and_gradient
+from advbench.losses import margin
 from advbench.models.load import build_network, bundled_weights
 from advbench.randomness import Sampling
 from advbench.spec import Spec

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from advbench import DefendedModel, Draws, Placement, Threat
 from advbench.attacks import PGD
-from advbench.attacks.gradient import loss_and_gradient
-from advbench.attacks.losses import margin
+from advbench.gradient import loss_and_gradient
+from advbench.losses import margin
 from advbench.randomness import Sampling, is_random
 from advbench.substitutes import make_substitute
 from tests.defenses.families import FAMILIES, SUBSTITUTES, called, images, output_shape

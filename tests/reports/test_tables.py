@@ -218,7 +218,7 @@ def test_the_terminal_folds_long_names_within_80_columns() -> None:
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_no_terminal_is_too_narrow_for_a_number(width: int) -> None:
-    """Where there is no room, lines are longer than the terminal; a number is never cut short."""
+    """Where there is no room, intervals are left out, and it is said; a number is never cut short."""
     rows = (NONE, replace(ROUND, attack="pgd:steps=1000"))
     file = io.StringIO()
     print_table(rows, Console(file=file, width=width))
@@ -226,15 +226,19 @@ def test_no_terminal_is_too_narrow_for_a_number(width: int) -> None:
     for row in rows:
         for rate in row.rates.values():
             low, high = rate.interval
-            assert f"[{100 * low:.1f}, {100 * high:.1f}]" in text
+            told = f"[{100 * low:.1f}, {100 * high:.1f}]" in text
+            assert told != ("Intervals do not fit here" in " ".join(text.split()))
+            assert told or width < 80
+            assert f"{100 * rate.accuracy:.1f}" in text
             assert f"{rate.count}/{rate.n}" in text
     assert f" {100 * (ROUND.masking_gap or 0):.1f}" in text
     assert "gap" in text
     assert "round" in text
 
 
-def test_six_rungs_on_the_terminal_lose_no_number() -> None:
+def test_six_rungs_fit_the_terminal_and_lose_no_number() -> None:
     text = on_terminal(replace(ROUND, rates={rung: Rate(k, 10) for k, rung in enumerate(RUNGS, start=1)}))
+    assert max(map(len, text.splitlines())) <= 80
     assert [f"{k}/10" for k in range(1, 7) if f"{k}/10" not in text] == []
     assert "round" in text
 
