@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advbench.backward import BPDA, Map, identity, name_of
+from advbench.borders import extended
 from advbench.draws import Draws
 from advbench.errors import DefenseError, SpecError, first_line, nearest
 from advbench.finite_difference import FiniteDifference
@@ -120,15 +121,20 @@ def unwrapped(defense: Map) -> Map:
     return defense.defense if isinstance(defense, BPDA) else defense
 
 
-def average_pool(x: Tensor) -> Tensor:
-    """The mean of each pixel's 3x3 neighbourhood, `(n, c, h, w)` of any size; the border is repeated.
+def average_pool(x: Tensor, size: int = 3) -> Tensor:
+    """The mean of each pixel's window of `size` x `size`, mirrored at the borders; `(n, c, h, w)`.
+
+    Where a window has no middle it reaches further up and left, as in SciPy. The substitute of Athalye,
+    Carlini, Wagner 2018 and of Tramer et al. 2020 for whatever smooths an image: it keeps low frequencies,
+    which such a defense lets through, and drops high ones, which it does not.
 
     Raises:
         DefenseError: no images.
     """
     if x.dim() != 4:
         raise DefenseError(f"substitute 'smooth' needs images (n, c, h, w), got {tuple(x.shape)}.")
-    return F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    wide = extended(x.to(torch.promote_types(x.dtype, torch.float32)), size // 2, (size - 1) // 2, twice=True)
+    return F.avg_pool2d(wide, size, stride=1).to(x.dtype)
 
 
 def resized(x: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from advbench.errors import DefenseError, SpecError
+from advbench.substitutes import average_pool
 
-from .images import average, check_images
+from .images import check_images
 from .quantize import TEMPERATURE, soft_round
 from .soft_jpeg import cubic_round, soft_jpeg
 
@@ -22,7 +23,8 @@ class JPEG:
     """Save as JPEG and load again, with libjpeg as torchvision has it.
 
     Dziugaite, Ghahramani, Roy 2016, "A study of the effect of JPG compression on adversarial images"; Guo
-    et al. 2018, "Countering adversarial images using input transformations", whose quality is the default.
+    et al. 2018, "Countering adversarial images using input transformations". The default is both papers'
+    quality.
     Pixels become 8 bits, rounded to the nearest. Colour has half the resolution (4:2:0), the codec's
     default. Three channels are one RGB image; any other number of them are as many grey images.
 
@@ -49,7 +51,7 @@ class JPEG:
 
     def smooth(self, x: Tensor) -> Tensor:
         """The mean over 3x3 pixels."""
-        return average(x, 3)
+        return average_pool(x)
 
     def soft(self, x: Tensor, temperature: float = TEMPERATURE) -> Tensor:
         """JPEG of the same quality, its coefficients quantised softly; see `soft_jpeg` and `soft_round`."""
@@ -99,7 +101,7 @@ class WebP:
 
     def smooth(self, x: Tensor) -> Tensor:
         """The mean over 3x3 pixels."""
-        return average(x, 3)
+        return average_pool(x)
 
     def _round_trip(self, images: Tensor) -> Tensor:
         from PIL import Image, features  # noqa: PLC0415  # with torchvision, so not before it is needed

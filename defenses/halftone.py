@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from advbench.errors import SpecError
+from advbench.substitutes import average_pool
 
-from .images import average, check_images, widened
+from .images import check_images, widened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ class Halftone:
 
     def smooth(self, x: Tensor) -> Tensor:
         """The mean over 3x3 pixels: what error diffusion keeps is the local mean."""
-        return average(x, 3)
+        return average_pool(x)
 
 
 def _skew(x: Tensor) -> Tensor:

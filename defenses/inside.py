@@ -10,6 +10,7 @@ from advbench.draws import Draws
 from advbench.errors import SpecError
 
 from .images import widened
+from .quantize import soft_round
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +95,15 @@ class KWTA:
         return torch.where(x >= self._least(x), x, 0.0)
 
     def soft(self, x: Tensor) -> Tensor:
-        """Each activation times a logistic function of how far it lies above the k-th.
+        """Each activation times a sigmoid of how far it lies above the k-th, `1/2 + v / (2 sqrt(1 + v^2))`.
 
-        Its width is a tenth of the way from the k-th to the greatest.
+        With v in units of a tenth of the way from the k-th to the greatest. An algebraic one, because it has
+        the same bits for a value wherever in a batch that stands, and no activation is without a gradient.
         """
         wide, least = widened(x), widened(self._least(x))
         span = wide.detach().flatten(1).amax(1).view(least.shape) - least
-        width = (0.1 * span).clamp(min=torch.finfo(wide.dtype).tiny)
-        return (wide * torch.sigmoid((wide - least) / width)).to(x.dtype)
+        v = (wide - least) / torch.where(span > 0, 0.1 * span, 1.0)
+        return (wide * (0.5 + 0.5 * v / (1.0 + v * v).sqrt())).to(x.dtype)
 
     def _least(self, x: Tensor) -> Tensor:
         """The k-th greatest activation of each image, `(n, 1, ...)`."""
@@ -152,16 +154,15 @@ class QuantizeActivations:
         return (low + step * level.round()).to(x.dtype)
 
     def soft(self, x: Tensor) -> Tensor:
-        """A staircase with slopes: a hyperbolic tangent from level to level, its derivative never 0."""
+        """The rounding with its jumps smoothed, at most half a step from it; see `soft_round`."""
         level, low, step = self._levels(x)
-        below = level.detach().floor()
-        rise = torch.tanh(_STEEPNESS * (level - below - 0.5)) / (
-            2.0 * torch.tanh(torch.tensor(_STEEPNESS / 2))
-        )
-        return (low + step * (below + 0.5 + rise)).to(x.dtype)
+        return (low + step * soft_round(level)).to(x.dtype)
 
     def _levels(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """How many steps above the least level `x` lies, that level, and the step; in float32."""
+        """How many steps above the least level `x` lies, that level, and the step; in float32.
+
+        Where all activations are alike the step is 1, which leaves them as they are.
+        """
         wide = widened(x)
         shape = [-1] + [1] * (x.dim() - 1)
         if self.low is None or self.high is None:
@@ -171,8 +172,5 @@ class QuantizeActivations:
             low, high = wide.new_tensor(self.low), wide.new_tensor(self.high)
             wide = wide.clamp(self.low, self.high)
         step = (high - low) / ((1 << self.bits) - 1)
-        return (wide - low) / torch.where(step > 0, step, 1.0), low, step
-
-
-_STEEPNESS = 4.0
-"""Of the staircase: its derivative lies between 0.15 and 2.1, where that of a line is 1."""
+        step = torch.where(step > 0, step, 1.0)
+        return (wide - low) / step, low, step

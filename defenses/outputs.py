@@ -15,7 +15,8 @@ class ReverseSigmoid:
     """Probabilities bent towards one half, as the logits whose softmax they are.
 
     Lee, Edwards, Molloy, Su 2018, "Defending against machine learning model stealing attacks using
-    deceptive perturbations", equations 2 and 3, with `s` the sigmoid and `alpha` what makes them sum to 1:
+    deceptive perturbations" (in its printed form of 2019 "Defending against neural network model stealing
+    attacks ..."), equations 2 and 3, with `s` the sigmoid and `alpha` what makes them sum to 1:
 
         y' = alpha (y - r(y)),   r(y) = beta (s(gamma s^-1(y)) - 1/2)
 

@@ -48,8 +48,9 @@ class Round:
 class BitDepth:
     """Keep `2**bits` evenly spaced levels in [0, 1]: `round(x * (2**bits - 1)) / (2**bits - 1)`.
 
-    Xu, Evans, Qi 2018, "Feature squeezing", section III-A; also Guo et al. 2018. Values outside [0, 1], as
-    inside a network, are rounded to the same grid and not clipped.
+    Xu, Evans, Qi 2018, "Feature squeezing: detecting adversarial examples in deep neural networks", section
+    III-A; also Guo et al. 2018. Values outside [0, 1], as inside a network, are rounded to the same grid and
+    not clipped.
 
     Args:
         bits: bits a channel keeps, 1 to 16.
@@ -83,9 +84,9 @@ class BitDepth:
 class Binarize:
     """Black or white: 1 where `x > threshold`, else 0.
 
-    Xu, Evans, Qi 2018, "Feature squeezing", section V-A, for MNIST, where it costs nothing; studied as an
-    input filter by Ding et al. 2019, "On the sensitivity of adversarial robustness to input data
-    distributions".
+    Xu, Evans, Qi 2018, "Feature squeezing: detecting adversarial examples in deep neural networks", section
+    III-A, whose one bit it is, for MNIST, where it costs nothing; studied as an input filter by Ding et al.
+    2019, "On the sensitivity of adversarial robustness to input data distributions".
 
     Args:
         threshold: between black and white, in the units of what is binarised; strictly within (0, 1) for
@@ -125,9 +126,14 @@ def soft_round(u: Tensor, temperature: float = TEMPERATURE) -> Tensor:
 
     Its slope runs from `T^2 / (T^2 + 1/4)` at whole numbers to `sqrt(1 + 1 / (4 T^2))` at the jumps; it
     becomes rounding as T goes to 0 and the identity as T grows, which is what annealing runs through. The
-    idea is that of differentiable soft quantisation (Gong et al. 2019, eq. 4). differs from it: a square root
-    in place of tanh, because it has the same bits for a value wherever in a batch that stands, and tanh
-    has not.
+    idea is that of Gong et al. 2019, "Differentiable soft quantization: bridging full-precision and low-bit
+    neural networks". differs from it: a square root in place of tanh, because it has the same bits for a
+    value wherever in a batch that stands, and tanh has not.
+
+    As a substitute at the pixels it changes no gradient's sign: an L-inf attack that follows signs does there
+    what it does with the identity, bit for bit. In L2 and elsewhere in a network or a chain it does not:
+    behind `binarize`, the digits model, L2 radius 0.8, PGD with 20 steps left 114 of 200 images with the
+    identity and 27 with `soft`.
 
     Args:
         u: numbers, in units of the quantiser's step.

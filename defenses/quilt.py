@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from advbench.archives import bomb_in
+from advbench.borders import extended
 from advbench.draws import Draws
 from advbench.errors import DefenseError, SpecError
+from advbench.substitutes import average_pool
 
-from .borders import extended
-from .images import average
+from .images import check_images
 
 _ADVICE = (
     "make one of clean training images with advbench.defenses.patch_bank(images), keep it with "
@@ -73,8 +74,11 @@ class Quilt:
         """The quilted images, `(n, c, h, w)` as `x`.
 
         Raises:
-            DefenseError: the bank's patches have another number of channels.
+            DefenseError: something else than images, or the bank's patches have another number of channels.
         """
+        check_images(x, "quilt")
+        if len(x) == 0:
+            return x.clone()
         patches, wide = self._patches.to(x.device), x.detach().float()
         if patches.shape[1] != x.shape[1]:
             raise DefenseError(
@@ -95,7 +99,7 @@ class Quilt:
 
     def smooth(self, x: Tensor, draws: Draws) -> Tensor:  # noqa: ARG002  # as every random defense's
         """The mean of each pixel's window as large as a patch."""
-        return average(x, self._patches.shape[-1])
+        return average_pool(x, self._patches.shape[-1])
 
     @cached_property
     def _patches(self) -> Tensor:

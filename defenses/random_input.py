@@ -10,7 +10,7 @@ from torch import Tensor
 from advbench.draws import Draws
 from advbench.errors import SpecError
 
-from .images import widened
+from .images import check_images, widened
 
 NoiseKind = Literal["gaussian", "uniform"]
 
@@ -30,6 +30,7 @@ class ResizePad:
 
     Raises:
         SpecError: a ratio outside its range.
+        DefenseError: something else than images `(n, c, h, w)`.
     """
 
     random: ClassVar[bool] = True
@@ -45,6 +46,7 @@ class ResizePad:
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
         """The padded images, `(n, c, round(ratio * h), round(ratio * w))`; `(n, c, h, w)` with `keep`."""
+        check_images(x, "resize-pad")
         grown = draws.stream("size").uniform(())
         padded = self._along(2, x, grown, draws.stream("top").uniform(()))
         padded = self._along(3, padded, grown, draws.stream("left").uniform(()))
@@ -90,6 +92,7 @@ class CropEnsemble:
 
     Raises:
         SpecError: a size outside its range.
+        DefenseError: something else than images `(n, c, h, w)`.
     """
 
     random: ClassVar[bool] = True
@@ -104,6 +107,7 @@ class CropEnsemble:
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
         """One crop of each image, `(n, c, h, w)` as `x`."""
+        check_images(x, "crop-ensemble")
         crop = widened(x)
         for dim, name in ((2, "top"), (3, "left")):
             side = x.shape[dim]

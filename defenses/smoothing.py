@@ -11,25 +11,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from advbench.borders import extended
 from advbench.errors import SpecError
+from advbench.substitutes import average_pool
 
-from .borders import extended
-from .images import average, widened
+from .images import check_images, widened
 
 
 @dataclass(frozen=True, kw_only=True)
 class Median:
     """The median of each pixel's window, a channel at a time.
 
-    Xu, Evans, Qi 2018, "Feature squeezing", section III-B. Beyond the border the image is mirrored, the
-    outermost pixel repeated, as in `scipy.ndimage.median_filter`, to which it is equal. A window of even
-    size has no middle: it reaches further up and left, and the upper of the two middle values counts.
+    Xu, Evans, Qi 2018, "Feature squeezing: detecting adversarial examples in deep neural networks", section
+    III-B. Beyond the border the image is mirrored, the outermost pixel repeated, as in
+    `scipy.ndimage.median_filter`, to which it is equal. A window of even size has no middle: it reaches
+    further up and left, and the upper of the two middle values counts.
 
     Args:
         kernel: side of the window, in pixels.
 
     Raises:
         SpecError: a window that is no window.
+        DefenseError: something else than images `(n, c, h, w)`.
     """
 
     differentiable: ClassVar[bool] = True
@@ -43,6 +46,7 @@ class Median:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The medians, `(n, c, h, w)` as `x`."""
+        check_images(x, "median")
         k, (h, w) = self.kernel, x.shape[-2:]
         wide = extended(widened(x), k // 2, (k - 1) // 2, twice=True)
         if k in _MEDIANS:
@@ -52,7 +56,7 @@ class Median:
 
     def smooth(self, x: Tensor) -> Tensor:
         """The mean of the same windows."""
-        return average(x, self.kernel)
+        return average_pool(x, self.kernel)
 
 
 def _median_of_4(x: Tensor) -> Tensor:
@@ -100,6 +104,7 @@ class Gaussian:
 
     Raises:
         SpecError: a deviation outside its range.
+        DefenseError: something else than images `(n, c, h, w)`.
     """
 
     differentiable: ClassVar[bool] = True
@@ -113,6 +118,7 @@ class Gaussian:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The blurred `x`, `(n, c, h, w)`."""
+        check_images(x, "gaussian")
         radius = int(4.0 * self.sigma + 0.5)
         weights = torch.exp(-0.5 * (torch.arange(radius + 1, dtype=torch.float64) / self.sigma) ** 2)
         weights = weights / (weights[0] + 2.0 * weights[1:].sum())
@@ -154,6 +160,7 @@ class NonLocalMeans:
 
     Raises:
         SpecError: a parameter outside its range.
+        DefenseError: something else than images `(n, c, h, w)`.
     """
 
     differentiable: ClassVar[bool] = True
@@ -175,6 +182,7 @@ class NonLocalMeans:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The denoised `x`, `(n, c, h, w)`."""
+        check_images(x, "nlm")
         reach, (h, w) = self.search // 2, x.shape[-2:]
         margin = reach + self.patch // 2
         wide = extended(widened(x), margin, margin, twice=False)
@@ -220,7 +228,7 @@ class NonLocalMeans:
 
     def smooth(self, x: Tensor) -> Tensor:
         """The mean of each pixel's patch."""
-        return average(x, self.patch)
+        return average_pool(x, self.patch)
 
 
 _FAINT = 1e-3

@@ -11,7 +11,7 @@ from torch import Tensor
 from advbench.draws import Draws
 from advbench.errors import SpecError
 
-from .images import widened
+from .images import check_images, widened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +21,11 @@ class TVMin:
         min_z  1/2 sum_ijk X_ijk (z - x)_ijk^2 + weight * sum_ijk |(z_i+1 - z_i, z_j+1 - z_j)|_ijk
 
     with X_ijk = 0 with probability `drop`, for each pixel and channel alone. Guo, Rana, Cisse, van der
-    Maaten 2018, "Countering adversarial images using input transformations", section 4, equation 6. Differs
-    from that equation as the authors' own code does: the first term is squared, and the variation is
-    isotropic. Differs from that code in the solver: not split Bregman with sweeps from pixel to pixel, but
-    the primal-dual method of Chambolle and Pock 2011, algorithm 1, a fixed number of steps over whole
-    batches. The problem is convex and its solution the same.
+    Maaten 2018, "Countering adversarial images using input transformations", section 4, equation 6, where it
+    is called total variance minimization. Differs from that equation as the authors' own code does: the
+    first term is squared, and the variation is isotropic. Differs from that code in the solver: not split
+    Bregman with sweeps from pixel to pixel, but the primal-dual method of Chambolle and Pock 2011, algorithm
+    1, a fixed number of steps over whole batches. The problem is convex and its solution the same.
 
     Args:
         drop: probability that a pixel is dropped.
@@ -34,6 +34,7 @@ class TVMin:
 
     Raises:
         SpecError: a parameter outside its range.
+        DefenseError: something else than images `(n, c, h, w)`.
     """
 
     random: ClassVar[bool] = True
@@ -54,6 +55,7 @@ class TVMin:
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
         """The rebuilt images, `(n, c, h, w)` as `x`."""
+        check_images(x, "tv-min")
         wide, kept = widened(x), self.kept(x, draws)
         problem = _Problem(_STEP * wide * kept, 1.0 / (1.0 + _STEP * kept), self.weight / _DUAL_STEP)
         z = leading = torch.where(kept > 0, wide, _mean_of_kept(wide, kept, self._window))

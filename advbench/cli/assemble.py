@@ -64,7 +64,7 @@ def rungs_of(options: AttackOptions) -> tuple[Rung, ...]:
     """
     if options.ladder:
         return LADDER
-    wanted = ["shattered", *(["bpda"] if options.bpda else []), *_listed(options.rungs)]
+    wanted = ["shattered", *(["bpda"] if options.bpda else []), *listed(options.rungs)]
     unknown = [each for each in wanted if each not in LADDER]
     if unknown:
         raise SpecError(f"there is no rung {unknown[0]!r}; known: {', '.join(LADDER)}.")
@@ -120,5 +120,6 @@ def full_attack(text: str, shared: Mapping[str, str]) -> FullAttack:
     return FullAttack(Spec(spec.name, {**fitting, **spec.parameters}), factory, frozenset(fitting))
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
+    """The words of `a,b`."""
     return [each.strip() for each in text.split(",") if each.strip()]

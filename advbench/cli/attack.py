@@ -121,6 +121,15 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
             rich_help_panel=_ATTACK,
         ),
     ] = False,
+    fail_on: Annotated[
+        str,
+        typer.Option(
+            help="Exit code 1 where a row's verdict is one of these: masked, unreliable, "
+            "not-enough-evidence; implies --ladder.",
+            rich_help_panel=_OUTPUT,
+            show_default="none",
+        ),
+    ] = "",
     rungs: Annotated[
         str,
         typer.Option(
@@ -292,7 +301,8 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         command=("advbench", *(context.obj or ())),
         subject=subject,
         bpda=bpda or bool(substitute),
-        ladder=ladder,
+        ladder=ladder or bool(fail_on),
+        fail_on=fail_on,
         rungs=rungs,
         gradient_free=gradient_free,
         substitutes=tuple(substitute or ()),

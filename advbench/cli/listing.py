@@ -1,6 +1,7 @@
 """`advbench list`: what can be named, with its parameters."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
@@ -74,10 +75,29 @@ def _parameters(name: str, entry: Entry) -> str:
 
 def _written(parameter: Parameter) -> str:
     """A parameter as it would be written, with its default; the default of a choice comes first."""
-    if parameter.default is None:
+    if parameter.default in (None, ""):
         return parameter.name
     choices = get_args(parameter.annotation)
     if choices and all(isinstance(each, str) for each in choices):
         ordered = sorted(choices, key=lambda each: each != parameter.default)
         return f"{parameter.name}={'|'.join(ordered)}"
+    if isinstance(parameter.default, float):
+        return f"{parameter.name}={short(parameter.default)}"
     return f"{parameter.name}={parameter.default}"
+
+
+def short(number: float) -> str:
+    """A number as a person would write it: `0.1`, but `4/255` for 0.01568627450980392."""
+    if len(decimal := repr(number)) <= _LONG:
+        return decimal
+    fraction = Fraction(number).limit_denominator(_MOST)
+    if float(fraction) != number:
+        return decimal
+    pixels = 255 // fraction.denominator if fraction.denominator in _OF_PIXELS else 1
+    return f"{fraction.numerator * pixels}/{fraction.denominator * pixels}"
+
+
+_LONG, _MOST = 8, 1000
+"""Numbers of more characters are written as fractions where these have no greater denominator."""
+_OF_PIXELS = (15, 17, 51, 85, 255)
+"""Denominators of multiples of 1/255, of which a third and a fifth are left as they are."""

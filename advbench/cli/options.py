@@ -45,6 +45,7 @@ class AttackOptions:
     subject: SubjectOptions
     bpda: bool
     ladder: bool
+    fail_on: str
     rungs: str
     gradient_free: str
     substitutes: tuple[str, ...]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,22 +15,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import torchvision.models
 from safetensors.torch import load_model
 
 from advbench import cli
-from advbench.attacks import ATTACKS
 from advbench.checkpoint.load import sha256
 from advbench.data.load import load_dataset
-from advbench.data.registry import DATASETS
 from advbench.data.sources import Place
-from advbench.defenses import DEFENSES
 from advbench.manifest import run_hash
 from advbench.models.digits_cnn import DigitsCNN
 from advbench.models.load import WEIGHTS
-from advbench.models.registry import MODELS
 from advbench.records import join_samples
-from advbench.registry import Entry
 
 WEIGHTS_FILE = WEIGHTS / "digits-cnn.safetensors"
 COMMAND = [sys.executable, "-m", "advbench"]
@@ -376,16 +370,3 @@ def test_the_shell_completes_names(typed: str, offered: list[str]) -> None:
         COMMAND, env={**ENVIRONMENT, **completion}, capture_output=True, text=True, check=True
     )
     assert sorted(done.stdout.split()) == sorted(offered)
-
-
-@pytest.mark.parametrize(
-    ("what", "names"),
-    [("attacks", ATTACKS), ("defenses", DEFENSES), ("models", MODELS), ("datasets", DATASETS)],
-)
-def test_list_prints_every_name(
-    what: str, names: Mapping[str, Entry], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main(["list", what]) == 0
-    first_words = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
-    also = torchvision.models.list_models(module=torchvision.models) if what == "models" else []
-    assert {*names, *also} - first_words == set()

@@ -115,8 +115,8 @@ def test_the_soft_staircase_meets_the_hard_one_and_always_rises() -> None:
     x = torch.linspace(0.01, 2.99, 299, requires_grad=True).view(1, -1)
     y = g.soft(x)
     (slope,) = torch.autograd.grad(y.sum(), x)
-    assert slope.min() > 0.1
-    assert slope.max() < 2.2
+    assert slope.min() > 0.199  # 1/5 on a level, the root of 5 on a jump
+    assert slope.max() < 2.24
     assert (y - g(x)).abs().max() <= 0.5 + 1e-5
     levels = torch.arange(4.0).view(1, -1)
     torch.testing.assert_close(g.soft(levels), levels)

@@ -29,11 +29,28 @@ def test_the_reverse_sigmoid_is_that_of_the_paper(beta: float, gamma: float) -> 
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_it_equals_that_of_the_adversarial_robustness_toolbox() -> None:
-    postprocessor = pytest.importorskip("art.defences.postprocessor", reason="ART is not installed")
-    x = logits(scale=2.0)
-    expected = postprocessor.ReverseSigmoid(beta=1.0, gamma=0.1)(F.softmax(x.double(), 1).numpy())
-    np.testing.assert_allclose(ReverseSigmoid()(x).exp().numpy(), expected, atol=1e-6)
+@pytest.mark.parametrize(
+    ("beta", "gamma", "theirs"),
+    [
+        (
+            1.0,
+            0.1,
+            [[0.63552381, 0.21963538, 0.14484081], [0.11277013, 0.77445974, 0.11277013]],
+        ),
+        (
+            0.7,
+            0.5,
+            [[0.51447709, 0.25985733, 0.22566558], [0.21315581, 0.57368837, 0.21315581]],
+        ),
+    ],
+)
+def test_it_equals_that_of_the_adversarial_robustness_toolbox(
+    beta: float, gamma: float, theirs: list[list[float]]
+) -> None:
+    """`ReverseSigmoid(beta=beta, gamma=gamma)` of ART 1.20.1."""
+    x = torch.tensor([[0.7, 0.2, 0.1], [0.05, 0.9, 0.05]], dtype=torch.float64).log()
+    found = ReverseSigmoid(beta=beta, gamma=gamma)(x).exp().numpy()
+    np.testing.assert_allclose(found, theirs, atol=1e-8)
 
 
 def test_its_outputs_are_logarithms_of_probabilities() -> None:

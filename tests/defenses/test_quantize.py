@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from advbench.defenses import Binarize, BitDepth, Round
+from advbench.defenses import Binarize, BitDepth, Round, Thermometer
 from advbench.defenses.quantize import soft_round
 from advbench.errors import SpecError
 
@@ -135,3 +135,13 @@ def test_the_soft_quantiser_at_its_default_is_nearer_than_the_identity() -> None
     x = pixels(0)
     for g in (Round(), BitDepth(), Binarize()):
         assert (g.soft(x) - g(x)).abs().mean() < 0.8 * (x - g(x)).abs().mean()
+
+
+@pytest.mark.parametrize("g", [Round(), Round(step=0.3), BitDepth(bits=1), Binarize(), Thermometer()])
+def test_a_soft_quantiser_at_the_pixels_changes_no_sign_of_a_gradient(
+    g: Round | BitDepth | Binarize | Thermometer,
+) -> None:
+    x = pixels(0).requires_grad_()
+    grad = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    (through,) = torch.autograd.grad(g.soft(x), x, grad)
+    assert torch.equal(through.sign(), grad.sign())

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -24,13 +23,14 @@ def test_the_channels_are_those_of_the_paper() -> None:
 
 
 def test_channels_equal_those_of_the_adversarial_robustness_toolbox() -> None:
-    preprocessor = pytest.importorskip("art.defences.preprocessor", reason="ART is not installed")
-    x = images(2, 3, 4, 5)
-    reference = preprocessor.ThermometerEncoding((0.0, 1.0), num_space=16, channels_first=True)
-    expected, _ = reference(x.numpy().copy())
-    expected = np.reshape(expected, (2, 3, 16, 4, 5))
-    found = Thermometer(levels=16, decode=False)(x).view(2, 3, 16, 4, 5)
-    np.testing.assert_array_equal(found[:, :, :-1].numpy(), expected[:, :, 1:])  # they have k = 0..15
+    """`ThermometerEncoding((0.0, 1.0), num_space=4, channels_first=True)` of ART 1.20.1, k = 0..3."""
+    x = torch.tensor([[[[0.0, 0.1, 0.25], [0.3, 0.6, 1.0]], [[0.5, 0.76, 0.9], [0.2, 0.49, 0.51]]]])
+    theirs = [
+        [[[1, 1, 1], [1, 1, 1]], [[0, 0, 0], [1, 1, 1]], [[0, 0, 0], [0, 1, 1]], [[0, 0, 0], [0, 0, 1]]],
+        [[[1, 1, 1], [1, 1, 1]], [[1, 1, 1], [0, 1, 1]], [[0, 1, 1], [0, 0, 1]], [[0, 1, 1], [0, 0, 0]]],
+    ]
+    found = Thermometer(levels=4, decode=False)(x).view(2, 4, 2, 3)
+    assert found[:, :-1].tolist() == [channel[1:] for channel in theirs]  # ours are k = 1..4
 
 
 @given(st.integers(2, 64), st.integers(0, 1000))

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 import scipy.optimize
 import torch
+from skimage import restoration
 from torch import Tensor
 
 from advbench.defenses import TVMin
@@ -70,7 +71,6 @@ def test_sixty_steps_come_near_the_least_objective() -> None:
 
 
 def test_without_dropped_pixels_it_equals_chambolles_solver() -> None:
-    restoration: Any = pytest.importorskip("skimage.restoration", reason="scikit-image is not installed")
     x = natural(1, 1, 16).double()
     expected = restoration.denoise_tv_chambolle(x[0, 0].numpy(), weight=0.1, eps=1e-10, max_num_iter=5000)
     got = TVMin(drop=0.0, weight=0.1, steps=2000)(x, streams(x))[0, 0].numpy()
