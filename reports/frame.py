@@ -52,9 +52,10 @@ def _flat(row: Row, rungs: Sequence[Rung], spread: Sequence[Rung], median: Seque
     }
     for rung in rungs:
         rate = row.rates.get(rung)
+        low, high = rate.interval if rate else (None, None)
         cells[f"{rung}_accuracy"] = rate.accuracy if rate else None
-        cells[f"{rung}_low"] = rate.interval.low if rate else None
-        cells[f"{rung}_high"] = rate.interval.high if rate else None
+        cells[f"{rung}_low"] = low
+        cells[f"{rung}_high"] = high
         cells[f"{rung}_count"] = rate.count if rate else None
         if rung in spread:
             over_draws = rate.spread if rate else None
