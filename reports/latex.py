@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from advbench.records import Rate, Row, Rung
@@ -83,7 +84,7 @@ def latex(rows: Sequence[Row], style: Style = PLAIN) -> str:
         )
         for number, row in enumerate(rows)
     ]
-    notes = [latex_escaped(note) for note in verdicts_of(rows)]
+    notes = [latex_escaped(note) for note in verdicts_of([replace(row, advice=()) for row in rows])]
     notes += [latex_escaped(f"{of_all(style)}; subscripts: 95 % Wilson interval.")] * bool(plan.rungs)
     if any(marks.values()):
         notes.append(r"\textbf{Bold}: the highest of a column; \textbf{\textit{bold italic}}: the lowest.")

@@ -59,6 +59,7 @@ def test_the_wheels_only_top_level_name_is_advbench(wheel: Path) -> None:
     assert {"advbench/attacks/pgd.py", "advbench/defenses/quantize.py", "advbench/reports/frame.py"} <= set(
         names
     )
+    assert {"advbench/reports/page.css", "advbench/reports/page.js"} <= set(names)
     assert {"advbench/py.typed", "advbench/models/weights/digits-cnn.safetensors"} <= set(names)
 
 
