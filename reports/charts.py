@@ -71,7 +71,8 @@ Chart = Dots | Curves
 
 def ladder(rows: Sequence[Row], style: Style = PLAIN) -> Dots | None:
     """Every row's accuracy on every rung, with its interval; None where no row has numbers."""
-    shown = [(name, row) for name, row in zip(row_names(rows), rows, strict=True) if row.rates]
+    names = row_names(rows) if rows else []
+    shown = [(name, row) for name, row in zip(names, rows, strict=True) if row.rates]
     if not shown:
         return None
     kinds = [TITLES[rung] for rung in rungs_run(rows)]

@@ -12,7 +12,8 @@ from advbench.cli.table_options import Columns, Digits, Percent, Sort, read_styl
 def report(  # noqa: PLR0917  # typer reads options from parameters, and takes them by position
     context: typer.Context,
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of finished runs or sweeps.", show_default=False)
+        list[Path],
+        typer.Argument(help="Folders of finished runs or sweeps, and of trainings.", show_default=False),
     ],
     baseline: Annotated[
         Path | None,

@@ -9,7 +9,7 @@ from advbench.errors import InputError
 from advbench.manifest import keeps_examples
 from advbench.records import Candidate
 from advbench.reports.baseline import Comparison
-from advbench.reports.charts import Chart, agreement, ladder
+from advbench.reports.charts import Chart, Curves, agreement, ladder
 from advbench.reports.page import PAGE_FILE, Page, page
 from advbench.reports.pictures import Picture
 from advbench.reports.style import Style, arranged
@@ -25,6 +25,8 @@ def page_of(
     style: Style,
     comparisons: Sequence[Comparison] | None = None,
     data_root: Path | None = None,
+    *,
+    curves: Sequence[Curves] = (),
 ) -> str:
     """The page of some runs.
 
@@ -34,6 +36,7 @@ def page_of(
         style: of its table.
         comparisons: with a baseline; None without.
         data_root: where the data set of the gallery is now; None for where it was.
+        curves: of trainings, which are shown beside.
     """
     pictures, without = pictures_of(runs, data_root, MOST)
     names = list(dict.fromkeys(row.model for row in merged.rows))
@@ -43,7 +46,7 @@ def page_of(
             rows=merged.rows,
             origin=merged.origins,
             style=style,
-            charts=charts_of(runs, merged, style),
+            charts=[*charts_of(runs, merged, style), *curves],
             pictures=pictures,
             without=without,
             comparisons=comparisons,

@@ -15,9 +15,11 @@ from advbench.cli.formats import HTML, formats_of
 from advbench.cli.options import ReportOptions
 from advbench.cli.report_page import charts_of, page_of, pictures_of
 from advbench.cli.report_runs import SWEEP, Merged, ReportedRun, merge_rows, read_runs
+from advbench.cli.report_trainings import curves_of, is_training
 from advbench.errors import InputError, RunFolderError
 from advbench.manifest import MANIFEST
 from advbench.reports.baseline import Comparison, compare, paired_csv, paired_grid, paired_json
+from advbench.reports.charts import Curves
 from advbench.reports.figures import FIGURE_FORMATS, FigureFormat, check_matplotlib, draw, draw_gallery
 from advbench.reports.formats import FILE_NAMES, Format, markdown_grid, render
 from advbench.reports.latex import latex_grid
@@ -40,6 +42,7 @@ class _Report(NamedTuple):
     runs: Sequence[ReportedRun]
     merged: Merged
     compared: Sequence[Comparison] | None
+    curves: Sequence[Curves]
 
 
 def run(options: ReportOptions) -> None:
@@ -57,24 +60,46 @@ def run(options: ReportOptions) -> None:
         check_matplotlib()
     if options.out is not None:
         _check_out(options.out, overwrite=options.overwrite)
-    runs, failed = read_runs(options.runs)
-    merged = merge_rows(runs, failed)
-    if not merged.rows:
-        raise InputError("the runs have no rows.")
-    compared = _compared(runs, options.baseline)
-    report = _Report(options, runs, merged, compared)
+    report = _read(options)
+    if not report.merged.rows:
+        if not (report.curves and figures):
+            raise InputError(_no_rows(options, report))
+        formats = []
     if options.out is None and formats:
         sys.stdout.write(_text(formats[0], report))
         return
     if options.out is not None:
         _write(options.out, report, _files(report, formats, figures))
-    console = Console()
-    print_table(merged.rows, console, options.style)
-    if compared is not None:
+    _show(report)
+
+
+def _read(options: ReportOptions) -> _Report:
+    """Everything that the folders hold."""
+    trainings = [path for path in options.runs if is_training(path)]
+    runs, failed = read_runs([path for path in options.runs if path not in trainings])
+    compared = _compared(runs, options.baseline)
+    return _Report(options, runs, merge_rows(runs, failed), compared, curves_of(trainings))
+
+
+def _show(report: _Report) -> None:
+    """Print the table and the comparisons, and where the files are."""
+    options, console = report.options, Console()
+    if report.merged.rows:
+        print_table(report.merged.rows, console, options.style)
+    if report.compared is not None:
         console.print()
-        print_grid([paired_grid(compared, options.style)], console)
+        print_grid([paired_grid(report.compared, options.style)], console)
     if options.out is not None and not options.quiet:
         Console(stderr=True).print(f"written to {options.out}", style="dim", markup=False, highlight=False)
+
+
+def _no_rows(options: ReportOptions, report: _Report) -> str:
+    if not report.curves:
+        return "the runs have no rows."
+    return (
+        f"{options.runs[0]} is a training, which has its own table and here only curves: give --figures pdf "
+        "--out DIR, or a run of attack beside it."
+    )
 
 
 def _compared(runs: Sequence[ReportedRun], path: Path | None) -> list[Comparison] | None:
@@ -103,7 +128,12 @@ def _text(form: str, report: _Report) -> str:
 
 def _page(report: _Report) -> str:
     return page_of(
-        report.runs, report.merged, report.options.style, report.compared, report.options.data_root
+        report.runs,
+        report.merged,
+        report.options.style,
+        report.compared,
+        report.options.data_root,
+        curves=report.curves,
     )
 
 
@@ -135,7 +165,7 @@ def _files(report: _Report, formats: Sequence[str], figures: Sequence[str]) -> d
         if report.compared is not None:
             found[PAIRED[table]] = paired_text(table, report.compared, style).encode()
     if figures:
-        charts = charts_of(report.runs, report.merged, style)
+        charts = [*charts_of(report.runs, report.merged, style), *report.curves]
         pictures, _ = pictures_of(report.runs, report.options.data_root, _DRAWN)
         for form in figures:
             drawn = cast("FigureFormat", form)

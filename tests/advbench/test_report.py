@@ -201,3 +201,45 @@ def test_a_sweeps_failed_cells_tell_their_reason(report: Report) -> None:
     said["cells"][0] |= {"status": "failed", "run": None, "error": "it broke"}
     Path("swept/sweep.json").write_text(json.dumps(said))
     assert "it broke" in report("swept").out
+
+
+EPOCHS = "epoch,lr,loss,accuracy,adver_loss,held_out,seconds\n1,0.1,2.0,0.5,,,1\n2,0.1,1.0,0.7,,,1\n"
+
+
+def training(epochs: str = EPOCHS) -> None:
+    """A folder as `advbench finetune` leaves it, as far as a report looks at it."""
+    for way in ("apart", "plain"):
+        Path("trained", way).mkdir(parents=True)
+        Path("trained", way, "metrics.csv").write_text(epochs)
+    Path("trained/run.json").write_text(json.dumps({"status": "done"}))
+
+
+def test_a_trainings_curves_are_figures_of_a_page(report: Report) -> None:
+    training()
+    assert report("round trained --format html --out out").code == 0
+    text = Path("out/report.html").read_text(encoding="utf-8")
+    for said in ("Training: loss", "apart, loss", "plain, training"):
+        assert said in text
+    assert text.count("<polyline") == 8  # four curves, and each in a legend
+
+
+@pytest.mark.slow
+def test_a_training_alone_has_its_curves_drawn(report: Report) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'advbench[figures]'")
+    training()
+    assert report("trained --figures svg --out out").code == 0
+    names = {each.name for each in Path("out").iterdir()}
+    assert names == {"report.json", "training-loss.svg", "training-accuracy.svg"}
+
+
+def test_a_training_alone_has_no_table_here(report: Report) -> None:
+    training()
+    done = report("trained --format csv")
+    assert (done.code, "is a training, which has its own table" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("epochs", ["", "epoch,loss\n", "epoch,loss\nx,1\n", "\x00\n"])
+def test_forged_epochs_are_refused(report: Report, epochs: str) -> None:
+    training(epochs)
+    done = report("round trained")
+    assert (done.code, "holds no epochs of a training" in done.err) == (2, True)
