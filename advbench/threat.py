@@ -13,6 +13,8 @@ from advbench.spec import parse_number
 
 Norm = Literal["linf", "l2", "l1"]
 
+_UNBOUNDED: dict[Norm, float] = {"linf": 1.0, "l2": 1e4, "l1": 1e8}  # more than any image's diagonal
+
 ROUNDING = 1e-6
 """How far, in pixel units, float32 rounding may carry a projected image out of its ball."""
 
@@ -46,7 +48,12 @@ class Threat:
 
     @classmethod
     def parse(cls, norm: Norm, text: str) -> "Threat":
-        """A threat whose radius reads `8/255` or `0.03`, and prints back as it was given."""
+        """A threat whose radius reads `8/255` or `0.03`, and prints back as it was given.
+
+        `inf` lets every pixel become anything.
+        """
+        if text.strip() == "inf":
+            return cls(norm, _UNBOUNDED[norm], "inf")
         return cls(norm, parse_number(text, "eps"), text.strip())
 
     def project(self, x_adv: Tensor, x: Tensor, eps: Tensor | None = None) -> Tensor:

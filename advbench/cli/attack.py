@@ -171,7 +171,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
     eps: Annotated[
         str | None,
         typer.Option(
-            help="Its radius in pixel units: 8/255 or 0.03.",
+            help="Its radius in pixel units: 8/255 or 0.03; several, 2/255,4/255,inf, for a curve.",
             rich_help_panel=_ATTACK,
             show_default="usual for the data set",
         ),
@@ -328,9 +328,15 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
 @functools.wraps(attack_options)
 def attack(*words: Any, **options: Any) -> None:
     """Read the options, then run: a sweep reads the same ones from a file."""
+    read = attack_options(*words, **options)
+    if "," in (read.subject.eps or ""):
+        from advbench.cli import curve  # noqa: PLC0415  # imports torch; --help must not
+
+        curve.run(read, options)
+        return
     from advbench.cli.session import run  # noqa: PLC0415  # imports torch; --help must not
 
-    run(attack_options(*words, **options))
+    run(read)
 
 
 def parse_batch_size(text: str) -> BatchSizeWord:

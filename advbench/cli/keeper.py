@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from advbench.cli.carrying import Carried
 from advbench.cli.options import AttackOptions
 from advbench.cli.progress import RunProgress
 from advbench.cli.ranks import Ranks
@@ -18,6 +19,7 @@ from advbench.errors import InputError, RunError
 from advbench.evaluation import Checked, Evaluation, fingerprint, merge
 from advbench.examples import Examples
 from advbench.indicators import MEANINGS, Indicator
+from advbench.records import join_samples
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, Format
 from advbench.run_folder import CANDIDATES, INDICATORS, RunFolder, join_folder, open_folder, unfinished_run
@@ -33,6 +35,7 @@ class Keeper:
         progress: shows how far the run has come.
         ranks: the processes that share the run.
         idle: is called while this process waits for another.
+        carried: what has fallen at smaller radii, if the run is part of a curve.
     """
 
     def __init__(
@@ -42,12 +45,15 @@ class Keeper:
         progress: RunProgress,
         ranks: Ranks,
         idle: Callable[[], None],
+        *,
+        carried: Carried | None = None,
     ) -> None:
         self.options = options
         self.manifest = manifest
         self.progress = progress
         self.ranks = ranks
         self.idle = idle
+        self.carried = carried
         self.folder: RunFolder | None = None
         self.digests: list[dict[int, bytes]] = []
 
@@ -73,7 +79,18 @@ class Keeper:
         if len(self.folder.known):
             self.progress.resume(len(self.folder.known), self.folder.damaged)
         self.ranks.post("folder", str(self.folder.path.resolve()).encode())
-        return self.folder.known
+        return self._with_carried(self.folder)
+
+    def _with_carried(self, folder: RunFolder) -> pd.DataFrame:
+        """What is known, with what smaller radii have felled; that is kept like what the run finds itself."""
+        if self.carried is None:
+            return folder.known
+        known = [folder.known]
+        wanted = self.options.save_adversarial is not None
+        for samples, examples in self.carried.parts(folder.known, with_examples=wanted):
+            folder.add_part(samples, examples)
+            known.append(samples)
+        return join_samples(known)
 
     def keep(self, done: RungDone) -> None:
         """Write the records of one batch and rung, and the examples that belong to them."""

@@ -9,6 +9,7 @@ import pandas as pd
 from rich.console import Console
 
 from advbench.cli.assemble import Job, assemble, listed
+from advbench.cli.carrying import Carried
 from advbench.cli.describe import announcement, manifest_of
 from advbench.cli.formats import HTML, formats_of
 from advbench.cli.keeper import Keeper
@@ -54,13 +55,16 @@ class Done(NamedTuple):
     note: Callable[[str], None]
 
 
-def perform(options: AttackOptions, ranks: Ranks, *, part: str = "") -> Done | None:
+def perform(
+    options: AttackOptions, ranks: Ranks, *, part: str = "", carried: Carried | None = None
+) -> Done | None:
     """Run into a folder, and leave its results to be shown; None where another process has them.
 
     Args:
         options: what to do.
         ranks: the processes that share the run.
         part: which part of a larger whole the run is, in a word or two.
+        carried: what has fallen at smaller radii, and is not attacked again.
 
     Raises:
         AdvbenchError: whatever ended the run.
@@ -70,6 +74,8 @@ def perform(options: AttackOptions, ranks: Ranks, *, part: str = "") -> Done | N
     formats = [cast("Format", each) for each in asked if each != HTML]
     job = assemble(options, ranks)
     manifest = manifest_of(options, job, ranks)
+    if carried is not None:
+        manifest["settings"]["carried_from"] = [each.name for each in carried.felled]
     if options.out is not None and ranks.leads:
         check_free(options.out, manifest, overwrite=options.overwrite)
     with (
@@ -83,7 +89,7 @@ def perform(options: AttackOptions, ranks: Ranks, *, part: str = "") -> Done | N
             stopping.check()
             progress.follow()
 
-        keeper = Keeper(options, manifest, progress, ranks, idle)
+        keeper = Keeper(options, manifest, progress, ranks, idle, carried=carried)
         try:
             found = keeper.collect(_evaluate(options, job, keeper, stopping.check, ranks))
             if found is None:

@@ -85,6 +85,13 @@ class Cell:
         """A hash of those shared settings that the numbers depend on."""
         return _hash({key: each for key, each in self.shared.items() if key not in CHANGES_NOTHING})
 
+    @property
+    def identity_beside_radius(self) -> str:
+        """The same, but for the radius: cells that share it are points of one curve."""
+        return _hash(
+            {key: each for key, each in self.shared.items() if key not in (*CHANGES_NOTHING, "norm", "eps")}
+        )
+
     def failed(self, reason: str) -> Row:
         """The row of a cell that could not be filled."""
         return Row(

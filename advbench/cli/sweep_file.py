@@ -19,6 +19,9 @@ DEFAULTS: Final = "defaults"
 MODELS: Final = "models"
 NAME: Final = "name"
 
+CURVE: Final = "curve"
+"""Whether what falls at a radius has fallen at every larger one too."""
+
 AXES: Final[Mapping[str, str]] = {
     MODELS: "model",
     "threats": "eps",
@@ -77,14 +80,15 @@ class SweepFile:
 
     Args:
         path: the file.
+        text: its contents; read from there by default.
 
     Raises:
         InputError: missing, unreadable, no TOML, or something that no sweep can say; with its line.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: str | None = None) -> None:
         self.path = path
-        self.text = _read(path)
+        self.text = _read(path) if text is None else text
         try:
             self.tree = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
@@ -93,6 +97,11 @@ class SweepFile:
             raise InputError(f"{path} is no TOML: it is nested too deeply.") from error
         self.lines = toml_lines.lines_of(self.text)
 
+    @property
+    def is_curve(self) -> bool:
+        """Whether what falls at a radius has fallen at every larger one too."""
+        return self.tree.get(CURVE) is True
+
     def drafts(self) -> list[Draft]:
         """Every cell of the grid, in the order of the table: model, threat, defense, attack.
 
@@ -100,10 +109,12 @@ class SweepFile:
             InputError: an unknown key or a value of the wrong type, with its line; or nothing to do.
         """
         for key in self.tree:
-            if key not in (DEFAULTS, *AXES):
-                known = nearest(key, [DEFAULTS, *AXES])
+            if key not in (CURVE, DEFAULTS, *AXES):
+                known = nearest(key, [CURVE, DEFAULTS, *AXES])
                 hint = f"It belongs into [{DEFAULTS}]." if key in settings() else known
                 self.refuse((key,), f"a sweep has no {key!r}. {hint}")
+        if not isinstance(self.tree.get(CURVE, False), bool):
+            self.refuse((CURVE,), f"{CURVE} must be true or false, got {self.tree[CURVE]!r:.60}.")
         defaults = self._entry((DEFAULTS,), self.tree.get(DEFAULTS, {}), "")
         shared = {axis: self._axis((axis,), self.tree[axis]) for axis in AXES if axis in self.tree}
         drafts = [

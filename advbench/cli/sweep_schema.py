@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
 from advbench.cli.settings import Setting, settings
-from advbench.cli.sweep_file import AXES, DEFAULTS, LISTED, MODELS, NAME, OWN
+from advbench.cli.sweep_file import AXES, CURVE, DEFAULTS, LISTED, MODELS, NAME, OWN
 
 _SETTING: Final = "setting:"
 _TEXT: Final = {"type": "string", "minLength": 1}
@@ -24,6 +24,10 @@ def schema() -> dict[str, Any]:
                 "type": "object",
                 "additionalProperties": False,
                 "properties": _properties(""),
+            },
+            CURVE: {
+                "description": "Whether what falls at a radius has fallen at every larger one too.",
+                "type": "boolean",
             },
             **{axis: {"$ref": f"#/definitions/{axis}"} for axis in AXES},
         },

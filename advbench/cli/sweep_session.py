@@ -8,11 +8,13 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from rich.console import Console
 
+from advbench.cli.carrying import Carried, carried_from
 from advbench.cli.formats import HTML, formats_of
 from advbench.cli.options import SweepOptions
 from advbench.cli.ranks import Ranks, join_ranks
@@ -42,8 +44,12 @@ from advbench.reports import print_table, render
 from advbench.reports.formats import FILE_NAMES, Format
 
 
-def run(options: SweepOptions) -> None:
+def run(options: SweepOptions, file: SweepFile | None = None) -> None:
     """Fill every cell of the sweep's file.
+
+    Args:
+        options: the words of the command.
+        file: what it says; read from the options' file by default.
 
     Raises:
         InputError: a fault in the file, with its line; nothing is computed or written then.
@@ -57,7 +63,7 @@ def run(options: SweepOptions) -> None:
                 "a sweep runs in one process. Start it without torchrun, or start its runs one by one with "
                 "it: advbench sweep --dry-run --json has their commands."
             )
-        _run(options)
+        _run(options, SweepFile(options.file) if file is None else file)
 
 
 class _Outcome(NamedTuple):
@@ -77,6 +83,7 @@ class _Sweep:
     cells: Sequence[Cell]
     folder: SweepFolder
     console: Console
+    is_curve: bool = False
     began: float = field(default_factory=time.monotonic)
     filled: int = 0
     outcomes: dict[tuple[str, ...], _Outcome] = field(default_factory=dict)
@@ -87,10 +94,9 @@ class _Sweep:
             self.console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
-def _run(options: SweepOptions) -> None:
+def _run(options: SweepOptions, file: SweepFile) -> None:
     asked = formats_of(options.formats, [*FILE_NAMES, HTML])
     formats = [cast("Format", each) for each in asked if each != HTML]
-    file = SweepFile(options.file)
     cells = make_cells(file)
     if options.out is not None:
         check_sweep_free(options.out, overwrite=options.overwrite)
@@ -102,12 +108,12 @@ def _run(options: SweepOptions) -> None:
     folder = open_sweep_folder(
         options.out, f"sweep-{options.file.stem}", _manifest(options, file), overwrite=options.overwrite
     )
-    sweep = _Sweep(options, formats, cells, folder, Console(stderr=True))
+    sweep = _Sweep(options, formats, cells, folder, Console(stderr=True), file.is_curve)
     try:
         with asked_to_stop(sweep.note) as stopping:
             planned = plan_runs(cells, folder.runs, anew=options.overwrite)
             _announce(sweep, planned)
-            for number, each in enumerate(sorted(planned, key=lambda each: each.state != "done"), start=1):
+            for number, each in enumerate(sorted(planned, key=partial(_turn, sweep)), start=1):
                 stopping.check()
                 _fill(sweep, each.run, f"[{number}/{len(planned)}] ", done=each.state == "done")
                 _write(sweep, "running")
@@ -123,6 +129,11 @@ def _run(options: SweepOptions) -> None:
     _show(sweep)
     if failed:
         raise RunError(f"{len(failed)} of {len(cells)} cells failed, the first: {failed[0].error}")
+
+
+def _turn(sweep: _Sweep, planned: Planned) -> tuple[bool, float]:
+    """The order of the runs: what is done first, and along a curve the smaller radii first."""
+    return planned.state != "done", planned.run.cells[0].threat.eps if sweep.is_curve else 0.0
 
 
 def _fill(sweep: _Sweep, run: Run, part: str, *, done: bool = False) -> None:
@@ -154,7 +165,12 @@ def _fill(sweep: _Sweep, run: Run, part: str, *, done: bool = False) -> None:
 
 def _perform(sweep: _Sweep, run: Run, part: str) -> FinishedRun:
     options = run.options(sweep.folder.runs, overwrite=sweep.options.overwrite)
-    done = perform(dataclasses.replace(options, quiet=sweep.options.quiet), Ranks(), part=part)
+    done = perform(
+        dataclasses.replace(options, quiet=sweep.options.quiet),
+        Ranks(),
+        part=part,
+        carried=_carried(sweep, run),
+    )
     assert done is not None
     sweep.filled += len(run.cells)
     left = len(sweep.cells) - len(sweep.outcomes) - len(run.cells)
@@ -162,6 +178,21 @@ def _perform(sweep: _Sweep, run: Run, part: str) -> FinishedRun:
         seconds = (time.monotonic() - sweep.began) / sweep.filled * left
         sweep.note(f"{part}done; {left} of {len(sweep.cells)} cells left, about {spoken(seconds)}")
     return FinishedRun(done.found.rows, done.origin)
+
+
+def _carried(sweep: _Sweep, run: Run) -> Carried | None:
+    """What the runs of smaller radii have felled, along a curve."""
+    if not sweep.is_curve:
+        return None
+    here = run.cells[0]
+    folders = {
+        sweep.folder.runs / outcome.run: cell.threat.eps
+        for cell in sweep.cells
+        if (outcome := sweep.outcomes.get(cell.key)) is not None and not outcome.row.error
+        if cell.threat.norm == here.threat.norm and cell.threat.eps < here.threat.eps
+        if cell.identity_beside_radius == here.identity_beside_radius
+    }
+    return carried_from(sorted(folders, key=folders.__getitem__))
 
 
 def _read(sweep: _Sweep, run: Run) -> FinishedRun | None:

@@ -192,7 +192,7 @@ def test_a_model_that_fails_fails_its_own_cells_after_a_few_tries(
     tries = []
     performed = session.perform
 
-    def counted(options: AttackOptions, ranks: Ranks, **more: str) -> session.Done | None:
+    def counted(options: AttackOptions, ranks: Ranks, **more: Any) -> session.Done | None:
         tries.append(options)
         return performed(options, ranks, **more)
 

@@ -7,6 +7,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from advbench import cli
@@ -367,5 +368,6 @@ def test_the_schema_refuses_faults_of_shape(text: str) -> None:
 def test_the_sweeps_of_the_repository_name_what_there_is(path: Path, shared: Path) -> None:
     for name in ("checkpoints", "data"):
         Path(name).symlink_to(shared / name)
+    np.save("bank.npy", np.zeros((20, 3, 5, 5), dtype=np.float32))  # which the file says how to make
     cells = make_cells(SweepFile(path))
     assert all(shlex.join(run.words(Path("x"))) for run in make_runs(cells))
