@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Final
 
 from advbench.records import Candidate, Row
 
 from .frame import rungs_run
 from .grid import TITLES, layout
-from .style import PLAIN, Style
+from .style import PLAIN, Style, radius_of
 
 MOST_ROWS: Final = 40
+MOST_CURVES: Final = 6
+"""As many as marks and dashes tell apart."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,36 @@ def ladder(rows: Sequence[Row], style: Style = PLAIN) -> Dots | None:
         kinds=kinds,
         rows=points,
         note=f"the first {MOST_ROWS} of {len(shown)} rows" if len(shown) > MOST_ROWS else "",
+    )
+
+
+def radius_curve(rows: Sequence[Row], style: Style = PLAIN) -> Curves | None:
+    """Accuracy against the radius, of what was attacked at three radii or more; None where nothing was.
+
+    Of each row the last rung that it climbed, which is the strongest: worst, gradient-free, BPDA, shattered.
+    """
+    scale = 100 if style.percent else 1
+    lines: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for row in rows:
+        attacked = [rate for rung, rate in row.rates.items() if rung != "clean"]
+        if attacked and isfinite(radius := radius_of(row.eps)):
+            traits = (row.model, row.dataset, row.defense, row.norm, row.attack)
+            lines.setdefault(traits, []).append((radius, scale * attacked[-1].accuracy))
+    long = {traits: sorted(line) for traits, line in lines.items() if len(line) > 2}
+    if not long:
+        return None
+    differing = [len(set(values)) > 1 for values in zip(*long, strict=True)]
+    differing[2] = True  # the defense is always named
+    names = [
+        " · ".join(each for each, differs in zip(traits, differing, strict=True) if differs)
+        for traits in long
+    ]
+    return Curves(
+        name="radius",
+        title="Accuracy against the radius",
+        x="eps, in pixels from 0 to 1",
+        y="accuracy, per cent of all images" if style.percent else "accuracy",
+        lines=dict(zip(names[:MOST_CURVES], long.values(), strict=False)),
     )
 
 

@@ -93,14 +93,15 @@ def _value(row: Row, name: str) -> Any:
     if name == GAP:
         return row.masking_gap
     if name == "threat":
-        return row.norm, _radius(row.eps), row.eps
+        return row.norm, radius_of(row.eps), row.eps
     if name in LABELS:
         return getattr(row, name)
     rates = {str(rung): rate for rung, rate in row.rates.items()}
     return rates[name].accuracy if name in rates else None
 
 
-def _radius(text: str) -> float:
+def radius_of(text: str) -> float:
+    """A radius as a number; infinity where it is none."""
     try:
         return parse_number(text, "eps")
     except SpecError:  # a record of one's own may say what it likes

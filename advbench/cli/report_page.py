@@ -9,7 +9,7 @@ from advbench.errors import InputError
 from advbench.manifest import keeps_examples
 from advbench.records import Candidate
 from advbench.reports.baseline import Comparison
-from advbench.reports.charts import Chart, Curves, agreement, ladder
+from advbench.reports.charts import Chart, Curves, agreement, ladder, radius_curve
 from advbench.reports.page import PAGE_FILE, Page, page
 from advbench.reports.pictures import Picture
 from advbench.reports.style import Style, arranged
@@ -59,7 +59,7 @@ def charts_of(runs: Sequence[ReportedRun], merged: Merged, style: Style) -> list
     """The figures that the runs have records for."""
     rows = [merged.rows[place] for place in arranged(merged.rows, style)]
     candidates = [each for run in runs for each in _candidates(run)]
-    found: list[Chart | None] = [ladder(rows, style), agreement(candidates)]
+    found: list[Chart | None] = [ladder(rows, style), radius_curve(rows, style), agreement(candidates)]
     return [each for each in found if each is not None]
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from advbench.errors import InputError
-from advbench.records import Candidate
+from advbench.records import Candidate, Rate
 from advbench.reports import figures
-from advbench.reports.charts import Chart, Dots, agreement, ladder, training_curves
+from advbench.reports.charts import Chart, Dots, agreement, ladder, radius_curve, training_curves
 from advbench.reports.figures import FIGURE_FORMATS, FigureFormat, draw, draw_gallery
 from advbench.reports.pictures import Panel, Picture, amplified, to_pixels
 from advbench.reports.style import Style
@@ -60,6 +60,15 @@ def test_a_figure_of_many_rows_says_how_many_are_left_out() -> None:
     chart = ladder([replace(ROUND, defense=str(number)) for number in range(50)])
     assert chart is not None
     assert (len(chart.rows), chart.note) == (40, "the first 40 of 50 rows")
+
+
+def test_a_curve_against_the_radius_takes_the_last_rung_of_three_radii_or_more() -> None:
+    at = [replace(ROUND, eps=eps, rates={**ROUND.rates, "bpda": Rate(count, 200)})
+          for eps, count in (("8/255", 10), ("2/255", 100), ("4/255", 50), ("inf", 0))]  # fmt: skip
+    chart = radius_curve([*at, NONE, replace(NONE, eps="2/255")])
+    assert chart is not None
+    assert chart.lines == {"round": [(2 / 255, 50.0), (4 / 255, 25.0), (8 / 255, 5.0)]}
+    assert radius_curve(at[:2]) is None
 
 
 def test_training_curves_leave_out_what_was_not_measured() -> None:
