@@ -97,13 +97,13 @@ def perform(
             for warning in _warnings(found, len(job.subject.images.classes)):
                 progress.note(warning)
             folder = keeper.write(found, formats)
-            if HTML in asked:
-                write_page(folder, options.style)
         except BaseException as error:
             keeper.give_up(error)
             raise
         finally:
             keeper.close()
+    if HTML in asked:  # the run is done and whole, whatever becomes of its page
+        write_page(folder, options.style)
     return Done(found, keeper.origin, folder, progress.note)
 
 

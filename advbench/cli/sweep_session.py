@@ -118,14 +118,14 @@ def _run(options: SweepOptions, file: SweepFile) -> None:
                 _fill(sweep, each.run, f"[{number}/{len(planned)}] ", done=each.state == "done")
                 _write(sweep, "running")
         failed = _write(sweep, "done")
-        if HTML in asked:
-            write_page(folder.path, options.style)
     except BaseException as error:
         if not isinstance(error, RunError):  # a disk that is full takes no last word either
             folder.update(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         raise
     finally:
         folder.release()
+    if HTML in asked:  # the sweep is done and whole, whatever becomes of its page
+        write_page(folder.path, options.style)
     _show(sweep)
     if failed:
         raise RunError(f"{len(failed)} of {len(cells)} cells failed, the first: {failed[0].error}")
