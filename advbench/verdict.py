@@ -8,8 +8,9 @@
     not enough evidence   a rung is missing, or more steps, one step, noise or a weaker attack do better
     robust as measured    none of these; the worst accuracy stands
 
-The first line that holds is the verdict; where no image stands on every rung, the attacks
-have done what they should, and the third and fourth ask for nothing but a model that can be judged. Each names its evidence, and what would mend it or make sure.
+The first line that holds is the verdict. Where no image stands on every rung, the attacks have done what they
+should, and the third and the fourth ask for nothing but a model that can be judged. Each verdict names its
+evidence, and what would mend it or make sure.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
