@@ -8,7 +8,9 @@
     not enough evidence   a rung is missing, or more steps, one step, noise or a weaker attack do better
     robust as measured    none of these; the worst accuracy stands
 
-The first line that holds is the verdict. Each names its evidence, and what would mend it or make sure.
+The first line that holds is the verdict. Where no image stands on every rung, the attacks have done what they
+should, and the third and the fourth ask for nothing but a model that can be judged. Each verdict names its
+evidence, and what would mend it or make sure.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -89,6 +91,9 @@ def verdict_of(
             list(_unsettled(standing, tripped, best, defense, plateau_known=plateau_known)),
         ),
     ]
+    if not standing.all(axis=1).any():
+        # What has fallen for a judge to see needs no further evidence, if the judge can be trusted.
+        decisions[2:] = [("unreliable", [(doubt, "") for doubt in doubts])]
     for kind, found in decisions:
         if found:
             return Verdict(kind, tuple(why for why, _ in found), tuple(then for _, then in found if then))

@@ -76,5 +76,5 @@ def test_rungs_can_be_chosen_one_by_one() -> None:
     table = pd.read_csv("run/table.csv")
     rungs = [name.removesuffix("_count") for name in table.columns if name.endswith("_count")]
     assert rungs == ["clean", "static", "shattered", "worst"]
-    assert table["verdict"].iloc[0] == "not enough evidence: not run: gradient_free"
+    assert table["verdict"].iloc[0] == "robust as measured", "nothing stands, and a rung more could not help"
     assert table["verdict"].iloc[1].startswith("masked: examples made on the undefended model")

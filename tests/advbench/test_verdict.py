@@ -106,6 +106,23 @@ def test_a_loss_that_still_rises_counts_where_nobody_looked_at_more_steps() -> N
     assert row({"incomplete": 0.9, "plateau": 0.0}, **FULL).kind == "robust as measured"
 
 
+def test_where_nothing_stands_nothing_is_missing() -> None:
+    assert str(
+        row({"one_step": 0.03, "plateau": 0.0}, **{**FULL, "bpda": 71, "gradient_free": 0})
+    ).startswith("masked")
+    assert str(row({"one_step": 0.03}, defense="none", clean=99, shattered=2, gradient_free=0)) == (
+        "robust as measured"
+    )
+    assert row({"one_step": 0.03}, defense="none", clean=99, shattered=2, gradient_free=1).kind == (
+        "not enough evidence"
+    )
+
+
+def test_a_model_that_cannot_be_judged_stays_so_where_nothing_stands() -> None:
+    found = row(defense="none", doubts=("the model is random",), clean=99, shattered=2, gradient_free=0)
+    assert str(found) == "unreliable: the model is random"
+
+
 def test_a_missing_rung_is_asked_for() -> None:
     found = row(clean=99, shattered=80)
     assert str(found) == "not enough evidence: not run: static, bpda, gradient_free"

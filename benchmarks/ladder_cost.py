@@ -1,0 +1,89 @@
+"""What the ladder costs beside its rungs' attacks: clean images, judging, the search, indicators.
+
+    python -m benchmarks.ladder_cost [--images 360]
+
+Counts forward and backward passes of the bundled network behind three defenses, not times, so that any
+machine prints nearly the same. A pass is one image; backward passes count twice, as they cost.
+"""
+
+import argparse
+import sys
+
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from advbench import Placement, Threat, evaluate
+from advbench.attacks import PGD, Square
+from advbench.defenses import Median, Round
+from advbench.plan import Chain
+from advbench.records import LADDER
+from benchmarks.gallery import bundled, digits
+
+DEFENSES: dict[str, Chain] = {
+    "round": Round(),
+    "round@layer2": Placement(Round(), "network.layer2"),
+    "median": Median(),
+}
+BACKWARD = 2  # forward passes that a backward pass costs
+
+
+class Counted(nn.Module):
+    """A network that counts the images that go through it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.passes = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, `(n, k)`, of pixels `(n, c, h, w)`."""
+        self.passes += len(x)
+        logits: Tensor = self.network(x)
+        if logits.requires_grad:
+            logits.register_hook(self._went_back)  # type: ignore[no-untyped-call]  # torch has no types here
+        return logits
+
+    def _went_back(self, grad: Tensor) -> None:
+        self.passes += BACKWARD * len(grad)
+
+
+def passes_of(name: str, data: TensorDataset, *, whole: bool) -> int:
+    """Passes of the ladder, or of its rungs' attacks alone: with a named substitute, and no indicators."""
+    model = Counted(bundled()).eval()
+    evaluate(
+        model,
+        data,
+        threat=Threat("linf", 0.15),
+        attacks={"pgd": PGD()},
+        gradient_free={"square:queries=1000": Square(queries=1000)},
+        defenses={name: DEFENSES[name]},
+        substitute=() if whole else "identity",
+        rungs=LADDER if whole else LADDER[:-1],
+        batch_size=len(data),
+    )
+    return model.passes
+
+
+def held_out(count: int) -> TensorDataset:
+    """The last so many of the digits."""
+    x, y = digits()
+    return TensorDataset(x[-count:], y[-count:])
+
+
+def main() -> None:
+    """Print a table in Markdown."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=360, help="the last so many of the digits")
+    count = parser.parse_args().images
+    data = held_out(count)
+    sys.stdout.write("| defense | attacks | the whole ladder | ratio |\n|:--|--:|--:|--:|\n")
+    for name in DEFENSES:
+        attacks, whole = (passes_of(name, data, whole=each) for each in (False, True))
+        sys.stdout.write(f"| {name} | {attacks:,} | {whole:,} | {whole / attacks:.2f} |\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
