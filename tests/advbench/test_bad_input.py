@@ -162,7 +162,7 @@ NUMBERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "an eps of 8": ("--eps 8", ("eps", "got 8", "Did you mean 8/255?")),
     "an eps over zero": ("--eps 1/0", ("eps", "'1/0'")),
     "an eps that is no number": ("--eps nan", ("eps", "'nan'")),
-    "an infinite eps": ("--norm l2 --eps inf", ("eps", "'inf'")),
+    "an infinite eps below zero": ("--norm l2 --eps=-inf", ("eps", "'-inf'")),
     "an eps of nothing": ("--eps= --first 4", ("eps", "''")),
     "no steps": ("--steps 0", ("--steps", "1")),
     "no steps in the attack": ("--attack pgd:steps=0", ("steps", "at least 1")),

@@ -149,12 +149,21 @@ def test_a_radius_reads_as_it_is_written_and_prints_back(text: str, eps: float) 
         ("linf", "abc", "0.03 or 8/255"),
         ("linf", "1/0", "0.03 or 8/255"),
         ("linf", "nan", "0.03 or 8/255"),
-        ("l2", "inf", "0.03 or 8/255"),
+        ("l2", "-inf", "0.03 or 8/255"),
     ],
 )
 def test_a_radius_out_of_range_is_refused(norm: Norm, text: str, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         Threat.parse(norm, text)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_within_an_infinite_radius_every_pixel_may_become_anything(norm: Norm) -> None:
+    threat = Threat.parse(norm, "inf")
+    black, white = torch.zeros(1, 3, 224, 224), torch.ones(1, 3, 224, 224)
+    assert threat.text == "inf"
+    assert bool(threat.contains(white, black))
+    assert torch.equal(threat.project(white, black), white)
 
 
 def test_an_l2_radius_may_exceed_one() -> None:
