@@ -7,10 +7,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from advbench.records import Interval
-
 _Z = 1.959963984540054
 _HALVINGS = 60  # of an interval of length 2: far below the spacing of floats near its ends
+
+
+class Interval(NamedTuple):
+    """A confidence interval of a fraction."""
+
+    low: float
+    high: float
 
 
 class PairedCounts(NamedTuple):

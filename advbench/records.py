@@ -7,6 +7,8 @@ from typing import Final, Literal, NamedTuple
 
 import pandas as pd
 
+from advbench.paired import Interval, PairedCounts
+
 Rung = Literal["clean", "static", "shattered", "bpda", "gradient_free", "worst"]
 RUNGS: Final[tuple[Rung, ...]] = ("clean", "static", "shattered", "bpda", "gradient_free", "worst")
 
@@ -39,13 +41,6 @@ SAMPLE_TYPES: Final[Mapping[str, str]] = {
 NaN where none is; `fooled_share` is the share of a random defense's draws in which the example fools it.
 `late_gain` is the share of the loss's whole rise that came in an attack's last 10 gradient steps.
 """
-
-
-class Interval(NamedTuple):
-    """A confidence interval of a fraction."""
-
-    low: float
-    high: float
 
 
 def wilson_interval(count: int, n: int, z: float = 1.959963984540054) -> Interval:
@@ -141,6 +136,7 @@ class Row:
         rates: what each rung that was run left standing; a wrongly classified clean image does not stand.
         reasons: why a rung is missing that other rows have.
         substitute: what stood in for the defense in the bpda rung; empty where there was none.
+        pairs: the shattered rung against each other rung that was attacked, image by image.
         verdict: empty until a ladder has been climbed.
         advice: what would mend or confirm the verdict.
         warnings: what makes the row's numbers less than they seem, a sentence each.
@@ -157,6 +153,7 @@ class Row:
     rates: Mapping[Rung, Rate]
     reasons: Mapping[Rung, str] = field(default_factory=dict)
     substitute: str = ""
+    pairs: Mapping[Rung, PairedCounts] = field(default_factory=dict)
     verdict: str = ""
     advice: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

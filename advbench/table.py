@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 import pandas as pd
 
 from advbench.indicators import Indicator, incomplete
+from advbench.paired import PairedCounts
 from advbench.records import RUNGS, UNDEFENDED, Rate, Row, Rung, Spread
-from advbench.verdict import Verdict, standing_of, verdict_of
+from advbench.verdict import Verdict, paired, standing_of, verdict_of
 
 ATTACKED: Final[tuple[Rung, ...]] = ("static", "shattered", "bpda")
 """The rungs of each attack."""
@@ -122,6 +123,7 @@ def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> 
         attack=attack,
         rates=rates,
         reasons=heading.reasons(defense),
+        pairs=_pairs(samples, defense, attack),
         substitute=heading.substitutes[defense] if "bpda" in heading.rungs else "",
         verdict="" if verdict is None else str(verdict),
         advice=() if verdict is None else verdict.advice,
@@ -142,6 +144,12 @@ def _verdict(samples: pd.DataFrame, heading: Heading, defense: str, attack: str)
         heading.doubts.get(defense, ()),
         defense,
     )
+
+
+def _pairs(samples: pd.DataFrame, defense: str, attack: str) -> dict[Rung, PairedCounts]:
+    standing = standing_of(_of_row(samples, defense, attack))
+    others = [rung for rung in RUNGS if rung in standing and rung not in ("clean", "shattered")]
+    return {rung: paired(standing, "shattered", rung) for rung in others}
 
 
 def _of_row(samples: pd.DataFrame, defense: str, attack: str) -> pd.DataFrame:

@@ -19,8 +19,10 @@ def table_frame(rows: Sequence[Row]) -> pd.DataFrame:
     Columns: `model, dataset, n, defense, norm, eps, attack`, then `<rung>_accuracy, <rung>_low,
     <rung>_high, <rung>_count` for each rung that any row has, with `<rung>_draws_mean,
     <rung>_draws_std` where single draws of a random defense differ and `<rung>_median_distance` where an
-    attack has looked for the smallest perturbations, then `masking_gap, substitute, verdict`, and `error`
-    where a row has no numbers at all.
+    attack has looked for the smallest perturbations, then `masking_gap, substitute, verdict`; where rungs
+    were compared image by image `masking_gap_low, masking_gap_high` (95 % score interval, Tango 1998) and
+    `<rung>_p` (McNemar's exact p of the shattered rung and this one); and `error` where a row has no numbers
+    at all.
     """
     frame = pd.DataFrame(flat_rows(rows))
     counts = {name: "Int64" for name in frame.columns if name.endswith("_count")}
@@ -33,7 +35,28 @@ def flat_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     spread = [rung for rung in rungs if any(rung in row.rates and row.rates[rung].spread for row in rows)]
     median = [rung for rung in rungs if any(_median(row, rung) is not None for row in rows)]
     failed = any(row.error for row in rows)
-    return [{**_flat(row, rungs, spread, median), **({"error": row.error} if failed else {})} for row in rows]
+    compared = [rung for rung in RUNGS if any(rung in row.pairs for row in rows)]
+    return [
+        {
+            **_flat(row, rungs, spread, median),
+            **_paired(row, compared),
+            **({"error": row.error} if failed else {}),
+        }
+        for row in rows
+    ]
+
+
+def _paired(row: Row, compared: Sequence[Rung]) -> dict[str, float | None]:
+    """What the rungs of a row differ by, image by image."""
+    cells: dict[str, float | None] = {}
+    if "bpda" in compared:
+        gap = row.pairs.get("bpda")
+        low, high = gap.interval if gap else (None, None)
+        cells = {"masking_gap_low": low, "masking_gap_high": high}
+    for rung in compared:
+        pairs = row.pairs.get(rung)
+        cells[f"{rung}_p"] = pairs.p_value if pairs else None
+    return cells
 
 
 def _median(row: Row, rung: Rung) -> float | None:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from advbench.records import Interval, wilson_interval
+from advbench.paired import Interval, tango_interval
+from advbench.records import wilson_interval
 
 Measure = Literal["clean", "statistics", "corruption", "attack"]
-
-_Z = 1.959963984540054
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +58,5 @@ class Paired(NamedTuple):
 
     @property
     def interval(self) -> Interval:
-        """Its 95 % interval, `d -+ z sqrt(b + c - (b - c)^2 / n) / n`; b and c as in McNemar's test."""
-        b, c = self.only_one, self.only_other
-        spread = _Z * (b + c - (b - c) ** 2 / self.n) ** 0.5 / self.n
-        return Interval(self.difference - spread, self.difference + spread)
+        """Its 95 % score interval (see `tango_interval`)."""
+        return tango_interval(self.only_one, self.only_other, self.n)

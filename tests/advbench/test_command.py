@@ -36,7 +36,7 @@ RATES = [
     for each in ("accuracy", "low", "high", "count")
 ]
 COLUMNS = ["model", "dataset", "n", "defense", "norm", "eps", "attack", *RATES]
-COLUMNS += ["masking_gap", "substitute", "verdict"]
+COLUMNS += ["masking_gap", "substitute", "verdict", "masking_gap_low", "masking_gap_high", "bpda_p"]
 ORIGIN = [
     "seed",
     "checkpoint_sha256",
