@@ -116,7 +116,11 @@ def test_a_climb_that_was_interrupted_between_any_two_parts_goes_on(
 
 def test_two_shares_of_a_climb_make_the_whole(network: Network, data: TensorDataset) -> None:
     shares = [climb(network, data, indices=range(first, 50, 2), population=range(50)) for first in (0, 1)]
-    pd.testing.assert_frame_equal(merge(shares).samples, climb(network, data).samples, rtol=1e-4)
+    merged, whole = merge(shares), climb(network, data)
+    pd.testing.assert_frame_equal(merged.samples, whole.samples, rtol=1e-4)
+    assert [row.verdict for row in merged.rows] == [row.verdict for row in whole.rows]
+    told = {(each.defense, each.rung, each.name, each.whole) for each in whole.heading.indicators}
+    assert {(each.defense, each.rung, each.name, each.whole) for each in merged.heading.indicators} == told
 
 
 @pytest.mark.parametrize(
