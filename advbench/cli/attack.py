@@ -140,7 +140,11 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
     ] = "",
     gradient_free: Annotated[
         str,
-        typer.Option(help="Attack of the gradient-free rung.", rich_help_panel=_ATTACK),
+        typer.Option(
+            help="Attack of the gradient-free rung.",
+            rich_help_panel=_ATTACK,
+            show_default="square, 1000 queries",
+        ),
     ] = "square:queries=1000",
     substitute: Annotated[
         list[str] | None,
