@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,11 @@ def test_tables_of_data_are_the_golden_ones(form: Format) -> None:
 
 
 def test_the_terminal_shows_the_golden_table() -> None:
-    assert on_terminal() == (GOLDEN / "terminal.txt").read_text(encoding="utf-8")
+    """To the letter, but for the width of columns, which differs among versions of rich."""
+    golden = (GOLDEN / "terminal.txt").read_text(encoding="utf-8")
+    widths = re.compile(r"[ ─]+")
+    assert widths.sub(" ", on_terminal()) == widths.sub(" ", golden)
+    assert max(map(len, on_terminal().splitlines())) == max(map(len, golden.splitlines()))
 
 
 @pytest.mark.parametrize("form", FILE_NAMES)
