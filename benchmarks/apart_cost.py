@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from advbench import APART
 from advbench.models.resnet_cifar import resnet20
-from benchmarks.pgd_cost import KEEP_MEMORY, peak_of_this_process
+from benchmarks.peak import peak_of_this_process
+from benchmarks.pgd_cost import KEEP_MEMORY
 
 NAMES = ("plain", "APART, groups 0", "APART, groups 16")
 

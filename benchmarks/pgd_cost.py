@@ -14,13 +14,11 @@ import argparse
 import json
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -33,6 +31,7 @@ from advbench.attacks import PGD
 from advbench.defenses import Round
 from advbench.models.resnet_cifar import resnet20
 from advbench.preserve import prepared
+from benchmarks.peak import peak_of_this_process
 
 KEEP_MEMORY = {
     "MALLOC_TOP_PAD_": str(1 << 28),
@@ -130,19 +129,6 @@ def evaluate_once(images: int, batch: int) -> None:
     if images:
         evaluate(network(), Noise(images), threat=THREAT, attacks={"pgd": PGD(steps=2)}, batch_size=batch)
     print(peak_of_this_process() / 1e6)
-
-
-def peak_of_this_process() -> float:
-    """Peak resident memory in bytes.
-
-    On Linux `ru_maxrss` survives exec and so may be the parent's; the kernel's own high-water mark does not.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = (each for each in status.read_text().splitlines() if each.startswith("VmHWM"))
-        return float(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def memory() -> None:

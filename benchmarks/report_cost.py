@@ -7,7 +7,6 @@
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from advbench.reports.charts import ladder
 from advbench.reports.formats import FILE_NAMES, render
 from advbench.reports.page import Page, page
 from advbench.table import Heading, rows_of
+from benchmarks.peak import peak_of_this_process
 
 RECORDS = 100_000
 KINDS = ("samples", "rows csv", "rows markdown", "rows latex", "rows json")
@@ -50,7 +50,7 @@ def line_of(kind: str) -> str:
         began = time.process_time()
         size = render_rows(rows, kind.removeprefix("rows "))
     seconds = imported + time.process_time() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_of_this_process() / 1e6
     return f"{kind:14}  {seconds:5.2f} s  {peak:5.0f} MB at most  {size / 1e3:8.0f} kB of text"
 
 
