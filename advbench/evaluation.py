@@ -335,7 +335,5 @@ def _of_cell(known: pd.DataFrame | None, cell: Cell, chosen: Sequence[int]) -> p
     """The records that are there already of one rung; none without an earlier start."""
     if known is None:
         return join_samples([])
-    mine = known["index"].isin(list(chosen))
-    for column, value in cell._asdict().items():
-        mine &= known[column] == value
-    return known[mine]
+    mine = cell.records(known)
+    return mine[mine["index"].isin(list(chosen))]

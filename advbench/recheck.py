@@ -110,8 +110,7 @@ def recheck(evidence: Evidence, examples: Iterable[Examples], *, as_8bit: bool =
 
 
 def _records(samples: pd.DataFrame, cell: Cell) -> pd.DataFrame:
-    mine = np.logical_and.reduce([samples[name] == value for name, value in cell._asdict().items()])
-    return samples[mine].set_index("index")
+    return cell.records(samples).set_index("index")
 
 
 def _check_clean(evidence: Evidence, records: pd.DataFrame, finding: Finding) -> None:

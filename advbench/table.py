@@ -29,6 +29,11 @@ class Cell(NamedTuple):
     attack: str
     rung: Rung
 
+    def records(self, samples: pd.DataFrame) -> pd.DataFrame:
+        """Those of the records that are its own."""
+        mine = samples["defense"].eq(self.defense) & samples["attack"].eq(self.attack)
+        return samples[mine & samples["rung"].eq(self.rung)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Heading:
@@ -110,9 +115,10 @@ def rows_of(samples: pd.DataFrame, heading: Heading) -> tuple[Row, ...]:
 
 
 def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> Row:
-    rates = rates_of(samples, defense, attack, worst="worst" in heading.rungs)
-    doubts = heading.doubts.get(defense, ())
-    verdict = _verdict(samples, heading, defense, attack) if "worst" in heading.rungs else None
+    mine = _of_row(samples, defense, attack)
+    rates = rates_of(mine, defense, attack, worst="worst" in heading.rungs)
+    doubts, standing = heading.doubts.get(defense, ()), standing_of(mine)
+    verdict = _verdict(mine, standing, heading, defense, attack) if "worst" in heading.rungs else None
     return Row(
         model=heading.model,
         dataset=heading.dataset,
@@ -123,19 +129,20 @@ def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> 
         attack=attack,
         rates=rates,
         reasons=heading.reasons(defense),
-        pairs=_pairs(samples, defense, attack),
+        pairs=_pairs(standing),
         substitute=heading.substitutes[defense] if "bpda" in heading.rungs else "",
         verdict="" if verdict is None else str(verdict),
         advice=() if verdict is None else verdict.advice,
-        warnings=(*doubts, *warnings_of(samples, defense, attack)),
+        warnings=(*doubts, *warnings_of(mine, defense, attack)),
     )
 
 
-def _verdict(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> Verdict:
-    mine = _of_row(samples, defense, attack)
-    rung: Rung = "bpda" if "bpda" in set(mine["rung"]) else "shattered"
+def _verdict(
+    mine: pd.DataFrame, standing: pd.DataFrame, heading: Heading, defense: str, attack: str
+) -> Verdict:
+    rung: Rung = "bpda" if "bpda" in standing else "shattered"
     return verdict_of(
-        standing_of(mine),
+        standing,
         mine,
         [
             *(each for each in heading.indicators if each.defense == defense and each.attack in ("", attack)),
@@ -146,8 +153,7 @@ def _verdict(samples: pd.DataFrame, heading: Heading, defense: str, attack: str)
     )
 
 
-def _pairs(samples: pd.DataFrame, defense: str, attack: str) -> dict[Rung, PairedCounts]:
-    standing = standing_of(_of_row(samples, defense, attack))
+def _pairs(standing: pd.DataFrame) -> dict[Rung, PairedCounts]:
     others = [rung for rung in RUNGS if rung in standing and rung not in ("clean", "shattered")]
     return {rung: paired(standing, "shattered", rung) for rung in others}
 

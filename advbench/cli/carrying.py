@@ -54,12 +54,11 @@ class Carried:
 
 def _with_examples(samples: pd.DataFrame, found: Examples) -> Iterator[Part]:
     """The records that a file holds examples of, beside these."""
-    mine = samples["defense"].eq(found.cell.defense) & samples["attack"].eq(found.cell.attack)
-    mine &= samples["rung"].eq(found.cell.rung) & samples["index"].isin(found.indices.tolist())
-    rows = torch.isin(found.indices, torch.tensor(samples[mine]["index"].tolist(), dtype=torch.int64))
+    mine = found.cell.records(samples)
+    rows = torch.isin(found.indices, torch.tensor(mine["index"].tolist(), dtype=torch.int64))
     if rows.any():
         examples = Examples(found.cell, found.indices[rows], found.x_adv[rows])
-        records = samples[mine].set_index("index").loc[examples.indices.tolist()].reset_index()
+        records = mine.set_index("index").loc[examples.indices.tolist()].reset_index()
         yield records[list(samples.columns)], examples
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,10 @@ def test_tables_of_data_are_the_golden_ones(form: Format) -> None:
 
 
 def test_the_terminal_shows_the_golden_table() -> None:
-    """To the letter, but for the width of columns, which differs among versions of rich."""
+    """To the letter; with an older rich than the golden one's but for the width of columns."""
     golden = (GOLDEN / "terminal.txt").read_text(encoding="utf-8")
+    if version("rich").startswith("15."):
+        assert on_terminal() == golden
     widths = re.compile(r"[ ─]+")
     assert widths.sub(" ", on_terminal()) == widths.sub(" ", golden)
     assert max(map(len, on_terminal().splitlines())) == max(map(len, golden.splitlines()))
