@@ -24,6 +24,9 @@ _SECONDS = 1.0  # after which no larger size is tried
 _ROUNDS = 4
 _NEARLY = 0.9  # of the best speed: a smaller batch that is nearly as fast drops fallen images sooner
 _SHARE = 0.5  # of the free memory
+_SOON = 10.0  # seconds
+_AT_MOST = 16  # times what goes through the network together
+_STATE = 32  # copies of an image that an attack holds, with room to spare
 _OVERHEAD = 3.0  # gradients and temporaries beside the activations that autograd keeps
 
 Result = TypeVar("Result")
@@ -34,14 +37,18 @@ class BatchSize:
     """The number of images at a time, as far as it is known to fit.
 
     Args:
-        images: how many.
+        images: how many go through the network together.
         note: is told once that memory ran out, and what was done about it.
         lanes: batches are filled up to multiples of this number, see `DefendedModel`.
+        most: how many images an attack may be busy with. Those that fall leave, so that what goes through
+            the network stays full for longer, the more there are; they wait for one another, so that more
+            are lost with a run that is stopped.
     """
 
-    images: int
-    note: Callable[[str], None]
+    images: int = _SAFE
+    note: Callable[[str], None] = lambda _: None
     lanes: int = 1
+    most: int = 0
     halved: bool = False
 
     def halve(self, tried: int) -> None:
@@ -53,16 +60,21 @@ class BatchSize:
         if tried <= self.lanes and self.lanes > 1:
             self.lanes = 1
             return
-        if tried == 1:
+        if min(tried, self.images) == 1:
             raise RunError("the device is out of memory even for a single image.")
-        self.images = tried // 2
+        self.images, self.most = min(tried, self.images) // 2, 0
         if not self.halved:
             self.note(f"out of memory with {tried} images at a time: going on with {self.images} or fewer")
         self.halved = True
 
 
 def in_batches(
-    dataset: Images, indices: Sequence[int], size: BatchSize, work: Callable[[Batch], Result]
+    dataset: Images,
+    indices: Sequence[int],
+    size: BatchSize,
+    work: Callable[[Batch], Result],
+    *,
+    growing: bool = False,
 ) -> Iterator[Result]:
     """Do some work on images in order, a batch at a time; a batch that does not fit is done again in halves.
 
@@ -71,10 +83,13 @@ def in_batches(
         indices: which ones.
         size: how many at a time.
         work: what is done; it may be called again for the same images.
+        growing: whether a batch may be larger than what goes through the network together: each is twice
+            as large as the one before while that was done soon.
     """
-    done = 0
+    done, count = 0, size.images
     while done < len(indices):
-        batch = read_batch(dataset, indices[done : done + size.images])
+        count = min(count, max(size.images, size.most))
+        batch, began = read_batch(dataset, indices[done : done + count]), time.perf_counter()
         try:
             result = work(batch)
         except Exception as error:
@@ -82,11 +97,24 @@ def in_batches(
                 raise
         else:
             done += len(batch.indices)
+            if growing and time.perf_counter() - began < _SOON:
+                count *= 2
             yield result
             continue
         # The error is gone here, and with its frames the tensors that filled the memory.
         release_memory()
         size.halve(len(batch.indices))
+
+
+def most_in_flight(x: Tensor, images: int) -> int:
+    """How many images an attack may be busy with, by the memory for what it holds of each.
+
+    Args:
+        x: a clean image, `(1, c, h, w)`.
+        images: how many go through the network together.
+    """
+    fit = int(_SHARE * available_memory(x.device) / 4 / (_STATE * x.numel() * x.element_size()))
+    return max(images, min(_AT_MOST * images, fit))
 
 
 def fitting_lanes(model: nn.Module, placements: Sequence[Placement], x: Tensor) -> int:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from advbench.backward import name_of
-from advbench.batch_size import BatchSize
 from advbench.data.batches import Batch, read_batch
 from advbench.defended import DefendedModel, Placement
 from advbench.draws import Draws
@@ -122,7 +121,6 @@ class Chooser:
     Args:
         plan: the evaluation.
         options: what may stand in for each defense.
-        size: how many images at a time.
         store: what is kept for another start, and for the other processes.
         note: is told in a sentence what a search has found.
         networks: those that were fitted or read so far, by name.
@@ -130,7 +128,6 @@ class Chooser:
 
     plan: Plan
     options: Mapping[str, Options]
-    size: BatchSize
     store: Store
     note: Callable[[str], None]
     networks: dict[str, Imitation] = field(default_factory=dict)
@@ -148,7 +145,7 @@ class Chooser:
         name = f"search-{_digest(defense)}.json"
         found = _read_candidates(self.store.load(name), defense)
         if found is None or any(each.rank and options.named(each.substitute) is None for each in found):
-            search = Search(self.plan, defense, self.size, fit)
+            search = Search(self.plan, defense, fit)
             found = search.run(options.elements, separate=options.separate)
             kept = {"candidates": [asdict(each) for each in found], "origin": dict(self.store.origin)}
             self.store.save(name, json.dumps(kept).encode())
@@ -176,7 +173,7 @@ class Chooser:
 
     def _fitted(self, chain: Links, position: int, batch: Batch) -> Imitation:
         plan, sampling = self.plan, Sampling(self.plan.seed, "learn")
-        model = DefendedModel(plan.model, chain, sampling=sampling, lanes=self.size.lanes)
+        model = DefendedModel(plan.model, chain, sampling=sampling, lanes=plan.size.lanes)
         draws = Draws(plan.seed, batch.indices).stream("learn")
         return fitted(pairs_of(partial(_seen, model, position), batch.x, draws, plan.threat), plan.seed)
 

@@ -81,6 +81,7 @@ class DefendedModel(nn.Module):
             missing. Libraries choose their kernels by the batch's size, and the sums of small and odd
             batches differ in their last bits from those of others; an attack that follows signs makes
             other examples of that. See `LANES`.
+        at_once: the network sees so many images at a time at most; all of them by default.
 
     Raises:
         DefenseError: a place that the network does not have; the message suggests the nearest ones.
@@ -94,11 +95,13 @@ class DefendedModel(nn.Module):
         bpda: bool = False,
         sampling: Sampling = ONE_DRAW,
         lanes: int = 1,
+        at_once: int | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.sampling = sampling
         self.lanes = lanes
+        self.at_once = at_once
         self.is_random = any(each.is_random for each in placements)
         self.stages = nn.ModuleList(each.stage(bpda=bpda) for each in placements)
         self.places = tuple(each.at for each in placements)
@@ -120,10 +123,19 @@ class DefendedModel(nn.Module):
     def draws(self) -> list[Map]:
         """The defended model under each of its draws, pixels `(n, c, h, w)` to logits `(n, k)`."""
         count = self.sampling.count if self.is_random else 1
-        return [partial(self._filled_up, number=number) for number in range(count)]
+        return [partial(self._in_pieces, number=number) for number in range(count)]
+
+    def pieces(self, count: int) -> list[slice]:
+        """The parts of a batch of `count` images that the network sees one after another."""
+        size = self.at_once or max(1, count)
+        return [slice(first, min(first + size, count)) for first in range(0, max(1, count), size)]
+
+    def _in_pieces(self, x: Tensor, number: int) -> Tensor:
+        pieces = [self._filled_up(x[piece], number) for piece in self.pieces(len(x))]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
     def _filled_up(self, x: Tensor, number: int) -> Tensor:
-        spare = -len(x) % self.lanes
+        spare = 0 if self.lanes == 1 else roomy(len(x), self.lanes) - len(x)
         if spare == 0 or len(x) == 0:
             return self._logits(x, number)
         logits: Any = self._logits(torch.cat([x, x[-1:].expand(spare, *x.shape[1:])]), number)
@@ -170,9 +182,21 @@ class DefendedModel(nn.Module):
                     "a module before or after it."
                 )
             reached.add(place)
-            return self._through(place, output, draws)
+            # A defense computes in float32, whatever the network does (`working_copy.in_bfloat16`).
+            return self._through(place, output.float(), draws).to(output.dtype)
 
         return defend
+
+
+def roomy(count: int, lanes: int) -> int:
+    """The least of 1, 2, 3, 4, 6, 8, 12, 16, ... times `lanes` that is not below `count`.
+
+    A batch takes few different sizes so: allocators and convolution libraries keep memory for every size
+    that they meet. At most a third is wasted.
+    """
+    filled = max(1, -(-count // lanes))
+    power = 1 << (filled - 1).bit_length()
+    return lanes * (power * 3 // 4 if power >= 4 and filled <= power * 3 // 4 else power)
 
 
 def network_of(model: nn.Module) -> nn.Module:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -11,13 +11,14 @@ import pandas as pd
 import torch
 from torch import nn
 
-from advbench.batch_size import AUTO, BatchSize, fitting_lanes, in_batches, probed_size
+from advbench.batch_size import AUTO, BatchSize, fitting_lanes, in_batches, most_in_flight, probed_size
 from advbench.check import check_substitutes, checked_logits, doubts_about
 from advbench.choosing import Chooser, options_for, ready
 from advbench.data.batches import Batch, Images, read_batch
+from advbench.defended import LANES
 from advbench.errors import InputError
 from advbench.indicators import added
-from advbench.interfaces import Attack
+from advbench.interfaces import Attack, is_chunked
 from advbench.judge import judge
 from advbench.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
 from advbench.preserve import prepared
@@ -28,6 +29,7 @@ from advbench.rungs import RungDone, Target, attacked, replayed, samples_of
 from advbench.search import NOTHING_KEPT, Choice, Store
 from advbench.table import Cell, Heading, rows_of
 from advbench.threat import Threat
+from advbench.working_copy import Copies, Precision
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def evaluate(
     eot: int = DRAWS,
     judge_draws: int = JUDGED,
     batch_size: int | Literal["auto"] = AUTO,
+    fast: bool = True,
+    precision: Precision = "fp32",
     names: tuple[str, str] = ("model", "data"),
     begin: Callable[[Checked], pd.DataFrame | None] = lambda _: None,
     notify: Callable[[RungDone], None] = lambda _: None,
@@ -123,12 +127,18 @@ def evaluate(
         judge_draws: in how many draws of a random defense an example is judged; the majority counts.
         batch_size: images at a time, by default chosen by a probe, and halved where memory runs out; it
             changes memory and speed, not the table.
+        fast: let attacks differentiate a copy of the model with BatchNorm folded and faster memory
+            (`working_copy`); the judge always sees the model itself.
+        precision: `bf16` lets attacks that can do with it differentiate a copy in bfloat16; what they find is
+            judged in float32, and where it is no success they go on in float32. `auto` does so where the
+            device computes faster in it.
         names: the model's and the data set's name in the table.
         begin: is told once that the input has proved usable; it may return records of an earlier start
             of the same evaluation, whose images are then not attacked again.
         notify: is given the records of each batch under each rung as they are made. What it raises ends
             the evaluation.
-        note: is told in a sentence if memory ran out, and what a search has found.
+        note: is told in a sentence if memory ran out, what a search has found, and where the model cannot be
+            copied.
         population: all images of the run, where `indices` are one process's share of them.
         store: keeps what a search has found and fitted.
 
@@ -158,14 +168,12 @@ def evaluate(
         gradient_free=gradient_free,
     )
     with torch.inference_mode(False), prepared(*plan.modules()):
-        x = read_batch(dataset, chosen[:1]).to(plan.device).x
-        at_once = probed_size(plan.judged(UNDEFENDED), x, len(chosen)) if batch_size == AUTO else batch_size
-        size = BatchSize(at_once, note, fitting_lanes(model, (), x))
-        clean = _clean_pass(plan, chosen, size, ready(chains, options))
+        plan = _at_speed(plan, chosen, batch_size, Copies(fast, precision), note)
+        clean = _clean_pass(plan, chosen, ready(chains, options))
         heading = plan.heading(names, clean.doubts)
         cells = [cell for cell in heading.cells() if cell.rung != "clean"]
-        known = begin(Checked(clean.digests, len(chosen) * len(cells), size.images))
-        chooser = Chooser(plan, options, size, store, note)
+        known = begin(Checked(clean.digests, len(chosen) * len(cells), plan.size.images))
+        chooser = Chooser(plan, options, store, note)
         stand_ins = {defense: chooser.choose(defense) for defense in options} if "bpda" in rungs else {}
         heading = heading.with_substitutes({defense: each.words for defense, each in stand_ins.items()})
         parts = {cell: [_of_cell(known, cell, chosen)] for cell in cells}
@@ -175,17 +183,36 @@ def evaluate(
             through = stand_ins[cell.defense].chains if cell.rung == "bpda" else (chains[cell.defense],)
             target = Target(cell, through, _replayed(cell, cells, clean))
             done = {each: set(parts[each][0]["index"]) for each in (cell, *target.replayed)}
-            for found in _rung(plan, target, clean, done, size):
+            for found in _rung(plan, target, clean, done):
                 notify(found)
                 parts[found.cell].append(found.samples)
         # Back into the order of the images, which the attacks have left behind.
         whole = {cell: _ordered(join_samples(each), chosen) for cell, each in parts.items()}
         whole |= {Cell(defense, "", "clean"): each for defense, each in clean.samples.items()}
         if "worst" in rungs:
-            heading = heading.with_indicators(measured(plan, _probed(plan, stand_ins), whole, size))
+            heading = heading.with_indicators(measured(plan, _probed(plan, stand_ins), whole))
     samples = join_samples([whole[cell] for cell in heading.cells()])
     candidates = tuple(each for choice in stand_ins.values() for each in choice.candidates)
     return Evaluation(heading, samples, clean.digests, candidates)
+
+
+def _at_speed(
+    plan: Plan,
+    chosen: Sequence[int],
+    batch_size: int | Literal["auto"],
+    copies: Copies,
+    note: Callable[[str], None],
+) -> Plan:
+    """The plan with the copies that attacks differentiate, and with a batch that suits these."""
+    # All processes of a run compare the copies on the same images, and so decide alike.
+    x = read_batch(plan.dataset, plan.sample(LANES)).to(plan.device).x
+    lanes = fitting_lanes(plan.model, (), x[:1])
+    plan = replace(plan, **copies.of(plan.model, x, plan.places, note)._asdict())
+    if batch_size != AUTO:
+        return replace(plan, size=BatchSize(batch_size, note, lanes))
+    differentiated = plan.attacked(UNDEFENDED, network=plan.rough)
+    images = probed_size(differentiated, x[:1], len(chosen))
+    return replace(plan, size=BatchSize(images, note, lanes, most_in_flight(x[:1], images)))
 
 
 def _probed(plan: Plan, stand_ins: Mapping[str, Choice]) -> list[Subject]:
@@ -240,13 +267,12 @@ class _Clean(NamedTuple):
     digests: dict[int, bytes]
 
 
-def _clean_pass(plan: Plan, chosen: Sequence[int], size: BatchSize, alone: Mapping[str, Links]) -> _Clean:
+def _clean_pass(plan: Plan, chosen: Sequence[int], alone: Mapping[str, Links]) -> _Clean:
     """Judge the clean images behind every defense, and look for what would spoil the run.
 
     Args:
         plan: the evaluation.
         chosen: the images.
-        size: how many at a time.
         alone: the defenses that have a single choice of substitutes, with these in place.
     """
     clean = _Clean({}, {}, {})
@@ -254,14 +280,12 @@ def _clean_pass(plan: Plan, chosen: Sequence[int], size: BatchSize, alone: Mappi
     def work(batch: Batch) -> tuple[Batch, dict[str, pd.DataFrame]]:
         if not clean.doubts and "bpda" in plan.rungs:
             for defense, chain in alone.items():
-                model = plan.attacked(defense, bpda=True, lanes=size.lanes, chain=chain)
+                model = plan.attacked(defense, bpda=True, chain=chain)
                 check_substitutes(model, batch.to(plan.device).x)
-        return batch, {
-            defense: _judge_clean(plan, defense, batch, size.lanes, clean.doubts) for defense in plan.chains
-        }
+        return batch, {defense: _judge_clean(plan, defense, batch, clean.doubts) for defense in plan.chains}
 
     parts: dict[str, list[pd.DataFrame]] = {defense: [] for defense in plan.chains}
-    for batch, judged in in_batches(plan.dataset, chosen, size, work):
+    for batch, judged in in_batches(plan.dataset, chosen, plan.size, work):
         clean.digests.update(image_digests(batch))
         for defense, samples in judged.items():
             parts[defense].append(samples)
@@ -269,11 +293,9 @@ def _clean_pass(plan: Plan, chosen: Sequence[int], size: BatchSize, alone: Mappi
     return clean
 
 
-def _judge_clean(
-    plan: Plan, defense: str, batch: Batch, lanes: int, doubts: dict[str, tuple[str, ...]]
-) -> pd.DataFrame:
+def _judge_clean(plan: Plan, defense: str, batch: Batch, doubts: dict[str, tuple[str, ...]]) -> pd.DataFrame:
     """Judge clean images behind one defense; the first batch is looked at more closely."""
-    model, (_, x, y) = plan.judged(defense, lanes=lanes), batch.to(plan.device)
+    model, (_, x, y) = plan.judged(defense), batch.to(plan.device)
     logits = checked_logits(model, x, y)
     if defense not in doubts:
         doubts[defense] = tuple(doubts_about(model, x, logits))
@@ -298,9 +320,7 @@ def _replayed(cell: Cell, cells: Sequence[Cell], clean: _Clean) -> dict[Cell, se
     }
 
 
-def _rung(
-    plan: Plan, target: Target, clean: _Clean, done: Mapping[Cell, set[int]], size: BatchSize
-) -> Iterator[RungDone]:
+def _rung(plan: Plan, target: Target, clean: _Clean, done: Mapping[Cell, set[int]]) -> Iterator[RungDone]:
     """Attack the images that still stand, in full batches; those that do not are written down as they are.
 
     Args:
@@ -308,7 +328,6 @@ def _rung(
         target: what is attacked, and which rungs replay it.
         clean: what is known of the clean images.
         done: the images of each of these rungs that an earlier start has done.
-        size: how many images at a time.
     """
     own = clean.samples[target.cell.defense]
     todo = set(own[own["robust"]]["index"]) - {
@@ -318,11 +337,13 @@ def _rung(
     def attack(batch: Batch) -> list[RungDone]:
         if any(clean.digests[index] != digest for index, digest in image_digests(batch).items()):
             raise InputError("the data set gives other images when read again; switch random transforms off.")
-        found = attacked(plan, target, batch, size.lanes)
+        found = attacked(plan, target, batch)
         assert found.x_adv is not None
-        return [found, *replayed(plan, target, batch, found.x_adv, size.lanes)]
+        return [found, *replayed(plan, target, batch, found.x_adv)]
 
-    for found in in_batches(plan.dataset, [index for index in own["index"] if index in todo], size, attack):
+    images = [index for index in own["index"] if index in todo]
+    growing = is_chunked(plan.attack_of(target.cell))
+    for found in in_batches(plan.dataset, images, plan.size, attack, growing=growing):
         yield from (new for each in found if len((new := each.without(done[each.cell])).samples))
     for cell, known in done.items():
         own = clean.samples[cell.defense]

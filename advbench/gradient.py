@@ -9,6 +9,7 @@ from torch import Tensor
 from advbench.defended import DefendedModel
 
 Model = Callable[[Tensor], Tensor]
+Loss = Callable[[Tensor, slice], Tensor]
 
 
 class Ascent(NamedTuple):
@@ -19,32 +20,36 @@ class Ascent(NamedTuple):
     grad: Tensor
 
 
-def loss_and_gradient(model: Model, x: Tensor, loss: Callable[[Tensor], Tensor]) -> Ascent:
+def loss_and_gradient(model: Model, x: Tensor, loss: Loss) -> Ascent:
     """Logits, loss and the loss's gradient at `x`.
 
-    Only the input's gradient is computed. Where the model gives none (a defense that cuts the graph), it
+    Only the input's gradient is computed, in the pieces that a defended model asks for, so that memory does
+    not grow with the batch. Where the model gives none (a defense that cuts the graph), it
     is zero, which is what an attack that follows it would see. Behind a random defense all three are means
     over its draws: the expectation over transformation of Athalye, Engstrom, Ilyas, Kwok 2018, section 2.
 
     Args:
         model: pixels `(n, c, h, w)` to logits `(n, k)`.
         x: where to differentiate.
-        loss: logits to one number an image, `(n,)`.
+        loss: logits `(m, k)` of a piece of the batch to one number an image, `(m,)`; it is told which
+            piece.
     """
-    draws = model.draws() if isinstance(model, DefendedModel) else [model]
-    found = [_one_draw(draw, x, loss) for draw in draws]
-    return (
-        found[0]
-        if len(found) == 1
-        else Ascent(*(torch.stack(each).mean(0) for each in zip(*found, strict=True)))
-    )
+    draws, pieces = [model], [slice(0, len(x))]
+    if isinstance(model, DefendedModel):
+        draws, pieces = list(model.draws()), model.pieces(len(x))
+    found = [_joined([_one_piece(draw, x, loss, piece) for piece in pieces], torch.cat) for draw in draws]
+    return _joined(found, lambda each: torch.stack(each).mean(0))
+
+
+def _joined(found: list[Ascent], join: Callable[[list[Tensor]], Tensor]) -> Ascent:
+    return found[0] if len(found) == 1 else Ascent(*(join(list(each)) for each in zip(*found, strict=True)))
 
 
 @torch.enable_grad()
-def _one_draw(model: Model, x: Tensor, loss: Callable[[Tensor], Tensor]) -> Ascent:
-    x = x.detach().requires_grad_()
+def _one_piece(model: Model, x: Tensor, loss: Loss, piece: slice) -> Ascent:
+    x = x[piece].detach().requires_grad_()
     logits = model(x)
-    losses = loss(logits)
+    losses = loss(logits, piece)
     grad = None
     if losses.requires_grad:
         (grad,) = torch.autograd.grad(losses.sum(), x, allow_unused=True)

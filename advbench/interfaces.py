@@ -27,7 +27,12 @@ class Attempt(NamedTuple):
 
 
 class Attack(Protocol):
-    """A way to look for adversarial examples; its settings are fixed when it is made."""
+    """A way to look for adversarial examples; its settings are fixed when it is made.
+
+    It may say of itself, as attributes of its class: `chunked = True`, that it takes gradients by
+    `loss_and_gradient` alone, so that it may be given more images than go through the network together;
+    `bfloat16 = True`, that a gradient and a loss of 8 bits are enough for it.
+    """
 
     def __call__(
         self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, threat: Threat, draws: Draws
@@ -42,3 +47,13 @@ class Attack(Protocol):
             draws: the images' random streams; an attack draws from nothing else.
         """
         ...
+
+
+def is_chunked(attack: Attack) -> bool:
+    """Whether an attack's memory for the network does not grow with its batch; see `Attack`."""
+    return getattr(attack, "chunked", False) is True
+
+
+def tolerates_bfloat16(attack: Attack) -> bool:
+    """Whether an attack can do with a network in bfloat16; see `Attack`."""
+    return getattr(attack, "bfloat16", False) is True

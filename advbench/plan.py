@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from advbench.backward import Map, name_of
+from advbench.batch_size import BatchSize
 from advbench.data.batches import Images
 from advbench.defended import DefendedModel, Placement
 from advbench.draws import Draws
@@ -47,6 +48,9 @@ class Plan:
             and networks are fitted to, a sample of them.
         calibrate_on: how many images substitutes are graded on.
         gradient_free: the attack of the gradient-free rung, by its name.
+        size: how many images at a time.
+        working: a copy of the model that gives the same gradients sooner (`working_copy`).
+        rough: one that gives nearly the same in bfloat16, for attacks that can do with that.
 
     Raises:
         InputError: nothing to attack with, or a model that cannot be computed with.
@@ -64,6 +68,9 @@ class Plan:
     images: Sequence[int] = ()
     calibrate_on: int = CALIBRATION
     gradient_free: Mapping[str, Attack] = field(default_factory=dict)
+    size: BatchSize = field(default_factory=BatchSize)
+    working: nn.Module | None = None
+    rough: nn.Module | None = None
 
     def __post_init__(self) -> None:
         for name in ("eot", "judge_draws", "calibrate_on"):
@@ -96,6 +103,11 @@ class Plan:
         maps = [each for link in links for each in (link.defense, link.chosen_substitute)]
         return [self.model, *(each for each in maps if isinstance(each, nn.Module))]
 
+    @property
+    def places(self) -> set[str]:
+        """Where the defenses stand."""
+        return {link.at for chain in self.chains.values() for link in chain}
+
     def is_random(self, defense: str) -> bool:
         """Whether one of the defense's maps says that it draws random numbers."""
         return any(each.is_random for each in self.chains[defense])
@@ -115,31 +127,35 @@ class Plan:
         """What attacks on one rung."""
         return (self.gradient_free if cell.rung == "gradient_free" else self.attacks)[cell.attack]
 
-    def judged(self, defense: str, *, lanes: int = 1) -> DefendedModel:
+    def judged(self, defense: str) -> DefendedModel:
         """The model behind one of the defenses, as the judge sees it."""
-        return judged_model(self.model, self.chains[defense], self.seed, self.judge_draws, lanes)
+        return judged_model(self.model, self.chains[defense], self.seed, self.judge_draws, self.size)
 
     def attacked(
         self,
         defense: str,
         *,
         bpda: bool = False,
-        lanes: int = 1,
         stream: str = "",
         chain: Links | None = None,
+        network: nn.Module | None = None,
     ) -> DefendedModel:
         """The model behind one of the defenses, as an attack sees it.
 
         Args:
             defense: which one.
             bpda: whether gradients go through substitutes.
-            lanes: see `DefendedModel`.
             stream: of its random draws.
             chain: the defense with the substitutes that were chosen for it.
+            network: what computes; the working copy by default.
         """
         sampling = Sampling(self.seed, f"attack/{stream}", self.eot)
         chain = self.chains[defense] if chain is None else chain
-        return DefendedModel(self.model, chain, bpda=bpda, sampling=sampling, lanes=lanes)
+        if network is None:
+            network = self.model if self.working is None else self.working
+        return DefendedModel(
+            network, chain, bpda=bpda, sampling=sampling, lanes=self.size.lanes, at_once=self.size.images
+        )
 
     def heading(self, names: tuple[str, str], doubts: Mapping[str, tuple[str, ...]]) -> Heading:
         """What the table of this plan is about, given the names of model and data set."""
@@ -157,7 +173,7 @@ class Plan:
 
 
 def judged_model(
-    model: nn.Module, chain: Sequence[Placement], seed: int, draws: int, lanes: int
+    model: nn.Module, chain: Sequence[Placement], seed: int, draws: int, size: BatchSize
 ) -> DefendedModel:
     """A model behind a defense as the judge sees it: no attack ever meets the same draws.
 
@@ -166,9 +182,10 @@ def judged_model(
         chain: the defense in its places.
         seed: of the run.
         draws: how often a random defense is drawn.
-        lanes: see `DefendedModel`.
+        size: how many images at a time.
     """
-    return DefendedModel(model, chain, sampling=Sampling(seed, "judge", draws), lanes=lanes)
+    sampling = Sampling(seed, "judge", draws)
+    return DefendedModel(model, chain, sampling=sampling, lanes=size.lanes, at_once=size.images)
 
 
 def chosen_images(dataset: Images, indices: Sequence[int] | None) -> list[int]:

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from advbench.batch_size import BatchSize, in_batches
+from advbench.batch_size import in_batches
 from advbench.data.batches import Batch
 from advbench.defended import DefendedModel
 from advbench.draws import Draws
@@ -49,7 +49,7 @@ class Subject(NamedTuple):
 
 
 def measured(
-    plan: Plan, subjects: Sequence[Subject], records: Mapping[Cell, pd.DataFrame], size: BatchSize
+    plan: Plan, subjects: Sequence[Subject], records: Mapping[Cell, pd.DataFrame]
 ) -> tuple[Indicator, ...]:
     """Measure all indicators.
 
@@ -57,7 +57,6 @@ def measured(
         plan: the evaluation.
         subjects: what to look at; each defense's last one is attacked with too.
         records: what the rungs have come to, on this process's share of the images.
-        size: how many images at a time.
 
     Returns:
         One an indicator, defense, attack and rung; `incomplete` comes from the records instead.
@@ -70,14 +69,14 @@ def measured(
         images = [index for index in plan.sample(PROBED) if index in right]
 
         def work(batch: Batch, subject: Subject = subject) -> list[Indicator]:
-            probe = _Probe(plan, subject, batch.to(plan.device), size.lanes)
+            probe = _Probe(plan, subject, batch.to(plan.device))
             told = [*probe.flags(), *probe.gradients(), probe.agreement(), probe.unstable()]
             if last[subject.defense] is subject:
                 for name in plan.attacks:
                     told += probe.attacked(name, records[Cell(subject.defense, name, subject.rung)])
             return told
 
-        for each in in_batches(plan.dataset, images, size, work):
+        for each in in_batches(plan.dataset, images, plan.size, work):
             found += each
     return added(found)
 
@@ -85,17 +84,16 @@ def measured(
 class _Probe:
     """One batch of images behind one defense, along one gradient."""
 
-    def __init__(self, plan: Plan, subject: Subject, batch: Batch, lanes: int) -> None:
-        self.plan, self.subject, self.batch, self.lanes = plan, subject, batch, lanes
+    def __init__(self, plan: Plan, subject: Subject, batch: Batch) -> None:
+        self.plan, self.subject, self.batch = plan, subject, batch
         self.model = self._model("probe")
-        self.judged = plan.judged(subject.defense, lanes=lanes)
+        self.judged = plan.judged(subject.defense)
         self.draws = Draws(plan.seed, batch.indices).stream("probe")
 
     def _model(self, stream: str) -> DefendedModel:
         return self.plan.attacked(
             self.subject.defense,
             bpda=self.subject.rung == "bpda",
-            lanes=self.lanes,
             stream=stream,
             chain=self.subject.chain,
         )
@@ -136,7 +134,7 @@ class _Probe:
     def agreement(self) -> Indicator:
         """Cosine of the gradient with a finite-difference estimate of the defended loss (`grading`)."""
         x, y, threat = self.batch.x, self.batch.y, self.plan.threat
-        grad = loss_and_gradient(self.model, x, lambda z: margin(z, y)).grad.nan_to_num()
+        grad = loss_and_gradient(self.model, x, lambda z, piece: margin(z, y[piece])).grad.nan_to_num()
         d = true_differences(self.model, (x, y), threat, self.draws)
         p = foretold_differences(grad, x, threat, self.draws)
         norms = (d.square().sum(1) * p.square().sum(1)).sqrt()
@@ -177,7 +175,7 @@ class _Probe:
 
     def _one_step(self) -> Tensor:
         x, y = self.batch.x, self.batch.y
-        grad = loss_and_gradient(self.model, x, lambda z: cross_entropy(z, y)).grad.nan_to_num()
+        grad = loss_and_gradient(self.model, x, lambda z, piece: cross_entropy(z, y[piece])).grad.nan_to_num()
         threat = self.plan.threat
         return threat.project(x + threat.eps * threat.steepest(grad), x)
 
@@ -207,8 +205,8 @@ class _Probe:
         return judge(self.judged.sampled(x_adv), x_adv, self.batch.x, self.batch.y, threat).robust
 
 
-def _of(loss: Callable[[Tensor, Tensor], Tensor], y: Tensor, logits: Tensor) -> Tensor:
-    return loss(logits, y)
+def _of(loss: Callable[[Tensor, Tensor], Tensor], y: Tensor, logits: Tensor, piece: slice) -> Tensor:
+    return loss(logits, y[piece])
 
 
 def _whole_range(threat: Threat, x: Tensor) -> float:

@@ -255,8 +255,8 @@ def check_records(samples: pd.DataFrame, heading: Heading, indices: list[int]) -
 def _defended(evidence: Evidence, defense: str) -> DefendedModel:
     """The model behind a defense, computing as the run did."""
     x = read_batch(evidence.dataset, [0]).x.to(_device(evidence.model))
-    lanes = fitting_lanes(evidence.model, (), x)
-    return judged_model(evidence.model, evidence.chains[defense], evidence.seed, evidence.judge_draws, lanes)
+    size = BatchSize(lanes=fitting_lanes(evidence.model, (), x))
+    return judged_model(evidence.model, evidence.chains[defense], evidence.seed, evidence.judge_draws, size)
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from advbench.data.batches import Batch
+from advbench.defended import DefendedModel
 from advbench.draws import Draws
-from advbench.interfaces import Attempt
-from advbench.judge import Judgement, judge
+from advbench.interfaces import Attempt, tolerates_bfloat16
+from advbench.judge import Judgement, fooled, judge, predict
 from advbench.plan import Links, Plan
 from advbench.records import SAMPLE_TYPES, Rung
 from advbench.table import Cell
@@ -60,19 +61,19 @@ class Target(NamedTuple):
     the images that its defense classifies correctly when they are clean."""
 
 
-def attacked(plan: Plan, target: Target, batch: Batch, lanes: int) -> RungDone:
+def attacked(plan: Plan, target: Target, batch: Batch) -> RungDone:
     """Run an attack on one rung with one choice of substitutes after another; each image keeps the worst."""
-    outcome = _attacked_through(plan, target, 0, batch, lanes)
+    outcome = _attacked_through(plan, target, 0, batch)
     for number in range(1, len(target.chains)):
         rows = still_standing(outcome)
         if len(rows) == 0:
             break
         rest = Batch(*(each[torch.from_numpy(rows)] for each in batch))
-        outcome = worst_of(outcome, _attacked_through(plan, target, number, rest, lanes), rows)
+        outcome = worst_of(outcome, _attacked_through(plan, target, number, rest), rows)
     return RungDone(target.cell, *outcome)
 
 
-def replayed(plan: Plan, target: Target, batch: Batch, x_adv: Tensor, lanes: int) -> Iterator[RungDone]:
+def replayed(plan: Plan, target: Target, batch: Batch, x_adv: Tensor) -> Iterator[RungDone]:
     """Show the examples of one attack to the defenses of its static rungs, and judge what these say.
 
     Args:
@@ -80,7 +81,6 @@ def replayed(plan: Plan, target: Target, batch: Batch, x_adv: Tensor, lanes: int
         target: what was attacked, and which rungs replay it.
         batch: the clean images.
         x_adv: the examples, `(n, c, h, w)`.
-        lanes: see `DefendedModel`.
     """
     for cell, right in target.replayed.items():
         rows = torch.tensor([index in right for index in batch.indices.tolist()])
@@ -90,7 +90,7 @@ def replayed(plan: Plan, target: Target, batch: Batch, x_adv: Tensor, lanes: int
         seen = x_adv[rows.to(x_adv.device)]
         _, x, y = clean.to(plan.device)
         with torch.no_grad():
-            model = plan.judged(cell.defense, lanes=lanes)
+            model = plan.judged(cell.defense)
             judged = judge(model.sampled(seen), seen, x, y, plan.threat)
         nothing = torch.zeros_like(y)
         attempt = Attempt(seen, nothing, nothing, nothing.bool())
@@ -119,16 +119,40 @@ def samples_of(cell: Cell, batch: Batch, judged: Judgement, attempt: Attempt | N
     return frame.assign(rung=cell.rung, defense=cell.defense, attack=cell.attack)[list(SAMPLE_TYPES)]
 
 
-def _attacked_through(plan: Plan, target: Target, number: int, batch: Batch, lanes: int) -> Outcome:
-    """Run an attack with one choice of substitutes and judge what it returns by a forward pass of its own."""
-    (indices, x, y), cell = batch.to(plan.device), target.cell
-    model = plan.attacked(
-        cell.defense,
-        bpda=cell.rung == "bpda",
-        lanes=lanes,
-        stream=f"{cell.rung}/{cell.attack}",
+def _attacked_through(plan: Plan, target: Target, number: int, batch: Batch) -> Outcome:
+    """Run an attack with one choice of substitutes, in bfloat16 if that is wanted and the attack can.
+
+    What is found is judged in float32, and what fooled the network in bfloat16 alone is no success: those
+    images are attacked again in float32, as they would have been without bfloat16.
+    """
+    if plan.rough is None or not tolerates_bfloat16(plan.attack_of(target.cell)):
+        return _attacked_once(plan, _model(plan, target, number), target, number, batch)
+    model = _model(plan, target, number, plan.rough)
+    outcome = _attacked_once(plan, model, target, number, batch)
+    rows = np.flatnonzero(outcome.samples["robust"].to_numpy())
+    with torch.no_grad():
+        logits = model(outcome.x_adv[rows])
+    believed = fooled(predict(logits), batch.y[rows].to(plan.device)).cpu().numpy()
+    if not believed.any():
+        return outcome
+    rest = Batch(*(each[torch.from_numpy(rows[believed])] for each in batch))
+    again = _attacked_once(plan, _model(plan, target, number), target, number, rest)
+    return worst_of(outcome, again, rows[believed])
+
+
+def _model(plan: Plan, target: Target, number: int, network: nn.Module | None = None) -> DefendedModel:
+    return plan.attacked(
+        target.cell.defense,
+        bpda=target.cell.rung == "bpda",
+        stream=f"{target.cell.rung}/{target.cell.attack}",
         chain=target.chains[number],
+        network=network,
     )
+
+
+def _attacked_once(plan: Plan, model: DefendedModel, target: Target, number: int, batch: Batch) -> Outcome:
+    """Run an attack and judge what it returns by a forward pass of its own."""
+    (indices, x, y), cell = batch.to(plan.device), target.cell
     draws = Draws(plan.seed, indices).stream(cell.rung)
     if number > 0:  # the first choice attacks as it would alone
         draws = draws.stream(f"choice {number}")
@@ -137,28 +161,27 @@ def _attacked_through(plan: Plan, target: Target, number: int, batch: Batch, lan
     attempt = attempt._replace(steps=passes * attempt.steps, queries=passes * attempt.queries)
     found = attempt.x_adv.detach()
     x_adv = plan.threat.project(found, x)
-    judged, smallest = _judge_found(plan, cell.defense, lanes, (found, x_adv, x, y))
+    judged, smallest = _judge_found(plan, cell.defense, (found, x_adv, x, y))
     samples = samples_of(cell, batch, judged, attempt).assign(smallest=smallest.double().cpu().numpy())
     return Outcome(samples, x_adv)
 
 
 @torch.no_grad()
 def _judge_found(
-    plan: Plan, defense: str, lanes: int, images: tuple[Tensor, Tensor, Tensor, Tensor]
+    plan: Plan, defense: str, images: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> tuple[Judgement, Tensor]:
     """Judge the examples in the ball, and those that an attack for the smallest perturbation found outside.
 
     Args:
         plan: who judges.
         defense: behind which defense.
-        lanes: see `DefendedModel`.
         images: what was found, the same in the ball, clean images, and labels.
 
     Returns:
         The judgement, and the norms of the smallest perturbations known to fool, NaN where none is.
     """
     found, x_adv, x, y = images
-    model = plan.judged(defense, lanes=lanes)
+    model = plan.judged(defense)
     judged = judge(model.sampled(x_adv), x_adv, x, y, plan.threat)
     smallest = torch.where(judged.robust, torch.nan, judged.distance)
     wide = replace(plan.threat, eps=1.0 if plan.threat.norm == "linf" else float(x[0].numel()))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Protocol
 
-from advbench.batch_size import BatchSize, in_batches
+from advbench.batch_size import in_batches
 from advbench.data.batches import Batch
 from advbench.draws import Draws
 from advbench.errors import DefenseError
@@ -90,7 +90,6 @@ class Search:
     Args:
         plan: the evaluation that it belongs to.
         defense: which one.
-        size: how many images at a time.
         fit: makes a `learned` substitute for the element at a position of the chain.
         grades: what was found so far, by the candidates' names.
         differences: the loss's differences along random directions, by image.
@@ -98,7 +97,6 @@ class Search:
 
     plan: Plan
     defense: str
-    size: BatchSize
     fit: Callable[[int], Any]
     grades: dict[str, Grade] = field(default_factory=dict)
     differences: dict[int, Any] = field(default_factory=dict)
@@ -158,14 +156,14 @@ class Search:
     def _graded(self, name: str, elements: Elements) -> Grade:
         plan = self.plan
         chain = realised(plan.chains[self.defense], elements, self.fit)
-        target = plan.attacked(self.defense, bpda=True, lanes=self.size.lanes, stream="search", chain=chain)
+        target = plan.attacked(self.defense, bpda=True, stream="search", chain=chain)
 
         def work(batch: Batch) -> Graded:
             indices, x, y = batch.to(plan.device)
             draws = Draws(plan.seed, indices).stream("search")
             return grade_batch(target, (x, y), plan.threat, draws, self.differences)
 
-        parts = list(in_batches(plan.dataset, plan.calibration, self.size, work))
+        parts = list(in_batches(plan.dataset, plan.calibration, plan.size, work))
         right = [index for each in parts for index in each.right]
         standing = frozenset(index for each in parts for index in each.standing)
         found = Candidate(

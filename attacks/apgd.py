@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Literal, get_args
+from functools import partial
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ class _Walk:
     share: Tensor  # L1 alone: of the entries, that a step changes
     entries: Tensor  # L1 alone: of the best perturbation at the last look
 
-    def take(self, which: Tensor) -> "_Walk":
+    def take(self, which: Tensor | slice) -> "_Walk":
         """The walk of some of the images."""
         return _Walk(*(getattr(self, field.name)[which] for field in fields(self)))
 
@@ -85,6 +86,9 @@ class APGD:
     Raises:
         SpecError: a number outside its range.
     """
+
+    chunked: ClassVar[bool] = True
+    bfloat16: ClassVar[bool] = True
 
     steps: int = 100
     loss: APGDLoss = "ce"
@@ -186,7 +190,7 @@ class APGD:
         """Loss and gradient where the walk is now, and whether an image has fallen there."""
         grad = None
         if gradient:
-            logits, loss, grad = loss_and_gradient(model, walk.now, lambda z: self._loss(z, walk))
+            logits, loss, grad = loss_and_gradient(model, walk.now, partial(self._loss_of_a_piece, walk))
         else:
             with torch.no_grad():
                 logits = model(walk.now)
@@ -196,6 +200,9 @@ class APGD:
         else:
             best.book(walk.rows, grad)
         _note(walk, loss, walk.grad if grad is None else grad)
+
+    def _loss_of_a_piece(self, walk: _Walk, logits: Tensor, piece: slice) -> Tensor:
+        return self._loss(logits, walk.take(piece))
 
     def _loss(self, logits: Tensor, walk: _Walk) -> Tensor:
         if self.targets == 0:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from advbench.defended import DefendedModel
+from advbench.defended import LANES, DefendedModel
 from advbench.gradient import Model
 
 LATE = 10
@@ -118,21 +118,12 @@ class Best:
     def still_wanted(self, rows: Tensor) -> Tensor | None:
         """Which of `rows` to go on with, as an index; None for all of them, or where no shorter size fits.
 
-        All that are not settled stay, and a few of the others, so that the batch takes few different
-        sizes: allocators and convolution libraries keep memory for every size that they meet.
+        All that are not settled stay, and up to seven of the others: models are given multiples of eight
+        images anyway (`DefendedModel`).
         """
         unsettled = self.rank[rows] < self.goal
         count = int(unsettled.sum())
         if count == 0:
             return rows[:0]
-        size = roomy(count)
+        size = -(-count // LANES) * LANES
         return None if size >= len(rows) else unsettled.argsort(descending=True, stable=True)[:size]
-
-
-def roomy(count: int) -> int:
-    """The least of 8, 16, 24, 32, 48, 64, 96, ... that is not below `count`.
-
-    Beyond 24 at most a third is wasted; below 8, models are given 8 images anyway (`DefendedModel`).
-    """
-    power = max(8, 1 << (count - 1).bit_length())
-    return power * 3 // 4 if power >= 32 and count <= power * 3 // 4 else power

@@ -1,6 +1,7 @@
 """Fast adaptive boundary attack: the smallest perturbation, found by steps to the linearised boundary."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -43,6 +44,8 @@ class FAB:
     Raises:
         SpecError: a number outside its range.
     """
+
+    chunked: ClassVar[bool] = True
 
     steps: int = 100
     targets: int = 9
@@ -87,8 +90,8 @@ class FAB:
         for _ in range(self.steps):
             rows, x, y, rival = images
 
-            def gap(logits: Tensor, y: Tensor = y, rival: Tensor = rival) -> Tensor:
-                return logit_difference(logits, y, rival)
+            def gap(logits: Tensor, piece: slice, y: Tensor = y, rival: Tensor = rival) -> Tensor:
+                return logit_difference(logits, y[piece], rival[piece])
 
             _, height, slope = loss_and_gradient(model, now, gap)
             best.book(rows, slope)

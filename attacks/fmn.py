@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -51,6 +52,8 @@ class FMN:
         SpecError: a number outside its range.
     """
 
+    chunked: ClassVar[bool] = True
+
     steps: int = 100
     targets: int = 0
     step_size: float | None = None
@@ -88,7 +91,7 @@ class FMN:
         for number in range(self.steps):
             if len(images.rows) == 0:
                 return
-            logits, loss, grad = loss_and_gradient(model, x_adv, partial(self._loss, images=images))
+            logits, loss, grad = loss_and_gradient(model, x_adv, partial(self._loss_of_a_piece, images))
             fell = offer_smallest(best, images, x_adv, logits, threat, grad=grad)
             found = found | fell
             gamma = _cosine(*_GAMMA, number / self.steps)
@@ -107,6 +110,9 @@ class FMN:
                     radius[wanted],
                     found[wanted],
                 )
+
+    def _loss_of_a_piece(self, images: Images, logits: Tensor, piece: slice) -> Tensor:
+        return self._loss(logits, images.take(piece))
 
     def _loss(self, logits: Tensor, images: Images) -> Tensor:
         if self.targets == 0:

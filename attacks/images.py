@@ -17,6 +17,6 @@ class Images(NamedTuple):
     rival: Tensor
     """The class that each is driven to, `(m,)`; the label itself where none is."""
 
-    def take(self, which: Tensor) -> "Images":
-        """Some of them; `which` is an index or a mask."""
+    def take(self, which: Tensor | slice) -> "Images":
+        """Some of them; `which` is an index, a mask, or a slice."""
         return Images(*(each[which] for each in self))

@@ -3,7 +3,7 @@
 import operator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, SupportsIndex, get_args
+from typing import ClassVar, Literal, SupportsIndex, get_args
 
 import torch
 from torch import Tensor
@@ -48,6 +48,9 @@ class PGD:
     Raises:
         SpecError: a number outside its range.
     """
+
+    chunked: ClassVar[bool] = True
+    bfloat16: ClassVar[bool] = True
 
     steps: int = 40
     step_size: float | None = None
@@ -105,7 +108,7 @@ class PGD:
         """One restart; `best` takes what it finds."""
         step_size = self.step_size_for(threat)
         for _ in range(self.steps):
-            logits, loss, grad = loss_and_gradient(model, x_adv, partial(self._loss, images=images))
+            logits, loss, grad = loss_and_gradient(model, x_adv, partial(self._loss_of_a_piece, images))
             best.offer(images.rows, x_adv, self._rank(logits, images), loss, grad)
             x_adv = threat.project(x_adv.add(threat.steepest(grad), alpha=step_size), images.x)
             wanted = best.still_wanted(images.rows)
@@ -133,6 +136,9 @@ class PGD:
         prediction = predict(logits)
         wrong = fooled(prediction, images.y).long()
         return wrong if self.target is None else wrong + (prediction == images.rival).long()
+
+    def _loss_of_a_piece(self, images: Images, logits: Tensor, piece: slice) -> Tensor:
+        return self._loss(logits, images.take(piece))
 
     def _loss(self, logits: Tensor, images: Images) -> Tensor:
         if self.loss == "logit-difference":

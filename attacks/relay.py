@@ -9,7 +9,7 @@ from torch import Tensor
 
 from advbench.draws import Draws
 from advbench.gradient import Model
-from advbench.interfaces import Attack, Attempt
+from advbench.interfaces import Attack, Attempt, is_chunked
 from advbench.judge import fooled, predict
 from advbench.losses import margin
 from advbench.threat import Threat
@@ -73,6 +73,11 @@ class Relay:
     """
 
     legs: Mapping[str, Leg | WarmLeg]
+
+    @property
+    def chunked(self) -> bool:
+        """Whether all of its attacks are; see `Attack`."""
+        return all(is_chunked(leg.attack) for leg in self.legs.values())
 
     def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
         """Adversarial examples for `x`; see `Attack`."""

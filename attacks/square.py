@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -38,6 +39,8 @@ class Square:
     Raises:
         SpecError: a number outside its range.
     """
+
+    chunked: ClassVar[bool] = True
 
     queries: int = 5000
     share: float = 0.8

@@ -79,7 +79,9 @@ def parts(name: str, model: nn.Module, x: Tensor) -> tuple[str, dict[str, Callab
         "bare": lambda: bare(model, x, y, 1),
         "defense": torch.no_grad()(lambda: defense(z)),
         "substitute": backward,
-        "step": lambda: loss_and_gradient(defended, x, lambda t: F.cross_entropy(t, y, reduction="none")),
+        "step": lambda: loss_and_gradient(
+            defended, x, lambda z, piece: F.cross_entropy(z, y[piece], reduction="none")
+        ),
     }
 
 

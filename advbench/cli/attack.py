@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from advbench.cli import complete
-from advbench.cli.options import AttackOptions, BatchSizeWord, NormName, SubjectOptions
+from advbench.cli.options import AttackOptions, BatchSizeWord, NormName, PrecisionName, SubjectOptions
 from advbench.cli.table_options import Columns, Digits, Percent, Sort, read_style
 from advbench.errors import SpecError
 
@@ -217,6 +217,21 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         ),
     ] = 21,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.", rich_help_panel=_ATTACK)] = 0,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast/--no-fast",
+            help="Attack a copy of the model with BatchNorm folded; the judge sees the model itself.",
+            rich_help_panel=_ATTACK,
+        ),
+    ] = True,
+    precision: Annotated[
+        PrecisionName,
+        typer.Option(
+            help="Of the model under attack; bf16 is judged in fp32, and attacked again where that differs.",
+            rich_help_panel=_ATTACK,
+        ),
+    ] = "fp32",
     batch_size: Annotated[
         str,
         typer.Option(
@@ -318,6 +333,8 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         random_start=random_start,
         eot=eot,
         judge_draws=judge_draws,
+        fast=fast,
+        precision=precision,
         batch_size=parse_batch_size(batch_size),
         out=out,
         overwrite=overwrite,

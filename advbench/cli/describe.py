@@ -39,6 +39,8 @@ def manifest_of(options: AttackOptions, job: Job, ranks: Ranks) -> dict[str, Any
             "calibration": options.calibration if "bpda" in job.rungs else None,
             "eot": options.eot,
             "judge_draws": options.judge_draws,
+            "fast": options.fast,
+            "precision": options.precision,
             "seed": given.seed,
             "indices": selection_hash(subject.indices),
             "save_adversarial": options.save_adversarial,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from advbench.reports.style import Style
 
 NormName = Literal["linf", "l2", "l1"]
+PrecisionName = Literal["fp32", "bf16", "auto"]
 BatchSizeWord = int | Literal["auto"]
 
 
@@ -57,6 +58,8 @@ class AttackOptions:
     random_start: bool
     eot: int
     judge_draws: int
+    fast: bool
+    precision: PrecisionName
     batch_size: BatchSizeWord
     out: Path | None
     overwrite: bool

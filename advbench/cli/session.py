@@ -134,6 +134,8 @@ def _evaluate(
         eot=options.eot,
         judge_draws=options.judge_draws,
         batch_size=options.batch_size,
+        fast=options.fast,
+        precision=options.precision,
         names=(subject.classifier.name, subject.dataset),
         begin=begin,
         notify=keep,

@@ -106,6 +106,46 @@ def test_every_image_is_worked_on_once_and_in_order(data: TensorDataset) -> None
     assert len(done[-1]) < 16
 
 
+def test_batches_in_flight_grow_while_they_are_done_soon(
+    data: TensorDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("advbench.batch_size.time.perf_counter", lambda: clock[0])
+
+    def work(batch: Batch) -> int:
+        clock[0] += 1.0 if len(batch.indices) < 12 else 60.0
+        return len(batch.indices)
+
+    size = BatchSize(3, lambda _: None, most=100)
+    assert list(in_batches(data, range(40), size, work, growing=True)) == [3, 6, 12, 12, 7]
+    assert list(in_batches(data, range(40), size, work)) == [3] * 13 + [1]
+    assert list(in_batches(data, range(40), BatchSize(3, most=5), work, growing=True))[:3] == [3, 5, 5]
+
+
+def test_a_batch_in_flight_that_does_not_fit_is_given_up_for_good(data: TensorDataset) -> None:
+    tried: list[int] = []
+
+    def work(batch: Batch) -> int:
+        tried.append(len(batch.indices))
+        if len(batch.indices) > 8:
+            raise MemoryError
+        return len(batch.indices)
+
+    size = BatchSize(8, lambda _: None, most=64)
+    assert sum(in_batches(data, range(40), size, work, growing=True)) == 40
+    assert tried == [8, 16, *([4] * 8)]
+
+
+def test_images_in_flight_are_bounded_by_what_an_attack_holds_of_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = torch.zeros(1, 3, 32, 32)
+    monkeypatch.setattr(sizes, "available_memory", lambda _: 1 << 34)
+    assert sizes.most_in_flight(x, 32) == 512
+    monkeypatch.setattr(sizes, "available_memory", lambda _: 1 << 20)
+    assert sizes.most_in_flight(x, 32) == 32
+
+
 def test_the_probe_prefers_the_size_that_is_fastest_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = {8: 8.0, 16: 12.0, 32: 18.0, 64: 35.0, 128: 140.0, 256: 300.0, 512: 640.0, 1024: 1400.0}
     monkeypatch.setattr(sizes, "seconds_a_gradient", lambda _, x: seconds.get(len(x), 0.0))

@@ -7,8 +7,10 @@ from torch.utils.data import TensorDataset
 
 from advbench import DefendedModel, Placement
 from advbench.batch_size import fitting_lanes
-from advbench.defended import LANES
+from advbench.defended import LANES, roomy
 from advbench.defenses import Round
+from advbench.gradient import loss_and_gradient
+from advbench.losses import margin
 from tests.advbench.small import Network, run
 
 
@@ -68,3 +70,24 @@ def test_a_program_for_one_batch_size_is_given_no_more_than_it_takes() -> None:
 def test_no_images_at_all_give_no_logits(network: Network) -> None:
     network.eval()
     assert DefendedModel(network, [], lanes=8)(torch.rand(0, 1, 4, 4)).shape == (0, 3)
+
+
+def test_batches_take_few_sizes() -> None:
+    assert [roomy(count, 8) for count in (0, 1, 8, 9, 20, 25, 33, 50, 70, 100)] == [
+        *(8, 8, 8, 16, 24, 32, 48, 64, 96, 128)
+    ]
+    assert {roomy(count, 8) for count in range(1, 129)} == {8, 16, 24, 32, 48, 64, 96, 128}
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 13])
+def test_pieces_of_a_batch_are_seen_one_after_another(network: Network, count: int) -> None:
+    watched = Watched(network.eval())
+    defended = DefendedModel(watched, [Placement(Round(step=0.1))], bpda=True, at_once=5)
+    x, y = torch.rand(count, 1, 4, 4), torch.arange(count) % 3
+    found = loss_and_gradient(defended, x, lambda z, piece: margin(z, y[piece]))
+    assert max(watched.sizes) <= 5
+    whole = DefendedModel(network, [Placement(Round(step=0.1))], bpda=True)
+    meant = loss_and_gradient(whole, x, lambda z, piece: margin(z, y[piece]))
+    for one, other in zip(found, meant, strict=True):
+        torch.testing.assert_close(one, other)
+    torch.testing.assert_close(defended(x), whole(x))

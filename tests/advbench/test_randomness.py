@@ -120,8 +120,8 @@ def test_gradients_and_losses_are_means_over_the_draws(network: nn.Module) -> No
     network.eval()
     x, y = torch.rand(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64)
     model = sampled(network, Noise(0.5), 6)
-    found = loss_and_gradient(model, x, lambda z: margin(z, y))
-    each = [loss_and_gradient(draw, x, lambda z: margin(z, y)) for draw in model.draws()]
+    found = loss_and_gradient(model, x, lambda z, piece: margin(z, y[piece]))
+    each = [loss_and_gradient(draw, x, lambda z, piece: margin(z, y[piece])) for draw in model.draws()]
     torch.testing.assert_close(found.grad, sum(one.grad for one in each) / 6)
     torch.testing.assert_close(found.loss, sum(one.loss for one in each) / 6)
     torch.testing.assert_close(found.logits, model(x))

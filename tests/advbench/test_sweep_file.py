@@ -69,6 +69,8 @@ VALUES: dict[str, Any] = {
     "random_start": False,
     "eot": 4,
     "judge_draws": 5,
+    "fast": False,
+    "precision": "bf16",
     "seed": 0,
     "batch_size": 16,
     "device": "cpu",

@@ -213,7 +213,7 @@ def test_more_draws_come_nearer_to_the_expected_gradient(name: str) -> None:
 
     def gradient(stream: str, count: int) -> torch.Tensor:
         model = DefendedModel(network, [Placement(defense, place)], sampling=Sampling(0, stream, count))
-        return loss_and_gradient(model, x, lambda z: margin(z, y)).grad.flatten(1)
+        return loss_and_gradient(model, x, lambda z, piece: margin(z, y[piece])).grad.flatten(1)
 
     expected = gradient("many", 60)
     one, eight = (torch.cosine_similarity(gradient("few", count), expected).mean().item() for count in (1, 8))

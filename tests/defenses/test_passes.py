@@ -59,7 +59,7 @@ def test_a_step_calls_the_defense_and_its_substitute_once(name: str, which: str)
     defense, substitute, network, placement = behind(name, which)
     model = DefendedModel(network, [placement], bpda=True)
     x, y = images(4, 3, 8, 8), torch.arange(4)
-    loss_and_gradient(model, x, lambda logits: margin(logits, y))
+    loss_and_gradient(model, x, lambda logits, piece: margin(logits, y[piece]))
     assert (defense.count, substitute.count) == (1, 1)
     assert (network.forward_passes, network.backward_passes) == (1, 1)
 
@@ -68,7 +68,7 @@ def test_a_step_over_several_draws_calls_both_once_a_draw() -> None:
     defense, substitute, network, placement = behind("tv-min", "smooth")
     model = DefendedModel(network, [placement], bpda=True, sampling=Sampling(0, "", 5))
     x, y = images(4, 3, 8, 8), torch.arange(4)
-    loss_and_gradient(model, x, lambda logits: margin(logits, y))
+    loss_and_gradient(model, x, lambda logits, piece: margin(logits, y[piece]))
     assert (defense.count, substitute.count) == (5, 5)
     assert (network.forward_passes, network.backward_passes) == (5, 5)
 
@@ -94,6 +94,8 @@ def test_each_element_of_a_chain_is_called_once() -> None:
     chain = [Placement(defense, "input", substitute) for defense, substitute in pairs]
     network = Taken(192)
     x, y = images(4, 3, 8, 8), torch.arange(4)
-    loss_and_gradient(DefendedModel(network, chain, bpda=True), x, lambda logits: margin(logits, y))
+    loss_and_gradient(
+        DefendedModel(network, chain, bpda=True), x, lambda logits, piece: margin(logits, y[piece])
+    )
     assert [(defense.count, substitute.count) for defense, substitute in pairs] == [(1, 1)] * 3
     assert (network.forward_passes, network.backward_passes) == (1, 1)

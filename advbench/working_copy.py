@@ -1,0 +1,225 @@
+"""A copy of a classifier that gives the same gradients sooner.
+
+An attack differentiates it; it is never judged, and where it does not agree with the classifier it is not
+used.
+"""
+
+import copy
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from advbench.defended import network_of
+from advbench.errors import first_line, printable
+from advbench.folding import fold_batch_norm
+from advbench.memory import ran_out_of_memory
+
+AGREE: Final = 1e-4
+"""How far logits may lie apart, in parts of the largest."""
+
+AGREE_ROUGHLY: Final = 0.1
+"""The same for bfloat16, which keeps 8 bits."""
+
+Precision = Literal["fp32", "bf16", "auto"]
+
+_Change = Callable[[nn.Module, Tensor], bool]
+
+
+class Made(NamedTuple):
+    """The copies that attacks differentiate; None where the model itself, or the other one, serves."""
+
+    working: nn.Module | None
+    rough: nn.Module | None
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Which copies of a model are wanted.
+
+    Args:
+        fast: one that computes the same sooner.
+        precision: whether also one in bfloat16; `auto` where the device computes faster in it.
+    """
+
+    fast: bool = True
+    precision: Precision = "fp32"
+
+    def of(self, model: nn.Module, x: Tensor, places: Collection[str], note: Callable[[str], None]) -> Made:
+        """The copies; arguments as for `working_copy`."""
+        working = working_copy(model, x, places, note) if self.fast else model
+        rough = None
+        if self.precision == "bf16" or (self.precision == "auto" and gains_from_bfloat16(x.device)):
+            rough = in_bfloat16(working, x, note)
+        return Made(None if working is model else working, rough)
+
+
+def gains_from_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    told = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # nothing public says it in every version
+    return device.type == "cpu" and told is not None and bool(told())
+
+
+def working_copy(
+    model: nn.Module, x: Tensor, places: Collection[str], note: Callable[[str], None]
+) -> nn.Module:
+    """A copy with BatchNorm folded and convolutions in the order of memory that libraries are fastest in.
+
+    Each change is made on a copy of its own and kept if the logits stay what they were. What decides is the
+    network alone, never a clock, so that two runs differentiate the same.
+
+    Args:
+        model: pixels `(n, c, h, w)` to logits `(n, k)`, in evaluation mode with frozen parameters.
+        x: images to compare the logits on.
+        places: of defenses inside the network.
+        note: is told in a sentence what could not be used.
+
+    Returns:
+        The copy, or the model itself where there is nothing to gain.
+    """
+    changes: dict[str, _Change] = {
+        "with BatchNorm folded": partial(_folded, places=places),
+        "in channels-last memory": _channels_last,
+    }
+    made = model
+    for what, change in changes.items():
+        made = _changed(made, x, change, (model, AGREE), partial(_refuse, note, what))
+    return made
+
+
+def in_bfloat16(model: nn.Module, x: Tensor, note: Callable[[str], None]) -> nn.Module | None:
+    """A copy that computes in bfloat16 but for its first layer, from float32 to float32.
+
+    Pixels and what the first layer makes of them stay in float32: in bfloat16 neighbouring pixel values of
+    8 bits are the same number, and a small perturbation is none.
+
+    Args:
+        model: as for `working_copy`.
+        x: images to compare the logits on.
+        note: is told in a sentence why there is none.
+
+    Returns:
+        The copy; None where the network cannot compute so.
+    """
+    made = _changed(
+        model,
+        x,
+        _lowered,
+        (model, AGREE_ROUGHLY),
+        lambda why: note(f"attacking in float32: the model in bfloat16 {why}"),
+    )
+    return None if made is model else made
+
+
+def _refuse(note: Callable[[str], None], what: str, why: str) -> None:
+    note(f"attacking the model as it is: a copy {what} {why}")
+
+
+def _changed(
+    model: nn.Module,
+    x: Tensor,
+    change: _Change,
+    measure: tuple[nn.Module, float],
+    refuse: Callable[[str], None],
+) -> nn.Module:
+    """The model with a change, or as it is."""
+    original, tolerance = measure
+    try:
+        with torch.no_grad():
+            meant = original(x)
+    except Exception:  # a model that cannot be run at all: the clean pass says so better
+        return model
+    try:
+        made = copy.deepcopy(model)
+        if not change(made, x):
+            return model
+        apart = _apart(meant, made, x)
+    except Exception as error:  # a user's model may do anything with its copy
+        if not ran_out_of_memory(error):  # the batch will be halved, and that is said
+            refuse(f"fails ({type(error).__name__}: {printable(first_line(error))})")
+        return model
+    if not apart <= tolerance:  # NaN is no agreement
+        refuse(f"gives other logits (by {apart:.1e} of the largest)")
+        return model
+    return made.eval().requires_grad_(False)
+
+
+@torch.enable_grad()
+def _apart(meant: Tensor, made: nn.Module, x: Tensor) -> float:
+    """How far logits lie from those that are meant, in parts of the largest; a backward pass must work."""
+    leaf = x.detach().requires_grad_()
+    logits = made(leaf)
+    if logits.requires_grad:
+        torch.autograd.grad(logits.sum(), leaf, allow_unused=True)
+    difference = (logits.detach() - meant).abs().max()
+    return float(difference / meant.abs().max()) if bool(difference > 0.0) else float(difference)
+
+
+def _folded(model: nn.Module, x: Tensor, places: Collection[str]) -> bool:
+    return fold_batch_norm(network_of(model), _given(model, x), places) > 0
+
+
+def _channels_last(model: nn.Module, _x: Tensor) -> bool:
+    images = [each for each in model.modules() if isinstance(each, nn.Conv2d | nn.ConvTranspose2d)]
+    model.to(memory_format=torch.channels_last)
+    return bool(images)
+
+
+def _lowered(model: nn.Module, x: Tensor) -> bool:
+    network = network_of(model)
+    first = _first_layer(network, _given(model, x))
+    kept = set() if first is None else {id(each) for each in (*first.parameters(), *first.buffers())}
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.is_floating_point() and id(tensor) not in kept:
+            tensor.data = tensor.data.to(torch.bfloat16)
+    if first is None:
+        model.register_forward_pre_hook(lambda _module, inputs: (inputs[0].to(torch.bfloat16),))
+    else:
+        first.register_forward_hook(_to_bfloat16)
+    model.register_forward_hook(_to_float32)
+    return True
+
+
+def _to_bfloat16(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+    return output.to(torch.bfloat16)
+
+
+def _to_float32(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+    return output.float()
+
+
+@torch.no_grad()
+def _first_layer(network: nn.Module, x: Tensor) -> nn.Module | None:
+    """The first module with parameters of its own and no modules below it that a forward pass calls."""
+    called: list[nn.Module] = []
+
+    def watch(module: nn.Module, _inputs: Any, _output: Any) -> None:
+        called.append(module)
+
+    leaves = [each for each in network.modules() if list(each.parameters()) and not list(each.children())]
+    handles = [each.register_forward_hook(watch) for each in leaves]
+    try:
+        network(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return called[0] if called else None
+
+
+@torch.no_grad()
+def _given(model: nn.Module, x: Tensor) -> Tensor:
+    """What the user's own network is given for some images."""
+    network, given = network_of(model), list[Tensor]()
+    if network is model:
+        return x
+    handle = network.register_forward_pre_hook(lambda _module, inputs: given.append(inputs[0]))
+    try:
+        model(x)
+    finally:
+        handle.remove()
+    return given[0]

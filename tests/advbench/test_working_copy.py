@@ -1,0 +1,226 @@
+"""Copies of a model that attacks differentiate: the same images fall, and only the model itself judges."""
+
+import copy
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from advbench import Placement, working_copy
+from advbench.attacks import APGD, FAB, FMN, PGD, Square
+from advbench.defenses import Round
+from advbench.interfaces import Attack
+from advbench.normalized import Normalized
+from advbench.working_copy import Copies, in_bfloat16
+from tests.advbench.small import Network, run
+
+ATTACKS: dict[str, Attack] = {
+    "pgd": PGD(steps=5, restarts=2),
+    "apgd": APGD(steps=10),
+    "apgd-t": APGD(steps=6, loss="dlr", targets=2),
+    "fab": FAB(steps=5),
+    "fmn": FMN(steps=5),
+    "square": Square(queries=30),
+}
+
+
+def ready(model: nn.Module) -> nn.Module:
+    return model.eval().requires_grad_(False)
+
+
+def images(count: int = 8) -> Tensor:
+    return torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def copies(model: nn.Module, **settings: Any) -> tuple[nn.Module | None, nn.Module | None, list[str]]:
+    said: list[str] = []
+    working, rough = Copies(**settings).of(ready(model), images(), (), said.append)
+    return working, rough, said
+
+
+def test_a_copy_is_folded_and_the_model_is_left_as_it_was(network: Network) -> None:
+    before = copy.deepcopy(network.state_dict())
+    working, rough, said = copies(network)
+    assert (rough, said) == (None, [])
+    assert isinstance(working, Network)
+    assert isinstance(working.features[1], nn.Identity)
+    assert isinstance(network.features[1], nn.BatchNorm2d)
+    for name, tensor in before.items():
+        if name != "calls":
+            assert torch.equal(network.state_dict()[name], tensor)
+    torch.testing.assert_close(working(images()), network(images()))
+
+
+def test_without_convolutions_there_is_no_copy() -> None:
+    assert copies(nn.Sequential(nn.Flatten(), nn.Linear(16, 3))) == (None, None, [])
+    assert copies(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), fast=False) == (None, None, [])
+
+
+class Skip(nn.Module):
+    """Uses what its convolution says a second time, beside the norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1)
+        self.norm.running_mean = torch.full((1,), 2.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        logits: Tensor = (self.norm(x) + x).flatten(1)
+        return logits
+
+
+def test_a_copy_that_does_not_agree_is_not_used() -> None:
+    working, _, said = copies(Skip())
+    assert working is not None  # in channels-last memory
+    assert isinstance(working.norm, nn.BatchNorm2d)
+    assert len(said) == 1
+    assert said[0].startswith("attacking the model as it is: a copy with BatchNorm folded gives other logits")
+
+
+class Reshaped(nn.Module):
+    """Works for one order of memory only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.conv(x).view(len(x), -1)
+        return logits
+
+
+def test_a_copy_that_fails_is_not_used() -> None:
+    working, _, said = copies(Reshaped())
+    assert working is None
+    assert len(said) == 1
+    assert "in channels-last memory fails (RuntimeError: view size" in said[0]
+
+
+class Single(nn.Module):
+    """Cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+        self.file = (each for each in "abc")
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.conv(x).flatten(1)
+        return logits
+
+
+def test_a_model_that_cannot_be_copied_is_attacked_itself() -> None:
+    working, rough, said = copies(Single(), precision="bf16")
+    assert (working, rough) == (None, None)
+    assert "cannot pickle" in said[0]
+    assert said[-1].startswith("attacking in float32: the model in bfloat16 fails")
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_same_images_fall_with_the_copy_as_without(
+    name: str, network: Network, data: TensorDataset
+) -> None:
+    defenses = {"round": Round(step=0.1), "inside": Placement(Round(), "features.0")}
+    settings: dict[str, Any] = {"attacks": {name: ATTACKS[name]}, "defenses": defenses}
+    fast, slow = (run(network, data, **settings, fast=each).samples for each in (True, False))
+    pd.testing.assert_frame_equal(fast, slow, rtol=1e-3, atol=1e-4)
+
+
+def test_the_judge_sees_the_model_itself(
+    network: Network, data: TensorDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Astray(nn.Module):
+        """Predicts a class of its own whatever it is shown."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.zeros(len(x), 3).index_fill(1, torch.tensor([2]), 1.0) + 0.0 * x.sum()
+
+    monkeypatch.setattr(working_copy, "working_copy", lambda *_: Astray())
+    found = run(network, data, defenses={})
+    honest = run(network, data, defenses={}, fast=False)
+    clean, same = (each.samples.query("rung == 'clean'") for each in (found, honest))
+    pd.testing.assert_frame_equal(clean, same)
+    shattered = found.samples.query("rung == 'shattered'")
+    assert shattered["robust"].sum() == clean["robust"].sum(), "what fools the copy alone is no success"
+
+
+def test_a_batch_in_flight_may_be_larger_than_what_goes_through_the_network(
+    network: Network, data: TensorDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    network.features.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
+    batches: list[int] = []
+    monkeypatch.setattr("advbench.evaluation.probed_size", lambda *_: 8)
+    settings: dict[str, Any] = {"attacks": ATTACKS, "defenses": {"round": Round(step=0.1)}}
+    found = run(
+        network,
+        data,
+        **settings,
+        batch_size="auto",
+        fast=False,
+        notify=lambda done: batches.append(0 if done.x_adv is None else len(done.x_adv)),
+    )
+    assert max(sizes) == 8
+    assert max(batches) > 8
+    pd.testing.assert_frame_equal(found.samples, run(network, data, **settings, fast=False).samples)
+
+
+def test_bfloat16_begins_behind_the_first_layer_and_ends_before_the_logits() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+    model = ready(Normalized(network, [0.5], [0.25]))
+    rough = in_bfloat16(model, images(), print)
+    assert isinstance(rough, Normalized)
+    made = rough.network
+    assert isinstance(made, nn.Sequential)
+    kinds: list[torch.dtype] = []
+    for each in made:
+        each.register_forward_pre_hook(lambda _module, inputs: kinds.append(inputs[0].dtype))
+    logits = rough(images())
+    assert kinds == [torch.float32, torch.bfloat16, torch.bfloat16, torch.bfloat16]
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, model(images()), rtol=0.05, atol=0.02)
+    assert {each.dtype for each in model.parameters()} == {torch.float32}
+
+
+def test_what_fools_bfloat16_alone_is_attacked_again_in_float32(
+    network: Network, data: TensorDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fooled(nn.Module):
+        """Says of every image that it has fallen at once."""
+
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.model(x)
+            return logits - 1000.0 * nn.functional.one_hot(logits.argmax(1), 3)
+
+    settings: dict[str, Any] = {"attacks": {"pgd": PGD(steps=5)}, "defenses": {"round": Round(step=0.1)}}
+    exact = run(network, data, **settings).samples
+    monkeypatch.setattr(working_copy, "in_bfloat16", lambda model, *_: Fooled(model))
+    rough = run(network, data, **settings, precision="bf16").samples
+    pd.testing.assert_series_equal(rough["robust"], exact["robust"])
+    attacked = exact["steps"] > 0
+    assert (rough["steps"] > exact["steps"])[attacked].any(), "both attacks are counted"
+
+
+@pytest.mark.parametrize("name", ["pgd", "apgd"])
+def test_bfloat16_fells_the_same_images_but_for_a_few(
+    name: str, network: Network, data: TensorDataset
+) -> None:
+    settings: dict[str, Any] = {"attacks": {name: ATTACKS[name]}, "defenses": {"round": Round(step=0.1)}}
+    exact, rough = (run(network, data, **settings, precision=each).samples for each in ("fp32", "bf16"))
+    assert (exact["robust"] != rough["robust"]).mean() <= 0.02
+    assert (exact["loss"] != rough["loss"]).any(), "something was computed in bfloat16"
+
+
+def test_attacks_that_compare_scores_stay_in_float32(network: Network, data: TensorDataset) -> None:
+    settings: dict[str, Any] = {"attacks": {"square": ATTACKS["square"]}, "defenses": {}}
+    exact, rough = (run(network, data, **settings, precision=each).samples for each in ("fp32", "bf16"))
+    pd.testing.assert_frame_equal(exact, rough)
