@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from advbench.data.batches import Batch, Images, read_batch
 from advbench.defended import LANES, DefendedModel, Placement
 from advbench.errors import RunError
+from advbench.gradient import seconds_a_gradient
 from advbench.memory import available_memory, ran_out_of_memory, release_memory
 
 AUTO: Final = "auto"
@@ -22,7 +23,7 @@ _SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 _SAFE = 128  # where the model cannot be probed
 _SECONDS = 1.0  # after which no larger size is tried
 _ROUNDS = 4
-_NEARLY = 0.9  # of the best speed: a smaller batch that is nearly as fast drops fallen images sooner
+_NEARLY = 0.97  # of the best speed: a smaller batch that is as good as fast needs less memory
 _SHARE = 0.5  # of the free memory
 _SOON = 10.0  # seconds
 _AT_MOST = 16  # times what goes through the network together
@@ -182,21 +183,3 @@ def _speeds(model: nn.Module, x: Tensor, sizes: Sequence[int]) -> dict[int, floa
             taken = seconds_a_gradient(model, x.expand(size, -1, -1, -1))
             seconds[size] = min(taken, seconds.get(size, taken))
     return {size: size / each for size, each in seconds.items()}
-
-
-@torch.enable_grad()
-def seconds_a_gradient(model: nn.Module, x: Tensor) -> float:
-    """How long a forward pass and a backward pass to the pixels take.
-
-    Args:
-        model: pixels `(n, c, h, w)` to logits `(n, k)`, parameters frozen.
-        x: images on the model's device.
-    """
-    began = time.perf_counter()
-    x = x.detach().requires_grad_()
-    logits = model(x)
-    if logits.requires_grad:
-        torch.autograd.grad(logits.float().logsumexp(1).sum(), x, allow_unused=True)
-    if x.device.type != "cpu":
-        torch.accelerator.synchronize(x.device)
-    return time.perf_counter() - began

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -11,11 +11,10 @@ import pandas as pd
 import torch
 from torch import nn
 
-from advbench.batch_size import AUTO, BatchSize, fitting_lanes, in_batches, most_in_flight, probed_size
+from advbench.batch_size import AUTO, in_batches
 from advbench.check import check_substitutes, checked_logits, doubts_about
 from advbench.choosing import Chooser, options_for, ready
-from advbench.data.batches import Batch, Images, read_batch
-from advbench.defended import LANES
+from advbench.data.batches import Batch, Images
 from advbench.errors import InputError
 from advbench.indicators import added
 from advbench.interfaces import Attack, is_chunked
@@ -27,6 +26,7 @@ from advbench.randomness import DRAWS, JUDGED
 from advbench.records import UNDEFENDED, Candidate, Row, Rung, join_samples
 from advbench.rungs import RungDone, Target, attacked, replayed, samples_of
 from advbench.search import NOTHING_KEPT, Choice, Store
+from advbench.speed import at_speed
 from advbench.table import Cell, Heading, rows_of
 from advbench.threat import Threat
 from advbench.working_copy import Copies, Precision
@@ -92,6 +92,7 @@ def evaluate(
     batch_size: int | Literal["auto"] = AUTO,
     fast: bool = True,
     precision: Precision = "fp32",
+    compiled: bool = False,
     names: tuple[str, str] = ("model", "data"),
     begin: Callable[[Checked], pd.DataFrame | None] = lambda _: None,
     notify: Callable[[RungDone], None] = lambda _: None,
@@ -132,6 +133,8 @@ def evaluate(
         precision: `bf16` lets attacks that can do with it differentiate a copy in bfloat16; what they find is
             judged in float32, and where it is no success they go on in float32. `auto` does so where the
             device computes faster in it.
+        compiled: compile these copies with `torch.compile`, where the attacks may take long enough to pay for
+            it and the compiled copy is faster; not for defenses inside the network.
         names: the model's and the data set's name in the table.
         begin: is told once that the input has proved usable; it may return records of an earlier start
             of the same evaluation, whose images are then not attacked again.
@@ -168,7 +171,7 @@ def evaluate(
         gradient_free=gradient_free,
     )
     with torch.inference_mode(False), prepared(*plan.modules()):
-        plan = _at_speed(plan, chosen, batch_size, Copies(fast, precision), note)
+        plan = at_speed(plan, chosen, batch_size, Copies(fast, precision, compiled), note)
         clean = _clean_pass(plan, chosen, ready(chains, options))
         heading = plan.heading(names, clean.doubts)
         cells = [cell for cell in heading.cells() if cell.rung != "clean"]
@@ -194,25 +197,6 @@ def evaluate(
     samples = join_samples([whole[cell] for cell in heading.cells()])
     candidates = tuple(each for choice in stand_ins.values() for each in choice.candidates)
     return Evaluation(heading, samples, clean.digests, candidates)
-
-
-def _at_speed(
-    plan: Plan,
-    chosen: Sequence[int],
-    batch_size: int | Literal["auto"],
-    copies: Copies,
-    note: Callable[[str], None],
-) -> Plan:
-    """The plan with the copies that attacks differentiate, and with a batch that suits these."""
-    # All processes of a run compare the copies on the same images, and so decide alike.
-    x = read_batch(plan.dataset, plan.sample(LANES)).to(plan.device).x
-    lanes = fitting_lanes(plan.model, (), x[:1])
-    plan = replace(plan, **copies.of(plan.model, x, plan.places, note)._asdict())
-    if batch_size != AUTO:
-        return replace(plan, size=BatchSize(batch_size, note, lanes))
-    differentiated = plan.attacked(UNDEFENDED, network=plan.rough)
-    images = probed_size(differentiated, x[:1], len(chosen))
-    return replace(plan, size=BatchSize(images, note, lanes, most_in_flight(x[:1], images)))
 
 
 def _probed(plan: Plan, stand_ins: Mapping[str, Choice]) -> list[Subject]:

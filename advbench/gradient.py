@@ -1,10 +1,11 @@
-"""One forward and one input-only backward pass."""
+"""One forward and one input-only backward pass, and how long they take."""
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from advbench.defended import DefendedModel
 
@@ -54,3 +55,21 @@ def _one_piece(model: Model, x: Tensor, loss: Loss, piece: slice) -> Ascent:
     if losses.requires_grad:
         (grad,) = torch.autograd.grad(losses.sum(), x, allow_unused=True)
     return Ascent(logits.detach(), losses.detach(), torch.zeros_like(x) if grad is None else grad)
+
+
+@torch.enable_grad()
+def seconds_a_gradient(model: nn.Module, x: Tensor) -> float:
+    """How long a forward pass and a backward pass to the pixels take.
+
+    Args:
+        model: pixels `(n, c, h, w)` to logits `(n, k)`, parameters frozen.
+        x: images on the model's device.
+    """
+    began = time.perf_counter()
+    x = x.detach().requires_grad_()
+    logits = model(x)
+    if logits.requires_grad:
+        torch.autograd.grad(logits.float().logsumexp(1).sum(), x, allow_unused=True)
+    if x.device.type != "cpu":
+        torch.accelerator.synchronize(x.device)
+    return time.perf_counter() - began

@@ -17,6 +17,7 @@ from advbench.errors import InputError
 from advbench.interfaces import Attack
 from advbench.randomness import DRAWS, JUDGED, Sampling
 from advbench.records import RUNGS, UNDEFENDED, Rung
+from advbench.spec import INPUT, LOGITS
 from advbench.table import Cell, Heading
 from advbench.threat import Threat
 
@@ -51,6 +52,7 @@ class Plan:
         size: how many images at a time.
         working: a copy of the model that gives the same gradients sooner (`working_copy`).
         rough: one that gives nearly the same in bfloat16, for attacks that can do with that.
+        compiled: models that stand in for these where no defense sits inside: hooks would compile them anew.
 
     Raises:
         InputError: nothing to attack with, or a model that cannot be computed with.
@@ -71,6 +73,7 @@ class Plan:
     size: BatchSize = field(default_factory=BatchSize)
     working: nn.Module | None = None
     rough: nn.Module | None = None
+    compiled: Mapping[nn.Module, nn.Module] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("eot", "judge_draws", "calibrate_on"):
@@ -153,6 +156,8 @@ class Plan:
         chain = self.chains[defense] if chain is None else chain
         if network is None:
             network = self.model if self.working is None else self.working
+        if all(link.at in (INPUT, LOGITS) for link in chain):
+            network = self.compiled.get(network, network)
         return DefendedModel(
             network, chain, bpda=bpda, sampling=sampling, lanes=self.size.lanes, at_once=self.size.images
         )

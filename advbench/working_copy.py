@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from advbench.defended import network_of
 from advbench.errors import first_line, printable
 from advbench.folding import fold_batch_norm
+from advbench.gradient import seconds_a_gradient
 from advbench.memory import ran_out_of_memory
 
 AGREE: Final = 1e-4
@@ -43,10 +44,12 @@ class Copies:
     Args:
         fast: one that computes the same sooner.
         precision: whether also one in bfloat16; `auto` where the device computes faster in it.
+        compiled: whether `torch.compile` is to make the copies faster still, where the run is long enough.
     """
 
     fast: bool = True
     precision: Precision = "fp32"
+    compiled: bool = False
 
     def of(self, model: nn.Module, x: Tensor, places: Collection[str], note: Callable[[str], None]) -> Made:
         """The copies; arguments as for `working_copy`."""
@@ -223,3 +226,33 @@ def _given(model: nn.Module, x: Tensor) -> Tensor:
     finally:
         handle.remove()
     return given[0]
+
+
+def compiled(model: nn.Module, x: Tensor, note: Callable[[str], None]) -> nn.Module | None:
+    """The model through `torch.compile`, for batches of one size.
+
+    Args:
+        model: pixels `(n, c, h, w)` to logits `(n, k)`, in evaluation mode with frozen parameters.
+        x: a batch of that size.
+        note: is told in a sentence why there is none.
+
+    Returns:
+        None where it cannot be compiled, gives other logits, or is no faster.
+    """
+    try:
+        made: Any = torch.compile(model, dynamic=False)
+        with torch.no_grad():
+            meant = model(x)
+        apart = _apart(meant, made, x)
+        before, after = (min(seconds_a_gradient(each, x) for _ in range(3)) for each in (model, made))
+    except Exception as error:  # a compiler may raise anything
+        note(f"not compiled: {type(error).__name__}: {printable(first_line(error))}")
+        return None
+    if not apart <= AGREE_ROUGHLY:
+        note(f"not compiled: it gives other logits (by {apart:.1e} of the largest)")
+        return None
+    if after > before:
+        note(f"not compiled: a step would take {after / before:.2f} of the time that it takes now")
+        return None
+    note(f"compiled: a step takes {after / before:.2f} of the time that it took")
+    return made  # type: ignore[no-any-return]  # torch.compile gives back what it was given

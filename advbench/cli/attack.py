@@ -232,6 +232,14 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
             rich_help_panel=_ATTACK,
         ),
     ] = "fp32",
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile the model under attack, where the attacks may take long enough to pay for it.",
+            rich_help_panel=_ATTACK,
+        ),
+    ] = False,
     batch_size: Annotated[
         str,
         typer.Option(
@@ -335,6 +343,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         judge_draws=judge_draws,
         fast=fast,
         precision=precision,
+        compiled=compiled,
         batch_size=parse_batch_size(batch_size),
         out=out,
         overwrite=overwrite,

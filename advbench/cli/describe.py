@@ -41,6 +41,7 @@ def manifest_of(options: AttackOptions, job: Job, ranks: Ranks) -> dict[str, Any
             "judge_draws": options.judge_draws,
             "fast": options.fast,
             "precision": options.precision,
+            "compile": options.compiled,
             "seed": given.seed,
             "indices": selection_hash(subject.indices),
             "save_adversarial": options.save_adversarial,

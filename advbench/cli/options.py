@@ -60,6 +60,7 @@ class AttackOptions:
     judge_draws: int
     fast: bool
     precision: PrecisionName
+    compiled: bool
     batch_size: BatchSizeWord
     out: Path | None
     overwrite: bool

@@ -136,6 +136,7 @@ def _evaluate(
         batch_size=options.batch_size,
         fast=options.fast,
         precision=options.precision,
+        compiled=options.compiled,
         names=(subject.classifier.name, subject.dataset),
         begin=begin,
         notify=keep,

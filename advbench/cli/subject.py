@@ -24,6 +24,7 @@ from advbench.data.sources import Place
 from advbench.defended import DefendedModel, Placement
 from advbench.defenses import DEFENSES
 from advbench.errors import CheckpointError, InputError, SpecError, first_line
+from advbench.memory import keep_freed_memory
 from advbench.models.load import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
 from advbench.normalized import Normalized
@@ -99,6 +100,7 @@ def choose_device(name: str, ranks: Ranks) -> torch.device:
             if ":" not in name:
                 device = torch.device("cuda", ranks.local_rank % max(1, torch.cuda.device_count()))
         torch.zeros(1, device=device).item()
+        keep_freed_memory()
     except (RuntimeError, AssertionError) as error:  # NotImplementedError included
         reason = first_line(error)
         raise InputError(f"--device {name} cannot be used: {reason} Use auto, cpu, cuda or mps.") from error

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from advbench.batch_size import seconds_a_gradient
 from advbench.cli.assemble import gradient_free_attack, rungs_of
 from advbench.cli.options import SubjectOptions
 from advbench.cli.ranks import Ranks
@@ -13,13 +12,13 @@ from advbench.cli.subject import choose_device, load_classifier, names_of, open_
 from advbench.cli.sweep_cells import NOWHERE, Cell
 from advbench.data.batches import read_batch
 from advbench.data.load import find_dataset
-from advbench.interfaces import Attack
+from advbench.gradient import seconds_a_gradient
+from advbench.passes import gradient_passes
 from advbench.preserve import prepared
 from advbench.records import UNDEFENDED
 
 _IMAGES: Final = 64  # at a time
 _ROUNDS: Final = 3
-_FORWARD: Final = 1 / 3  # of a forward and a backward pass
 
 
 class Estimates:
@@ -50,23 +49,6 @@ class Estimates:
         if "gradient_free" in rungs:
             passes += gradient_passes(gradient_free_attack(options)[1]) or 0.0
         return self.known[subject] * passes * (options.eot if cell.is_random else 1)
-
-
-def gradient_passes(attack: Attack) -> float | None:
-    """Forward and backward passes an image, at most; a query counts as a part of one.
-
-    Args:
-        attack: one with `steps` or `queries`, and perhaps `restarts` and `targets`, or one made of others.
-    """
-    legs: Any = getattr(attack, "legs", None)
-    if legs is not None:
-        each = [gradient_passes(leg.attack) for leg in legs.values()]
-        return None if None in each else sum(filter(None, each))
-    steps, queries = (getattr(attack, name, None) for name in ("steps", "queries"))
-    if not isinstance(steps, int) and not isinstance(queries, int):
-        return None
-    times = max(1, getattr(attack, "restarts", 1)) * max(1, getattr(attack, "targets", 1))
-    return (steps or 0) * times + (queries or 0) * _FORWARD
 
 
 def spoken(seconds: float) -> str:

@@ -1,5 +1,7 @@
 """The batch size: found by a probe, halved where memory runs out, and never of any consequence."""
 
+import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -246,3 +248,35 @@ def test_a_process_that_may_not_have_more_memory_goes_on_with_smaller_batches(tm
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("out of memory with 256 images at a time") == 1
+
+
+FAULTS = """
+import resource, sys, torch
+from advbench.memory import keep_freed_memory
+
+kept = sys.argv[1] == "keep" and keep_freed_memory()
+for number in range(60):
+    if number == 20:  # the heap has its size
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    one = torch.empty(1 << 22).fill_(1.0)
+    other = one + 1.0
+    del one, other
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is another library's")
+def test_memory_that_is_kept_comes_without_page_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [each for each in os.environ if each.startswith("MALLOC_")]:
+        monkeypatch.delenv(name)
+
+    def faults(word: str) -> tuple[str, int]:
+        command = [sys.executable, "-c", FAULTS, word]
+        kept, count = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        return kept, int(count)
+
+    (no, many), (yes, few) = faults("leave"), faults("keep")
+    assert (no, yes) == ("False", "True")
+    assert few * 4 < many
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "0")
+    assert faults("keep")[0] == "False", "what the user has set stays"

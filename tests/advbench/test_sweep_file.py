@@ -17,10 +17,11 @@ from advbench.cli.attack import attack_options
 from advbench.cli.options import AttackOptions
 from advbench.cli.settings import options_of, settings, words_of
 from advbench.cli.sweep_cells import Cell, make_cells, make_runs
-from advbench.cli.sweep_estimate import gradient_passes, spoken
+from advbench.cli.sweep_estimate import spoken
 from advbench.cli.sweep_file import SweepFile
 from advbench.cli.sweep_schema import schema
 from advbench.errors import InputError
+from advbench.passes import gradient_passes
 
 ROOT = Path(__file__).parents[2]
 SWEEPS = sorted((ROOT / "sweeps").glob("*.toml"))
@@ -71,6 +72,7 @@ VALUES: dict[str, Any] = {
     "judge_draws": 5,
     "fast": False,
     "precision": "bf16",
+    "compile": True,
     "seed": 0,
     "batch_size": 16,
     "device": "cpu",
