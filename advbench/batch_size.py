@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 import torch
 from torch import Tensor, nn
 
-from advbench.data.batches import Batch, Images, read_batch
+from advbench.data.batches import Batch, Images
+from advbench.data.read_ahead import ReadAhead
 from advbench.defended import LANES, DefendedModel, Placement
 from advbench.errors import RunError
 from advbench.gradient import seconds_a_gradient
@@ -87,24 +88,25 @@ def in_batches(
         growing: whether a batch may be larger than what goes through the network together: each is twice
             as large as the one before while that was done soon.
     """
-    done, count = 0, size.images
-    while done < len(indices):
-        count = min(count, max(size.images, size.most))
-        batch, began = read_batch(dataset, indices[done : done + count]), time.perf_counter()
-        try:
-            result = work(batch)
-        except Exception as error:
-            if not ran_out_of_memory(error):
-                raise
-        else:
-            done += len(batch.indices)
-            if growing and time.perf_counter() - began < _SOON:
-                count *= 2
-            yield result
-            continue
-        # The error is gone here, and with its frames the tensors that filled the memory.
-        release_memory()
-        size.halve(len(batch.indices))
+    count = size.images
+    with ReadAhead(dataset, indices) as images:
+        while images.left:
+            count = min(count, max(size.images, size.most))
+            batch, began = images.first(count), time.perf_counter()
+            try:
+                result = work(batch)
+            except Exception as error:
+                if not ran_out_of_memory(error):
+                    raise
+            else:
+                images.drop(len(batch.indices))
+                if growing and time.perf_counter() - began < _SOON:
+                    count *= 2
+                yield result
+                continue
+            # The error is gone here, and with its frames the tensors that filled the memory.
+            release_memory()
+            size.halve(len(batch.indices))
 
 
 def most_in_flight(x: Tensor, images: int) -> int:

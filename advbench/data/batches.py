@@ -1,6 +1,6 @@
 """Images by dataset index, a batch at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -60,14 +60,18 @@ def read_batch(dataset: Images, indices: Sequence[int]) -> Batch:
     return Batch(torch.tensor(indices, dtype=torch.int64), x, y)
 
 
+def check_shapes(parts: Sequence[Batch]) -> None:
+    """Refuse batches whose images differ in shape.
+
+    Raises:
+        DatasetError: they do.
+    """
+    _one_shape({tuple(each.x.shape[1:]): int(each.indices[0]) for each in parts})
+
+
 def _stack(images: list[Any], indices: Sequence[int]) -> Tensor:
     shapes = {tuple(getattr(image, "shape", ())): index for image, index in zip(images, indices, strict=True)}
-    if len(shapes) > 1:
-        (one, first), (other, second) = list(shapes.items())[:2]
-        raise DatasetError(
-            f"images differ in shape: {one} at index {first}, {other} at index {second}. "
-            "Give --image-size N to resize and crop them."
-        )
+    _one_shape(shapes)
     shape = next(iter(shapes))
     if len(shape) != 3 or 0 in shape or not isinstance(images[0], Tensor):
         raise DatasetError(f"an image must be a tensor (c, h, w), got {type(images[0]).__name__} {shape}.")
@@ -79,3 +83,13 @@ def _stack(images: list[Any], indices: Sequence[int]) -> Tensor:
             "(--mean, --std), never to the data."
         )
     return x
+
+
+def _one_shape(shapes: Mapping[tuple[int, ...], int]) -> None:
+    """Refuse several shapes, each with an image's index that has it."""
+    if len(shapes) > 1:
+        (one, first), (other, second) = list(shapes.items())[:2]
+        raise DatasetError(
+            f"images differ in shape: {one} at index {first}, {other} at index {second}. "
+            "Give --image-size N to resize and crop them."
+        )
