@@ -2,15 +2,17 @@
 
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
+Clock = Literal["process", "wall"]
 LIMIT, ADVBENCH = "limit", "advbench"
 MISSING = "–"
+CLOCKS: Mapping[Clock, str] = {"process": "processor's", "wall": "clock's"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,19 +138,20 @@ def _words(row: dict[Any, Any]) -> list[str]:
     return [name, size if isinstance(size, str) else f"{size:.0f}", *numbers, standing]
 
 
-def write_tables(entries: Sequence[Entry], out: Path) -> None:
-    """`table.csv`, `table.md`, and the figure as PNG and SVG."""
+def write_tables(entries: Sequence[Entry], out: Path, clock: Clock) -> None:
+    """`table.csv`, `table.md`, and the figure, of one of the clocks, as PNG and SVG."""
     table(entries).to_csv(out / "table.csv", index=False)
     (out / "table.md").write_text(f"{markdown(entries)}\n", encoding="utf-8")
     try:
-        draw(entries, out)
+        draw(entries, out, clock)
     except ImportError:
         print("no figure: pip install 'advbench[figures]'", file=sys.stderr)
 
 
-def draw(entries: Sequence[Entry], out: Path) -> None:
+def draw(entries: Sequence[Entry], out: Path, clock: Clock) -> None:
     """A dot a round, relative to the limit (where there is none, to the fastest of the others)."""
     from matplotlib.figure import Figure  # noqa: PLC0415  # an extra
+    from matplotlib.ticker import LogLocator  # noqa: PLC0415
 
     measured = [each for each in entries if each.process]
     points = list(dict.fromkeys(each.point for each in measured))
@@ -157,24 +160,28 @@ def draw(entries: Sequence[Entry], out: Path) -> None:
     panels = figure.subplots(len(points), 1, squeeze=False, sharex=True, height_ratios=sizes)[:, 0]
     for panel, point in zip(panels, points, strict=True):
         mine = [each for each in measured if each.point == point]
-        unit, of_what = _unit(mine)
+        unit, of_what = _unit(mine, clock)
         for number, each in enumerate(reversed(mine)):
-            relative = [seconds / unit for seconds in each.process]
+            relative = [seconds / unit for seconds in getattr(each, clock)]
             colour = "C3" if each.ours else "0.45"
             panel.plot(relative, [number] * len(relative), "o", color=colour, alpha=0.35, markersize=4)
             panel.plot([statistics.median(relative)], [number], "|", color=colour, markersize=14, mew=2)
         panel.set_yticks(range(len(mine)), [f"{each.contestant} {each.version}" for each in reversed(mine)])
+        panel.set_ylim(-0.6, len(mine) - 0.4)
         panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        panel.xaxis.set_minor_formatter(lambda *_: "")
         panel.axvline(1.0, color="0.8", linewidth=0.8, zorder=0)
         panel.set_title(f"{mine[0].title} (1 is {of_what})", fontsize="small", loc="left")
         panel.tick_params(labelsize="small")
-    panels[-1].set_xlabel("processor's seconds, relative; bars are medians")
+    panels[-1].set_xlabel(f"the {CLOCKS[clock]} seconds, relative; bars are medians", fontsize="small")
     for ending in ("png", "svg"):
         figure.savefig(out / f"figure.{ending}", dpi=150)
 
 
-def _unit(entries: Sequence[Entry]) -> tuple[float, str]:
-    medians = {each.contestant: statistics.median(each.process) for each in entries}
+def _unit(entries: Sequence[Entry], clock: Clock) -> tuple[float, str]:
+    medians = {each.contestant: statistics.median(getattr(each, clock)) for each in entries}
     if LIMIT in medians:
         return medians[LIMIT], "the limit"
     others = {each.contestant: medians[each.contestant] for each in entries if not each.ours} or medians

@@ -15,7 +15,7 @@ from benchmarks import peers
 from benchmarks.meter import Passes, metered
 from benchmarks.peer_libraries import CONTESTANTS, Batch, Contestant, Job
 from benchmarks.peer_points import POINTS, AttackName, Case, Source, Work, case_of
-from benchmarks.peer_table import ADVBENCH, LIMIT, Entry, markdown, table, write_tables
+from benchmarks.peer_table import ADVBENCH, LIMIT, Clock, Entry, markdown, table, write_tables
 
 DIGITS = next(each for each in POINTS if each.name == "digits-pgd")
 BY_NAME = {each.name: each for each in CONTESTANTS}
@@ -217,12 +217,13 @@ def test_where_nobody_else_is_there_the_table_says_so() -> None:
     assert pd.isna(row["process_of_fastest_other"])
 
 
-def test_the_figure_is_drawn(tmp_path: Path) -> None:
+@pytest.mark.parametrize("clock", ["process", "wall"])
+def test_the_figure_is_drawn(clock: Clock, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'advbench[figures]'")
     other = Entry(
         point="q", title="Q", contestant=ADVBENCH, images=3, process=[1.0], wall=[1.0], standing=[1]
     )
-    write_tables([entry(LIMIT, [1.0]), entry("slow", [3.0]), other], tmp_path)
+    write_tables([entry(LIMIT, [1.0]), entry("slow", [3.0]), other], tmp_path, clock)
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     drawn = (tmp_path / "figure.svg").read_text()
     assert "</svg>" in drawn
