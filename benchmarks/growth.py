@@ -135,7 +135,7 @@ def shared_seconds(setting: Setting) -> float:
 
 def axes(base: Setting) -> list[Axis]:
     """All that varies, from a setting in the middle."""
-    images = [base.images * factor // 4 for factor in (1, 2, 4, 8)]
+    images = [base.images * factor // 2 for factor in (1, 2, 4, 8)]
     steps = [base.steps * factor for factor in (1, 2, 4, 8)]
     classes, sides, defenses, processes = (10, 100, 1000), (8, 16, 32, 64), (1, 2, 4, 8), (1, 2)
     by_images = [replace(base, images=each) for each in images]
