@@ -219,7 +219,7 @@ def write(curves: Sequence[Curve], out: Path) -> None:
 
 
 def draw(curves: Sequence[Curve], out: Path) -> None:
-    """Seconds without the fixed cost over each axis, both logarithmic, and a line of slope 1 (or -1)."""
+    """Seconds without the fixed cost over each axis, both logarithmic, and dashed what is proportional."""
     from matplotlib.figure import Figure  # noqa: PLC0415  # an extra
 
     figure = Figure(figsize=(7.5, 2.4 * -(-len(curves) // 3)), layout="constrained")
@@ -229,11 +229,13 @@ def draw(curves: Sequence[Curve], out: Path) -> None:
         slope = -1 if curve.name == "processes" else 1
         panel.loglog(curve.x, [rest[0] * (x / curve.x[0]) ** slope for x in curve.x], "--", color="0.7")
         panel.loglog(curve.x, rest, "o-", color="C3", markersize=4)
+        panel.set_xticks(curve.x, [f"{x:,.0f}" for x in curve.x])
+        panel.set_xticks([], minor=True)
         panel.set_title(f"{curve.name}: exponent {curve.exponent:.2f}", fontsize="small")
         panel.tick_params(labelsize="x-small", which="both")
     for panel in panels[len(curves) :]:
         panel.remove()
-    figure.supylabel("seconds without the fixed cost; dashed: proportional", fontsize="small")
+    figure.supylabel("seconds beyond the fixed cost", fontsize="small")
     for ending in ("png", "svg"):
         figure.savefig(out / f"growth.{ending}", dpi=150)
 

@@ -32,7 +32,6 @@ def seconds_of(words: str, folder: Path) -> float:
     ("words", "most"),
     [
         ("--help", 0.5),
-        ("attack --help", 0.5),
         pytest.param("attack --device cpu --out run-{}", 6.0, marks=pytest.mark.slow),
     ],
 )
