@@ -9,7 +9,6 @@ machine prints nearly the same. A pass is one image; backward passes count twice
 import argparse
 import sys
 
-from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from advbench import Placement, Threat, evaluate
@@ -18,6 +17,7 @@ from advbench.defenses import Median, Round
 from advbench.plan import Chain
 from advbench.records import LADDER
 from benchmarks.gallery import bundled, digits
+from benchmarks.meter import metered
 
 DEFENSES: dict[str, Chain] = {
     "round": Round(),
@@ -27,29 +27,9 @@ DEFENSES: dict[str, Chain] = {
 BACKWARD = 2  # forward passes that a backward pass costs
 
 
-class Counted(nn.Module):
-    """A network that counts the images that go through it."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.passes = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits, `(n, k)`, of pixels `(n, c, h, w)`."""
-        self.passes += len(x)
-        logits: Tensor = self.network(x)
-        if logits.requires_grad:
-            logits.register_hook(self._went_back)  # type: ignore[no-untyped-call]  # torch has no types here
-        return logits
-
-    def _went_back(self, grad: Tensor) -> None:
-        self.passes += BACKWARD * len(grad)
-
-
 def passes_of(name: str, data: TensorDataset, *, whole: bool) -> int:
     """Passes of the ladder, or of its rungs' attacks alone: with a named substitute, and no indicators."""
-    model = Counted(bundled()).eval()
+    model, meter = metered(bundled())
     evaluate(
         model,
         data,
@@ -61,7 +41,7 @@ def passes_of(name: str, data: TensorDataset, *, whole: bool) -> int:
         rungs=LADDER if whole else LADDER[:-1],
         batch_size=len(data),
     )
-    return model.passes
+    return meter.forward + BACKWARD * meter.backward
 
 
 def held_out(count: int) -> TensorDataset:
