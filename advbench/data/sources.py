@@ -17,11 +17,9 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from advbench.archives import bomb_in
+from advbench.data.digits import load
 from advbench.data.images import LabelledImages
 from advbench.errors import DatasetError, first_line
-
-_TRAIN_FRACTION = 0.8
-_DIGITS_SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,21 +41,12 @@ class Place:
 
 def digits(place: Place) -> LabelledImages:
     """scikit-learn's handwritten digits, 8x8 grey, in a fixed stratified split of 1,437 and 360."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415  # a second to import
-    from sklearn.model_selection import train_test_split  # noqa: PLC0415
-
     _known_split(place, ("train", "test"))
     _as_they_are(place)
-    bunch = load_digits()
-    train, test = train_test_split(
-        np.arange(len(bunch.target)),
-        train_size=_TRAIN_FRACTION,
-        stratify=bunch.target,
-        random_state=_DIGITS_SEED,
-    )
-    chosen = np.sort(train if place.split == "train" else test)
-    x = torch.from_numpy(bunch.images[chosen]).to(torch.float32).unsqueeze(1) / 16.0
-    y = torch.from_numpy(bunch.target[chosen]).to(torch.int64)
+    images, labels, is_test = load()
+    chosen = np.flatnonzero(is_test == (place.split == "test"))
+    x = torch.from_numpy(images[chosen]).to(torch.float32).unsqueeze(1) / 16.0
+    y = torch.from_numpy(labels[chosen])
     return LabelledImages(TensorDataset(x, y), y.numpy(), [str(each) for each in range(10)])
 
 

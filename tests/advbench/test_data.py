@@ -4,6 +4,8 @@ import hashlib
 import io
 import os
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,10 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
+from advbench.data import digits
 from advbench.data.batches import Batch, batches
 from advbench.data.load import find_dataset, load_dataset
 from advbench.data.sources import Place
@@ -61,8 +66,6 @@ def test_the_digits_split_is_fixed(split: str, n: int, digest: str, tmp_path: Pa
 
 
 def test_the_digits_splits_are_disjoint_and_stratified(tmp_path: Path) -> None:
-    from sklearn.datasets import load_digits  # noqa: PLC0415  # a second to import
-
     train, test = (read("digits", place(tmp_path, split)) for split in ("train", "test"))
     whole = sorted(row.tobytes() for row in load_digits().images.astype(np.float32) / 16)
     assert sorted(row.numpy().tobytes() for row in torch.cat([train.x, test.x])) == whole
@@ -321,3 +324,25 @@ def test_images_of_more_than_eight_bits_are_refused_rather_than_clipped(mode: st
     Image.fromarray(np.full((4, 4), 1, dtype=dtype)).save(file)
     with pytest.raises(DatasetError, match="more than 8 bits"):
         load_dataset("imagefolder", Place(root=tmp_path, split="test"))[0]
+
+
+@pytest.mark.parametrize("without_file", [False, True])
+def test_the_digits_and_their_split_are_scikit_learns(
+    without_file: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if without_file:
+        monkeypatch.setattr(digits, "_FILE", "nothing")
+    images, labels, is_test = digits.load()
+    bunch = load_digits()
+    assert np.array_equal(images, bunch.images)
+    assert np.array_equal(labels, bunch.target)
+    order = np.arange(len(labels))
+    train, test = train_test_split(order, train_size=0.8, stratify=labels, random_state=0)
+    assert np.array_equal(np.flatnonzero(is_test), np.sort(test))
+    assert np.array_equal(np.flatnonzero(~is_test), np.sort(train))
+
+
+def test_the_digits_come_without_importing_scikit_learn() -> None:
+    code = "import sys; from advbench.data import digits; digits.load(); print('sklearn' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
