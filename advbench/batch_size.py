@@ -23,7 +23,8 @@ AUTO: Final = "auto"
 _SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 _SAFE = 128  # where the model cannot be probed
 _SECONDS = 1.0  # after which no larger size is tried
-_ROUNDS = 4
+_ROUNDS, _ENOUGH = 3, 0.03  # measurements at least, and seconds; the first makes the library choose kernels
+_IDLE = 2  # sizes that bring nothing
 _NEARLY = 0.97  # of the best speed: a smaller batch that is as good as fast needs less memory
 _SHARE = 0.5  # of the free memory
 _SOON = 10.0  # seconds
@@ -175,13 +176,21 @@ def _bytes_kept(model: nn.Module, x: Tensor) -> int:
 
 
 def _speeds(model: nn.Module, x: Tensor, sizes: Sequence[int]) -> dict[int, float]:
-    """Images a second at each size, in rounds over all sizes, since a machine may be busy for a while."""
-    began = time.perf_counter()
-    seconds: dict[int, float] = {}
-    for _ in range(_ROUNDS):
-        for size in sizes:
-            if time.perf_counter() - began > _SECONDS:
-                break
-            taken = seconds_a_gradient(model, x.expand(size, -1, -1, -1))
-            seconds[size] = min(taken, seconds.get(size, taken))
-    return {size: size / each for size, each in seconds.items()}
+    """Images a second at each size, up to where they grow no more; a processor's own seconds are counted."""
+    clock = time.process_time if x.device.type == "cpu" else time.perf_counter
+    began, speeds, best, idle = time.perf_counter(), dict[int, float](), 0.0, 0
+    for size in sizes:
+        batch = x.expand(size, -1, -1, -1)
+        speeds[size] = size / min(_times(model, batch, clock))
+        idle = 0 if speeds[size] * _NEARLY > best else idle + 1
+        best = max(best, speeds[size])
+        if idle == _IDLE or (time.perf_counter() - began > _SECONDS and len(speeds) > _IDLE):
+            break
+    return speeds
+
+
+def _times(model: nn.Module, batch: Tensor, clock: Callable[[], float]) -> list[float]:
+    times: list[float] = []
+    while len(times) < _ROUNDS or (sum(times) < _ENOUGH and len(times) < 10 * _ROUNDS):
+        times.append(seconds_a_gradient(model, batch, clock))
+    return times

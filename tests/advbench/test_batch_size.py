@@ -150,7 +150,7 @@ def test_images_in_flight_are_bounded_by_what_an_attack_holds_of_each(
 
 def test_the_probe_prefers_the_size_that_is_fastest_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = {8: 8.0, 16: 12.0, 32: 18.0, 64: 35.0, 128: 140.0, 256: 300.0, 512: 640.0, 1024: 1400.0}
-    monkeypatch.setattr(sizes, "seconds_a_gradient", lambda _, x: seconds.get(len(x), 0.0))
+    monkeypatch.setattr(sizes, "seconds_a_gradient", lambda _, x, *__: seconds.get(len(x), 0.0))
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
     assert probed_size(network, torch.rand(1, 1, 4, 4), 10_000) == 32
     assert probed_size(network, torch.rand(1, 1, 4, 4), 10) == 16, "no more than there are images"
@@ -161,7 +161,7 @@ def test_the_probe_stays_inside_half_of_the_free_memory(
     free: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sizes, "available_memory", lambda _: free)
-    monkeypatch.setattr(sizes, "seconds_a_gradient", lambda _, x: 1.0)  # the larger the better
+    monkeypatch.setattr(sizes, "seconds_a_gradient", lambda *_: 1.0)  # the larger the better
     tanh = nn.Sequential(nn.Tanh(), nn.Flatten(), nn.Linear(16, 3))  # keeps its 16 outputs, 4 bytes each
     for parameter in tanh.parameters():
         parameter.requires_grad_(False)
@@ -255,10 +255,10 @@ import resource, sys, torch
 from advbench.memory import keep_freed_memory
 
 kept = sys.argv[1] == "keep" and keep_freed_memory()
-for number in range(60):
-    if number == 20:  # the heap has its size
+for number in range(12):
+    if number == 4:  # the heap has its size
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    one = torch.empty(1 << 22).fill_(1.0)
+    one = torch.empty(1 << 24).fill_(1.0)
     other = one + 1.0
     del one, other
 print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)

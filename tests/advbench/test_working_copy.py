@@ -324,3 +324,17 @@ def test_torch_compile_gives_the_same_images(network: Network, data: TensorDatas
     assert said[0].startswith(("compiled: a step takes", "not compiled: a step would take"))
     if made is not None:
         torch.testing.assert_close(made(images(16)), model(images(16)))
+
+
+@pytest.mark.parametrize(
+    ("multiplies", "seconds", "used"), [(True, 0.5, True), (True, 0.9, False), (False, 0.5, False)]
+)
+def test_auto_computes_in_bfloat16_where_the_device_gains(
+    multiplies: bool, seconds: float, used: bool, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def time_of(model: nn.Module, _x: Tensor) -> float:
+        return seconds if next(iter(reversed(list(model.parameters())))).dtype == torch.bfloat16 else 1.0
+
+    monkeypatch.setattr(working_copy, "multiplies_bfloat16", lambda _: multiplies)
+    monkeypatch.setattr(working_copy, "seconds_a_gradient", time_of)
+    assert (copies(network, precision="auto")[1] is not None) == used
