@@ -3,15 +3,21 @@
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from advbench.cli.assemble import Job
-from advbench.cli.options import AttackOptions
+from advbench.cli.options import AttackOptions, PrecisionName
 from advbench.cli.ranks import Ranks
 from advbench.models.registry import PIXELS
 from advbench.provenance import commits, machine, versions
+
+_PRECISION: Final[dict[PrecisionName, str]] = {
+    "fp32": "float32",
+    "bf16": "bfloat16, judged in float32",
+    "auto": "bfloat16 where it pays, judged in float32",
+}
 
 
 def manifest_of(options: AttackOptions, job: Job, ranks: Ranks) -> dict[str, Any]:
@@ -55,7 +61,7 @@ def manifest_of(options: AttackOptions, job: Job, ranks: Ranks) -> dict[str, Any
         "data": {"n": len(subject.indices)},
         "versions": versions(),
         "commits": commits(),
-        "machine": machine(subject.device),
+        "machine": {**machine(subject.device), "precision": _PRECISION[options.precision]},
     }
 
 

@@ -1,7 +1,9 @@
 """Copies of a model that attacks differentiate: the same images fall, and only the model itself judges."""
 
 import copy
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from advbench import Placement, speed, working_copy
+from advbench import Placement, cli, speed, working_copy
 from advbench.attacks import APGD, FAB, FMN, PGD, Square
 from advbench.defenses import Round
 from advbench.interfaces import Attack
@@ -338,3 +340,23 @@ def test_auto_computes_in_bfloat16_where_the_device_gains(
     monkeypatch.setattr(working_copy, "multiplies_bfloat16", lambda _: multiplies)
     monkeypatch.setattr(working_copy, "seconds_a_gradient", time_of)
     assert (copies(network, precision="auto")[1] is not None) == used
+
+
+def test_the_command_attacks_in_bfloat16_and_its_rows_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said: dict[str, tuple[str, float]] = {}
+    for words in ("--precision bf16", "--no-fast", "--compile"):
+        assert (
+            cli.main(["attack", "--first", "60", "--json", "--out", "run", "--overwrite", *words.split()])
+            == 0
+        )
+        printed = capsys.readouterr()
+        row = json.loads(printed.out)[0]
+        said[words] = row["precision"], row["shattered_accuracy"]
+    assert said["--precision bf16"][0] == "bfloat16, judged in float32"
+    assert said["--no-fast"][0] == said["--compile"][0] == "float32"
+    assert said["--no-fast"][1] == said["--compile"][1]
+    assert abs(said["--precision bf16"][1] - said["--no-fast"][1]) <= 1 / 60
+    assert "not compiled: that takes a minute, and the attacks about" in printed.err
