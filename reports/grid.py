@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from advbench.records import RUNGS, Rate, Row, Rung
+from advbench.records import RUNGS, Rate, Row, Rung, SoFar
 
 from .frame import rungs_run
 from .style import GAP, LABELS, PLAIN, Style
@@ -131,18 +131,14 @@ def grid(
 
 def _traits(rows: Sequence[Row]) -> dict[str, list[str]]:
     """What rows may share or not, as words."""
-    sizes = {row.dataset: row.n for row in rows if not row.error}
+    sizes = {row.dataset: row.n for row in rows if row.n}
     return {
         "model": [row.model for row in rows],
-        "dataset": [f"{row.dataset}, n = {_size(row, sizes)}" for row in rows],
+        # A cell that has no numbers has no images either, and differs from the others in nothing else.
+        "dataset": [f"{row.dataset}, n = {row.n or sizes.get(row.dataset, 0)}" for row in rows],
         "threat": [f"{row.norm}, eps = {row.eps}" for row in rows],
         "attack": [row.attack for row in rows],
     }
-
-
-def _size(row: Row, sizes: Mapping[str, int]) -> int:
-    """How many images a row is about; one without numbers differs from the others in nothing else."""
-    return sizes.get(row.dataset, row.n) if row.error else row.n
 
 
 def _title(rung: Rung, breaks: tuple[str, str], intervals: bool) -> str:
@@ -212,8 +208,33 @@ def notes_of(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
         if row.error:
             failed.setdefault(row.error, []).append(", ".join([*_names(row, differing), row.defense]))
     missing += [f"{MISSING} ({'; '.join(names)}): {error}" for error, names in failed.items()]
+    notes += _under_way(rows)
     doubts = [f"WARNING ({row.defense}): {each}." for row in rows for each in row.warnings]
     return notes + list(dict.fromkeys(missing + doubts))
+
+
+def _under_way(rows: Sequence[Row]) -> list[str]:
+    """How far each row of a run under way has come, a sentence each; those that are to come in one."""
+    differing = _differing(rows) if any(row.pending for row in rows) else []
+    told, later = [], []
+    for row in rows:
+        name = ", ".join([*_names(row, differing), row.defense])
+        # What follows from the others needs no word of its own.
+        open_rungs = {rung: each for rung, each in row.pending.items() if rung not in ("clean", "worst")}
+        begun = {rung: each for rung, each in open_rungs.items() if each.done}
+        if open_rungs and not row.rates and not begun:
+            later.append(name)
+        elif open_rungs:
+            parts = [so_far_text(rung, each, row.n) for rung, each in open_rungs.items()]
+            told.append(f"NOT FINISHED ({name}): {'; '.join(parts)}.")
+    return told + ([f"NOT BEGUN: {'; '.join(later)}."] if later else [])
+
+
+def so_far_text(rung: Rung, so_far: SoFar, n: int) -> str:
+    """How far a rung has come, in words."""
+    if not so_far.done:
+        return f"{TITLES[rung]} to come"
+    return f"{TITLES[rung]} {so_far.done} of {n} images done, {so_far.standing} of these stand"
 
 
 def verdicts_of(rows: Sequence[Row]) -> list[str]:

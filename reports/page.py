@@ -14,7 +14,7 @@ from .baseline import Comparison, paired_grid
 from .bibliography import bibtex
 from .charts import Chart, Dots
 from .formats import Origin, render
-from .grid import MISSING, TITLES, Grid, layout, notes_of, of_all
+from .grid import MISSING, TITLES, Grid, layout, notes_of, of_all, so_far_text
 from .pictures import Picture, data_uri
 from .style import GAP, PLAIN, Style, arranged
 from .svg import svg
@@ -144,7 +144,7 @@ def _table(rows: Sequence[Row], style: Style) -> str:
 def _accuracy(row: Row, rung: Rung, style: Style) -> str:
     rate = row.rates.get(rung)
     if rate is None:
-        return _number(None, style, row.reasons.get(rung, row.error or "not run"))
+        return _number(None, style, _why_missing(row, rung))
     low, high = map(style.number, rate.interval)
     small = [f"[{low}, {high}]", f"{rate.count}/{rate.n}"]
     if rate.spread is not None:
@@ -152,6 +152,12 @@ def _accuracy(row: Row, rung: Rung, style: Style) -> str:
     if rate.median is not None:
         small.append(f"median {rate.median:.4g}")
     return _number(rate.accuracy, style, "".join(f"<small>{each}</small>" for each in small))
+
+
+def _why_missing(row: Row, rung: Rung) -> str:
+    if rung in row.pending:
+        return so_far_text(rung, row.pending[rung], row.n)
+    return row.reasons.get(rung, row.error or "not run")
 
 
 def _number(value: float | None, style: Style, beside: str = "") -> str:

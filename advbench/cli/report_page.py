@@ -64,8 +64,8 @@ def charts_of(runs: Sequence[ReportedRun], merged: Merged, style: Style) -> list
 
 
 def pictures_of(runs: Sequence[ReportedRun], data_root: Path | None, most: int) -> tuple[list[Picture], str]:
-    """Pictures of the runs that kept examples, and why there are none of those that did."""
-    keeping = [run for run in runs if keeps_examples(run.records.manifest)]
+    """Pictures of the runs that are done and kept examples, and why there are none of those that did."""
+    keeping = [run for run in runs if run.is_done and keeps_examples(run.records.manifest)]
     if not keeping:
         return [], ""
     from advbench.cli.gallery import gallery  # noqa: PLC0415  # imports torch, which a table does not need
