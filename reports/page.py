@@ -12,7 +12,7 @@ from advbench.records import Row, Rung
 
 from .baseline import Comparison, paired_grid
 from .bibliography import bibtex
-from .charts import Chart, Dots
+from .charts import Chart
 from .formats import Origin, render
 from .grid import MISSING, TITLES, Grid, layout, notes_of, of_all, so_far_text
 from .pictures import Picture, data_uri
@@ -207,7 +207,7 @@ def _charts(charts: Sequence[Chart]) -> str:
 
 
 def _left_out(chart: Chart) -> str:
-    return f" ({chart.note})" if isinstance(chart, Dots) and chart.note else ""
+    return f" ({chart.note})" if chart.note else ""
 
 
 def _gallery(content: Page) -> str:

@@ -65,11 +65,16 @@ class Merged:
 
     Args:
         rows: without repetitions; the models of runs that would be confused bear the run's name.
-        origins: where each comes from.
+        runs: whose each is; None where it has no numbers.
     """
 
     rows: list[Row]
-    origins: list[Mapping[str, str]]
+    runs: list[ReportedRun | None]
+
+    @property
+    def origins(self) -> list[Mapping[str, str]]:
+        """Where each row comes from."""
+        return [{} if run is None else run.origin for run in self.runs]
 
 
 def read_runs(
@@ -110,16 +115,16 @@ def merge_rows(runs: Sequence[ReportedRun], failed: Sequence[Row]) -> Merged:
             earlier = seen.setdefault(_key(row), (row, run.name))
             if earlier[1] != run.name and earlier[0] != row:
                 clashing |= {earlier[1], run.name}
-    merged: dict[tuple[str, ...], tuple[Row, Mapping[str, str]]] = {}
+    merged: dict[tuple[str, ...], tuple[Row, ReportedRun | None]] = {}
     for run in runs:
         for row in run.rows:
             named = (
                 dataclasses.replace(row, model=f"{row.model} ({run.name})") if run.name in clashing else row
             )
-            merged.setdefault(_key(named), (named, run.origin))
+            merged.setdefault(_key(named), (named, run))
     for row in failed:
-        merged.setdefault(_key(row), (row, {}))
-    return Merged([row for row, _ in merged.values()], [origin for _, origin in merged.values()])
+        merged.setdefault(_key(row), (row, None))
+    return Merged([row for row, _ in merged.values()], [run for _, run in merged.values()])
 
 
 def _key(row: Row) -> tuple[str, ...]:
