@@ -175,6 +175,11 @@ class Row:
             return None
         return self.rates["shattered"].accuracy - self.rates["bpda"].accuracy
 
+    @property
+    def masking_gap_interval(self) -> Interval | None:
+        """Its 95 % score interval (Tango 1998); None where the rungs were not compared image by image."""
+        return self.pairs["bpda"].interval if "bpda" in self.pairs else None
+
 
 def join_samples(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Samples of several batches as one frame, in the order of defense, rung and index as they came."""

@@ -57,8 +57,7 @@ def _paired(row: Row, compared: Sequence[Rung]) -> dict[str, float | None]:
     """What the rungs of a row differ by, image by image."""
     cells: dict[str, float | None] = {}
     if "bpda" in compared:
-        gap = row.pairs.get("bpda")
-        low, high = gap.interval if gap else (None, None)
+        low, high = row.masking_gap_interval or (None, None)
         cells = {"masking_gap_low": low, "masking_gap_high": high}
     for rung in compared:
         pairs = row.pairs.get(rung)

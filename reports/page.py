@@ -14,7 +14,7 @@ from .baseline import Comparison, paired_grid
 from .bibliography import bibtex
 from .charts import Chart
 from .formats import Origin, render
-from .grid import MISSING, TITLES, Grid, layout, notes_of, of_all, so_far_text
+from .grid import MISSING, TITLES, Grid, interval_text, layout, notes_of, of_all, so_far_text
 from .pictures import Picture, data_uri
 from .style import GAP, PLAIN, Style, arranged
 from .svg import svg
@@ -127,7 +127,7 @@ def _table(rows: Sequence[Row], style: Style) -> str:
         "<tr>"
         + "".join(f"<td>{escape(texts[place])}</td>" for texts in plan.names.values())
         + "".join(_accuracy(row, rung, style) for rung in plan.rungs)
-        + (_number(row.masking_gap, style) if plan.gap else "")
+        + (_gap(row, style) if plan.gap else "")
         + "</tr>"
         for place, row in enumerate(rows)
     ]
@@ -152,6 +152,11 @@ def _accuracy(row: Row, rung: Rung, style: Style) -> str:
     if rate.median is not None:
         small.append(f"median {rate.median:.4g}")
     return _number(rate.accuracy, style, "".join(f"<small>{each}</small>" for each in small))
+
+
+def _gap(row: Row, style: Style) -> str:
+    interval = interval_text(row, style)
+    return _number(row.masking_gap, style, f"<small>{interval}</small>" if interval else "")
 
 
 def _why_missing(row: Row, rung: Rung) -> str:
