@@ -8,7 +8,7 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
-from advbench.records import Row, Rung
+from advbench.records import Rate, Row, Rung
 
 from .baseline import Comparison, paired_grid
 from .bibliography import bibtex
@@ -106,11 +106,18 @@ def _verdicts(rows: Sequence[Row]) -> str:
         left = "" if worst is None else f"; {worst.count} of {worst.n} images survive every rung"
         advice = "".join(f"<br>Try: <code>{escape(each)}</code>" for each in dict.fromkeys(row.advice))
         items.append(
-            f'<li class="{_KINDS.get(kind, "unsure")}"><b>{escape(name)}: {escape(kind)}</b>{left}'
+            f'<li class="{_mood(kind, worst)}"><b>{escape(name)}: {escape(kind)}</b>{left}'
             + (f"<br>{escape(evidence.strip())}" if evidence else "")
             + f"{advice}</li>"
         )
     return _section("Verdict", f'<ul class="verdicts">{"".join(items)}</ul>')
+
+
+def _mood(kind: str, worst: Rate | None) -> str:
+    """The colour of a verdict; measured as it should be, and nothing left standing, is no good news."""
+    if kind == "robust as measured" and worst is not None and worst.count == 0:
+        return "fallen"
+    return _KINDS.get(kind, "unsure")
 
 
 def _names(rows: Sequence[Row]) -> list[str]:
