@@ -121,6 +121,13 @@ class Rate:
         return wilson_interval(self.count, self.n)
 
 
+class SoFar(NamedTuple):
+    """How far a rung has come in a run that is under way: images that are done, and those that stand."""
+
+    done: int
+    standing: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One line of the table: a model behind a defense under a threat and an attack.
@@ -141,6 +148,7 @@ class Row:
         advice: what would mend or confirm the verdict.
         warnings: what makes the row's numbers less than they seem, a sentence each.
         error: why there are no numbers at all; empty where there are.
+        pending: the rungs of a run under way whose images are not all done; these have no rates.
     """
 
     model: str
@@ -158,6 +166,7 @@ class Row:
     advice: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str = ""
+    pending: Mapping[Rung, SoFar] = field(default_factory=dict)
 
     @property
     def masking_gap(self) -> float | None:
@@ -165,6 +174,11 @@ class Row:
         if "shattered" not in self.rates or "bpda" not in self.rates:
             return None
         return self.rates["shattered"].accuracy - self.rates["bpda"].accuracy
+
+    @property
+    def masking_gap_interval(self) -> Interval | None:
+        """Its 95 % score interval (Tango 1998); None where the rungs were not compared image by image."""
+        return self.pairs["bpda"].interval if "bpda" in self.pairs else None
 
 
 def join_samples(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -17,10 +17,9 @@ from advbench.locking import FolderLock, is_free
 from advbench.manifest import MANIFEST, differences, keeps_examples, read_manifest, run_hash
 from advbench.provenance import origin_of
 from advbench.records import join_samples
-from advbench.sample_files import SAMPLES, pack_samples, read_samples
-from advbench.whole_files import half_written, write_whole
+from advbench.sample_files import PARTS, SAMPLES, pack_samples, read_samples
+from advbench.whole_files import half_written, is_named_after, short_digest, write_whole
 
-PARTS = "parts"
 ADVERSARIAL = "adversarial"
 SUBSTITUTES = "substitutes"
 CANDIDATES = "substitutes.csv"
@@ -134,7 +133,7 @@ class RunFolder:
         self.written[name] = hashlib.sha256(contents).hexdigest()
 
     def _part_name(self, contents: bytes, ending: str) -> str:
-        return f"{self.rank:04d}-{self.parts:06d}-{_digest(contents)}.{ending}"
+        return f"{self.rank:04d}-{self.parts:06d}-{short_digest(contents)}.{ending}"
 
 
 def check_free(path: Path, manifest: Mapping[str, Any], *, overwrite: bool) -> None:
@@ -285,7 +284,7 @@ def _part_files(folder: RunFolder) -> list[Path]:
 def _read_part(folder: RunFolder, part: Path) -> tuple[pd.DataFrame, str] | None:
     """The records of a part and the name of the examples that belong to them; None if either is damaged."""
     contents = part.read_bytes()
-    if not _is_named_after(part, contents):
+    if not is_named_after(part, contents):
         return None
     try:
         samples, origin = read_samples(contents, _MOST)
@@ -325,13 +324,4 @@ def _present(path: Path) -> Iterator[Path]:
 
 def is_as_written(path: Path) -> bool:
     """Whether a part or a file of examples still holds what its name says."""
-    return _is_named_after(path, path.read_bytes())
-
-
-def _is_named_after(path: Path, contents: bytes) -> bool:
-    return path.stem.rpartition("-")[2] == _digest(contents)
-
-
-def _digest(contents: bytes) -> str:
-    """Short enough for a file's name; tells a damaged part from a whole one."""
-    return hashlib.blake2b(contents, digest_size=8).hexdigest()
+    return is_named_after(path, path.read_bytes())

@@ -12,6 +12,7 @@ from advbench.errors import RunFolderError
 from advbench.records import SAMPLE_TYPES
 
 SAMPLES: Final = "samples.parquet"
+PARTS: Final = "parts"
 _ORIGIN: Final = b"advbench"
 _ROW = 10_000  # bytes that a record may have at most, unpacked
 _FILE = 1 << 20  # bytes beside the records

@@ -115,7 +115,7 @@ def rows_of(samples: pd.DataFrame, heading: Heading) -> tuple[Row, ...]:
 
 
 def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> Row:
-    mine = _of_row(samples, defense, attack)
+    mine = of_row(samples, defense, attack)
     rates = rates_of(mine, defense, attack, worst="worst" in heading.rungs)
     doubts, standing = heading.doubts.get(defense, ()), standing_of(mine)
     verdict = _verdict(mine, standing, heading, defense, attack) if "worst" in heading.rungs else None
@@ -129,7 +129,7 @@ def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> 
         attack=attack,
         rates=rates,
         reasons=heading.reasons(defense),
-        pairs=_pairs(standing),
+        pairs=pairs_of(standing),
         substitute=heading.substitutes[defense] if "bpda" in heading.rungs else "",
         verdict="" if verdict is None else str(verdict),
         advice=() if verdict is None else verdict.advice,
@@ -153,12 +153,13 @@ def _verdict(
     )
 
 
-def _pairs(standing: pd.DataFrame) -> dict[Rung, PairedCounts]:
+def pairs_of(standing: pd.DataFrame) -> dict[Rung, PairedCounts]:
+    """The shattered rung against each other rung that was attacked, given whether each image stands."""
     others = [rung for rung in RUNGS if rung in standing and rung not in ("clean", "shattered")]
     return {rung: paired(standing, "shattered", rung) for rung in others}
 
 
-def _of_row(samples: pd.DataFrame, defense: str, attack: str) -> pd.DataFrame:
+def of_row(samples: pd.DataFrame, defense: str, attack: str) -> pd.DataFrame:
     """The records of one row; the clean and the gradient-free rung belong to every attack."""
     shared = samples["rung"].isin(["clean", "gradient_free"])
     return samples[(samples["defense"] == defense) & (shared | (samples["attack"] == attack))]
@@ -173,7 +174,7 @@ def rates_of(samples: pd.DataFrame, defense: str, attack: str, *, worst: bool = 
         attack: whose row; the clean and the gradient-free rung belong to every attack.
         worst: whether to count also the images that no rung fells.
     """
-    mine = _of_row(samples, defense, attack)
+    mine = of_row(samples, defense, attack)
     found = dict(list(mine.groupby("rung", sort=False)))
     rates: dict[Rung, Rate] = {
         rung: Rate(

@@ -1,5 +1,6 @@
 """Files that at every moment are absent, the old ones, or complete."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,16 @@ def write_whole(path: Path, contents: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}. What was finished before is kept.") from error
+
+
+def short_digest(contents: bytes) -> str:
+    """Short enough for a file's name; tells a damaged file from a whole one."""
+    return hashlib.blake2b(contents, digest_size=8).hexdigest()
+
+
+def is_named_after(path: Path, contents: bytes) -> bool:
+    """Whether a file's name ends in the digest of these contents."""
+    return path.stem.rpartition("-")[2] == short_digest(contents)
 
 
 def half_written(folder: Path, name: str = "*") -> Iterator[Path]:

@@ -59,7 +59,7 @@ _PAPERS: Final[dict[str, tuple[str, str, str, str, str]]] = {
     ),
     "guo2018": (
         "inproceedings",
-        "Guo, Chuan and Rana, Mayank and Cisse, Moustapha and van der Maaten, Laurens",
+        r"Guo, Chuan and Rana, Mayank and Ciss{\'e}, Moustapha and van der Maaten, Laurens",
         "Countering Adversarial Images using Input Transformations",
         "International Conference on Learning Representations",
         "2018",
@@ -85,6 +85,88 @@ _PAPERS: Final[dict[str, tuple[str, str, str, str, str]]] = {
         "International Conference on Learning Representations",
         "2018",
     ),
+    "croce2021": (
+        "inproceedings",
+        "Croce, Francesco and Hein, Matthias",
+        "Mind the Box: $l_1$-APGD for Sparse Adversarial Attacks on Image Classifiers",
+        "International Conference on Machine Learning",
+        "2021",
+    ),
+    "brendel2018": (
+        "inproceedings",
+        "Brendel, Wieland and Rauber, Jonas and Bethge, Matthias",
+        "Decision-Based Adversarial Attacks: Reliable Attacks Against Black-Box Machine Learning Models",
+        "International Conference on Learning Representations",
+        "2018",
+    ),
+    "dhillon2018": (
+        "inproceedings",
+        "Dhillon, Guneet S. and Azizzadenesheli, Kamyar and Lipton, Zachary C. and Bernstein, Jeremy and "
+        "Kossaifi, Jean and Khanna, Aran and Anandkumar, Animashree",
+        "Stochastic Activation Pruning for Robust Adversarial Defense",
+        "International Conference on Learning Representations",
+        "2018",
+    ),
+    "xiao2020": (
+        "inproceedings",
+        "Xiao, Chang and Zhong, Peilin and Zheng, Changxi",
+        "Enhancing Adversarial Defense by k-Winners-Take-All",
+        "International Conference on Learning Representations",
+        "2020",
+    ),
+    "liu2018": (
+        "inproceedings",
+        "Liu, Xuanqing and Cheng, Minhao and Zhang, Huan and Hsieh, Cho-Jui",
+        "Towards Robust Neural Networks via Random Self-ensemble",
+        "European Conference on Computer Vision",
+        "2018",
+    ),
+    "lo2021": (
+        "inproceedings",
+        "Lo, Shao-Yuan and Patel, Vishal M.",
+        "Error Diffusion Halftoning Against Adversarial Examples",
+        "IEEE International Conference on Image Processing",
+        "2021",
+    ),
+    "lee2018": (
+        "article",
+        "Lee, Taesung and Edwards, Benjamin and Molloy, Ian and Su, Dong",
+        "Defending Against Machine Learning Model Stealing Attacks Using Deceptive Perturbations",
+        "arXiv preprint arXiv:1806.00054",
+        "2018",
+    ),
+    "rakin2018": (
+        "article",
+        "Rakin, Adnan Siraj and Yi, Jinfeng and Gong, Boqing and Fan, Deliang",
+        "Defend Deep Neural Networks Against Adversarial Examples via Fixed and Dynamic Quantized Activation "
+        "Functions",
+        "arXiv preprint arXiv:1807.06714",
+        "2018",
+    ),
+    "rauber2020": (
+        "article",
+        "Rauber, Jonas and Zimmermann, Roland and Bethge, Matthias and Brendel, Wieland",
+        "Foolbox Native: Fast adversarial attacks to benchmark the robustness of machine learning models in "
+        "PyTorch, TensorFlow, and JAX",
+        "Journal of Open Source Software",
+        "2020",
+    ),
+    "kim2020": (
+        "article",
+        "Kim, Hoki",
+        "Torchattacks: A PyTorch Repository for Adversarial Attacks",
+        "arXiv preprint arXiv:2010.01950",
+        "2020",
+    ),
+    "nicolae2018": (
+        "article",
+        "Nicolae, Maria-Irina and Sinn, Mathieu and Tran, Minh Ngoc and Buesser, Beat and Rawat, Ambrish and "
+        "Wistuba, Martin and Zantedeschi, Valentina and Baracaldo, Nathalie and Chen, Bryant and "
+        "Ludwig, Heiko and Molloy, Ian and Edwards, Ben",
+        "Adversarial Robustness Toolbox v1.2.0",
+        "arXiv preprint arXiv:1807.01069",
+        "2018",
+    ),
     "wilson1927": (
         "article",
         "Wilson, Edwin B.",
@@ -108,6 +190,14 @@ _PAPERS: Final[dict[str, tuple[str, str, str, str, str]]] = {
         "1998",
     ),
 }
+_PLACES: Final[dict[str, tuple[str, str, str]]] = {
+    "rauber2020": ("5", "53", "2607"),
+    "wilson1927": ("22", "158", "209--212"),
+    "mcnemar1947": ("12", "2", "153--157"),
+    "tango1998": ("17", "8", "891--908"),
+}
+"""Volume, number and pages of articles in journals."""
+
 _OF_NAMES: Final = {
     "pgd": "madry2018",
     "fgsm": "goodfellow2015",
@@ -125,6 +215,19 @@ _OF_NAMES: Final = {
     "nlm": "xu2018",
     "thermometer": "buckman2018",
     "resize-pad": "xie2018",
+    "binarize": "xu2018",
+    "gaussian": "xu2018",
+    "halftone": "lo2021",
+    "reverse-sigmoid": "lee2018",
+    "argmax": "brendel2018",
+    "noise": "liu2018",
+    "dropout-activations": "dhillon2018",
+    "k-wta": "xiao2020",
+    "quantize-activations": "rakin2018",
+    "round": "athalye2018",
+    "foolbox": "rauber2020",
+    "torchattacks": "kim2020",
+    "art": "nicolae2018",
 }
 
 
@@ -137,16 +240,18 @@ def bibtex(rows: Sequence[Row], *, paired: bool = False) -> str:
     """
     names = [name for row in rows for text in (row.attack, row.defense) for name in _parts(text)]
     keys = [_OF_NAMES[name] for name in names if name in _OF_NAMES]
+    keys += ["croce2021"] * any(row.norm == "l1" and "apgd" in _parts(row.attack) for row in rows)
     keys += ["athalye2018"] * any("bpda" in row.rates for row in rows)
     keys += ["andriushchenko2020"] * any("gradient_free" in row.rates for row in rows)
-    keys += ["wilson1927", *(["mcnemar1947", "tango1998"] if paired else [])]
+    keys += ["wilson1927", *(["mcnemar1947"] if paired else [])]
+    keys += ["tango1998"] * (paired or any(row.masking_gap_interval is not None for row in rows))
     return "\n".join(map(_entry, dict.fromkeys(keys)))
 
 
 def _parts(text: str) -> list[str]:
-    """The names in a chain; a record of one's own may hold any text."""
+    """The names in a chain, a library's by its own; a record of one's own may hold any text."""
     try:
-        return [spec.name for spec in parse_chain(text)]
+        return [spec.name.partition(":")[0] for spec in parse_chain(text)]
     except ValueError:
         return []
 
@@ -154,7 +259,8 @@ def _parts(text: str) -> list[str]:
 def _entry(key: str) -> str:
     kind, author, title, where, year = _PAPERS[key]
     home = "journal" if kind == "article" else "booktitle"
-    return (
-        f"@{kind}{{{key},\n  author = {{{author}}},\n  title = {{{{{title}}}}},\n  {home} = {{{where}}},\n"
-        f"  year = {{{year}}},\n}}\n"
-    )
+    fields = {"author": author, "title": f"{{{title}}}", home: where, "year": year}
+    if key in _PLACES:
+        fields |= dict(zip(("volume", "number", "pages"), _PLACES[key], strict=True))
+    lines = "".join(f"  {name} = {{{text}}},\n" for name, text in fields.items())
+    return f"@{kind}{{{key},\n{lines}}}\n"

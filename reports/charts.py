@@ -60,6 +60,9 @@ class Curves:
         x: what is on the horizontal axis.
         y: what is on the vertical one.
         lines: the points of each curve, by its name.
+        stairs: whether a value holds until the next point, or points are joined.
+        log: whether the horizontal axis is logarithmic.
+        note: what is left out; '' for nothing.
     """
 
     name: str
@@ -67,6 +70,9 @@ class Curves:
     x: str
     y: str
     lines: Mapping[str, Sequence[tuple[float, float]]]
+    stairs: bool = False
+    log: bool = False
+    note: str = ""
 
 
 Chart = Dots | Curves

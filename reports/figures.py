@@ -10,6 +10,7 @@ from advbench.errors import InputError
 from .charts import Chart, Curves, Dots
 from .grid import TITLES
 from .pictures import Picture
+from .svg import log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,11 +125,18 @@ def _draw_curves(figure: "Figure", chart: Curves) -> None:
             *zip(*line, strict=True),
             color=_COLOURS[number % 6],
             linestyle=_DASHES[number % 6],
-            marker=_MARKS[number % 6] if len(line) < 20 else None,
+            drawstyle="steps-post" if chart.stairs else "default",
+            marker=None if chart.stairs or len(line) >= 20 else _MARKS[number % 6],
             markersize=3,
             label=name,
         )
-    axis.set_xlabel(chart.x)
+    if chart.log:
+        axis.set_xscale("log")
+        places = [at for line in chart.lines.values() for at, _ in line]
+        shown = log_ticks(min(places), max(places))
+        axis.set_xticks(shown, [f"{each:g}" for each in shown])
+        axis.minorticks_off()
+    axis.set_xlabel(chart.x + (f" ({chart.note})" if chart.note else ""))
     axis.set_ylabel(chart.y)
     axis.grid(color="0.9", linewidth=0.6)
     axis.spines[["top", "right"]].set_visible(False)

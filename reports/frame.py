@@ -9,8 +9,8 @@ from advbench.records import RUNGS, Row, Rung
 
 
 def rungs_run(rows: Sequence[Row]) -> list[Rung]:
-    """The rungs that any row has, in the order of the ladder."""
-    return [rung for rung in RUNGS if any(rung in row.rates for row in rows)]
+    """The rungs that any row has or will have, in the order of the ladder."""
+    return [rung for rung in RUNGS if any(rung in row.rates or rung in row.pending for row in rows)]
 
 
 def table_frame(rows: Sequence[Row]) -> pd.DataFrame:
@@ -21,11 +21,11 @@ def table_frame(rows: Sequence[Row]) -> pd.DataFrame:
     <rung>_draws_std` where single draws of a random defense differ and `<rung>_median_distance` where an
     attack has looked for the smallest perturbations, then `masking_gap, substitute, verdict`; where rungs
     were compared image by image `masking_gap_low, masking_gap_high` (95 % score interval, Tango 1998) and
-    `<rung>_p` (McNemar's exact p of the shattered rung and this one); and `error` where a row has no numbers
-    at all.
+    `<rung>_p` (McNemar's exact p of the shattered rung and this one); `error` where a row has no numbers at
+    all; and of a run under way `<rung>_done`, images, where some rung is not done.
     """
     frame = pd.DataFrame(flat_rows(rows))
-    counts = {name: "Int64" for name in frame.columns if name.endswith("_count")}
+    counts = {name: "Int64" for name in frame.columns if name.endswith(("_count", "_done"))}
     return frame.astype(counts)  # whole numbers stay whole beside missing ones
 
 
@@ -36,22 +36,28 @@ def flat_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     median = [rung for rung in rungs if any(_median(row, rung) is not None for row in rows)]
     failed = any(row.error for row in rows)
     compared = [rung for rung in RUNGS if any(rung in row.pairs for row in rows)]
+    begun = rungs if any(row.pending for row in rows) else []
     return [
         {
             **_flat(row, rungs, spread, median),
             **_paired(row, compared),
             **({"error": row.error} if failed else {}),
+            **{f"{rung}_done": _done(row, rung) for rung in begun},
         }
         for row in rows
     ]
+
+
+def _done(row: Row, rung: Rung) -> int | None:
+    """How many images of a rung are done; None where it is not run."""
+    return row.pending[rung].done if rung in row.pending else row.n if rung in row.rates else None
 
 
 def _paired(row: Row, compared: Sequence[Rung]) -> dict[str, float | None]:
     """What the rungs of a row differ by, image by image."""
     cells: dict[str, float | None] = {}
     if "bpda" in compared:
-        gap = row.pairs.get("bpda")
-        low, high = gap.interval if gap else (None, None)
+        low, high = row.masking_gap_interval or (None, None)
         cells = {"masking_gap_low": low, "masking_gap_high": high}
     for rung in compared:
         pairs = row.pairs.get(rung)

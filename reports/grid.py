@@ -1,11 +1,11 @@
 """The table as words for people: what the Markdown and the terminal table have in common."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from advbench.records import RUNGS, Rate, Row, Rung
+from advbench.records import RUNGS, Rate, Row, Rung, SoFar
 
 from .frame import rungs_run
 from .style import GAP, LABELS, PLAIN, Style
@@ -50,12 +50,14 @@ class Layout:
         names: the columns that name a row, with the text of each row.
         rungs: the columns of accuracies.
         gap: whether the masking gap has a column.
+        gap_interval: whether its interval is known of any row.
     """
 
     caption: str
     names: Mapping[str, Sequence[str]]
     rungs: Sequence[Rung]
     gap: bool
+    gap_interval: bool
 
 
 def layout(rows: Sequence[Row], style: Style = PLAIN) -> Layout:
@@ -85,6 +87,7 @@ def layout(rows: Sequence[Row], style: Style = PLAIN) -> Layout:
         names={name: texts[name] for name in labels},
         rungs=rungs,
         gap=gap,
+        gap_interval=gap and any(row.masking_gap_interval is not None for row in rows),
     )
 
 
@@ -94,6 +97,7 @@ def grid(
     style: Style = PLAIN,
     *,
     intervals: bool = True,
+    gap_interval: bool = True,
 ) -> Grid:
     """The rows as words: accuracies with their interval, then their count.
 
@@ -102,8 +106,10 @@ def grid(
         breaks: what stands in a cell between rate and interval, and between interval and count.
         style: which columns, and how numbers look.
         intervals: whether to tell them; without, titles may be broken too.
+        gap_interval: whether to tell that of the gap, where it is known.
     """
     plan = layout(rows, style)
+    plan = replace(plan, gap_interval=plan.gap_interval and intervals and gap_interval)
     cell = partial(_rate, breaks=breaks, style=style, intervals=intervals)
     return Grid(
         caption=plan.caption,
@@ -116,7 +122,7 @@ def grid(
             [
                 *(texts[number] for texts in plan.names.values()),
                 *(cell(row.rates.get(rung)) for rung in plan.rungs),
-                *([gap_text(row, style)] if plan.gap else []),
+                *([_gap(row, breaks, style, plan)] if plan.gap else []),
             ]
             for number, row in enumerate(rows)
         ],
@@ -131,18 +137,14 @@ def grid(
 
 def _traits(rows: Sequence[Row]) -> dict[str, list[str]]:
     """What rows may share or not, as words."""
-    sizes = {row.dataset: row.n for row in rows if not row.error}
+    sizes = {row.dataset: row.n for row in rows if row.n}
     return {
         "model": [row.model for row in rows],
-        "dataset": [f"{row.dataset}, n = {_size(row, sizes)}" for row in rows],
+        # A cell that has no numbers has no images either, and differs from the others in nothing else.
+        "dataset": [f"{row.dataset}, n = {row.n or sizes.get(row.dataset, 0)}" for row in rows],
         "threat": [f"{row.norm}, eps = {row.eps}" for row in rows],
         "attack": [row.attack for row in rows],
     }
-
-
-def _size(row: Row, sizes: Mapping[str, int]) -> int:
-    """How many images a row is about; one without numbers differs from the others in nothing else."""
-    return sizes.get(row.dataset, row.n) if row.error else row.n
 
 
 def _title(rung: Rung, breaks: tuple[str, str], intervals: bool) -> str:
@@ -163,9 +165,17 @@ def _rate(rate: Rate | None, breaks: tuple[str, str], style: Style, intervals: b
     return f"{style.number(rate.accuracy)}{breaks[0]}{interval}{breaks[1]}{rate.count}/{rate.n}{distance}"
 
 
-def gap_text(row: Row, style: Style) -> str:
-    """The masking gap as it is printed."""
-    return MISSING if row.masking_gap is None else style.number(row.masking_gap)
+def _gap(row: Row, breaks: tuple[str, str], style: Style, plan: Layout) -> str:
+    if row.masking_gap is None:
+        return MISSING
+    beside = f"{breaks[0]}{interval_text(row, style)}" if plan.gap_interval else ""
+    return f"{style.number(row.masking_gap)}{beside}".rstrip()
+
+
+def interval_text(row: Row, style: Style) -> str:
+    """The interval of the masking gap as it is printed; '' where it is not known."""
+    interval = row.masking_gap_interval
+    return "" if interval is None else f"[{style.number(interval.low)}, {style.number(interval.high)}]"
 
 
 def _reading(rows: Sequence[Row], plan: Layout, style: Style, *, intervals: bool) -> list[str]:
@@ -198,7 +208,8 @@ def notes_of(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
     if plan.gap:
         points = ", in points" if style.percent else ""
         notes.append(
-            f"gap: shattered minus BPDA accuracy{points}: robustness that was only a hidden gradient."
+            f"gap: shattered minus BPDA accuracy{points}: robustness that was only a hidden gradient"
+            + ("; [95 % score interval of the difference in pairs]." if plan.gap_interval else ".")
         )
     missing = [
         f"{MISSING} ({TITLES[rung]}, {row.defense}): {reason}."
@@ -212,8 +223,33 @@ def notes_of(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
         if row.error:
             failed.setdefault(row.error, []).append(", ".join([*_names(row, differing), row.defense]))
     missing += [f"{MISSING} ({'; '.join(names)}): {error}" for error, names in failed.items()]
+    notes += _under_way(rows)
     doubts = [f"WARNING ({row.defense}): {each}." for row in rows for each in row.warnings]
     return notes + list(dict.fromkeys(missing + doubts))
+
+
+def _under_way(rows: Sequence[Row]) -> list[str]:
+    """How far each row of a run under way has come, a sentence each; those that are to come in one."""
+    differing = _differing(rows) if any(row.pending for row in rows) else []
+    told, later = [], []
+    for row in rows:
+        name = ", ".join([*_names(row, differing), row.defense])
+        # What follows from the others needs no word of its own.
+        open_rungs = {rung: each for rung, each in row.pending.items() if rung not in ("clean", "worst")}
+        begun = {rung: each for rung, each in open_rungs.items() if each.done}
+        if open_rungs and not row.rates and not begun:
+            later.append(name)
+        elif open_rungs:
+            parts = [so_far_text(rung, each, row.n) for rung, each in open_rungs.items()]
+            told.append(f"NOT FINISHED ({name}): {'; '.join(parts)}.")
+    return told + ([f"NOT BEGUN: {'; '.join(later)}."] if later else [])
+
+
+def so_far_text(rung: Rung, so_far: SoFar, n: int) -> str:
+    """How far a rung has come, in words."""
+    if not so_far.done:
+        return f"{TITLES[rung]} to come"
+    return f"{TITLES[rung]} {so_far.done} of {n} images done, {so_far.standing} of these stand"
 
 
 def verdicts_of(rows: Sequence[Row]) -> list[str]:

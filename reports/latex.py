@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from advbench.paired import Interval
 from advbench.records import Rate, Row, Rung
 
 from .grid import MISSING, TITLES, Grid, Layout, layout, notes_of, of_all, verdicts_of
@@ -79,7 +80,7 @@ def latex(rows: Sequence[Row], style: Style = PLAIN) -> str:
             [
                 *(latex_escaped(texts[number]) for texts in plan.names.values()),
                 *(_rate(row.rates.get(rung), marks[rung].get(number), style) for rung in plan.rungs),
-                *([_gap(row, style)] if plan.gap else []),
+                *([_gap(row, style, plan)] if plan.gap else []),
             ]
         )
         for number, row in enumerate(rows)
@@ -146,12 +147,17 @@ def _line(cells: Sequence[str]) -> str:
 
 def _alignment(plan: Layout) -> str:
     """An accuracy is two columns, so that points stand below one another whatever the intervals."""
-    return "l" * len(plan.names) + "r@{}l" * len(plan.rungs) + "r" * plan.gap
+    return "l" * len(plan.names) + "r@{}l" * len(plan.rungs) + _gap_columns(plan)
+
+
+def _gap_columns(plan: Layout) -> str:
+    return "" if not plan.gap else "r@{}l" if plan.gap_interval else "r"
 
 
 def _titles(plan: Layout) -> list[str]:
     rungs = [rf"\multicolumn{{2}}{{c}}{{{latex_escaped(TITLES[rung])}}}" for rung in plan.rungs]
-    return [*map(latex_escaped, plan.names), *rungs, *([GAP] if plan.gap else [])]
+    gap = rf"\multicolumn{{2}}{{c}}{{{GAP}}}" if plan.gap_interval else GAP
+    return [*map(latex_escaped, plan.names), *rungs, *([gap] if plan.gap else [])]
 
 
 def _marks(rows: Sequence[Row], rung: Rung) -> dict[int, str]:
@@ -174,13 +180,23 @@ def _rate(rate: Rate | None, mark: str | None, style: Style) -> str:
     """An accuracy with its interval; counts stand in the other formats, where there is room."""
     if rate is None:
         return rf"\multicolumn{{2}}{{c}}{{{_ESCAPES[MISSING]}}}"
-    low, high = map(style.number, rate.interval)
     number = style.number(rate.accuracy)
-    return f"{mark % number if mark else number} & $_{{[{low},\\,{high}]}}$"
+    return f"{mark % number if mark else number} & {_subscript(rate.interval, style)}"
 
 
-def _gap(row: Row, style: Style) -> str:
-    return _ESCAPES[MISSING] if row.masking_gap is None else f"${style.number(row.masking_gap)}$"
+def _gap(row: Row, style: Style, plan: Layout) -> str:
+    missing, interval = _ESCAPES[MISSING], row.masking_gap_interval
+    if not plan.gap_interval:
+        return missing if row.masking_gap is None else f"${style.number(row.masking_gap)}$"
+    if row.masking_gap is None:
+        return rf"\multicolumn{{2}}{{c}}{{{missing}}}"
+    beside = "" if interval is None else _subscript(interval, style)
+    return f"${style.number(row.masking_gap)}$ & {beside}"
+
+
+def _subscript(interval: Interval, style: Style) -> str:
+    low, high = map(style.number, interval)
+    return f"$_{{[{low},\\,{high}]}}$"
 
 
 def _sentence(text: str) -> str:

@@ -8,13 +8,13 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
-from advbench.records import Row, Rung
+from advbench.records import Rate, Row, Rung
 
 from .baseline import Comparison, paired_grid
 from .bibliography import bibtex
-from .charts import Chart, Dots
+from .charts import Chart
 from .formats import Origin, render
-from .grid import MISSING, TITLES, Grid, layout, notes_of, of_all
+from .grid import MISSING, TITLES, Grid, interval_text, layout, notes_of, of_all, so_far_text
 from .pictures import Picture, data_uri
 from .style import GAP, PLAIN, Style, arranged
 from .svg import svg
@@ -106,11 +106,18 @@ def _verdicts(rows: Sequence[Row]) -> str:
         left = "" if worst is None else f"; {worst.count} of {worst.n} images survive every rung"
         advice = "".join(f"<br>Try: <code>{escape(each)}</code>" for each in dict.fromkeys(row.advice))
         items.append(
-            f'<li class="{_KINDS.get(kind, "unsure")}"><b>{escape(name)}: {escape(kind)}</b>{left}'
+            f'<li class="{_mood(kind, worst)}"><b>{escape(name)}: {escape(kind)}</b>{left}'
             + (f"<br>{escape(evidence.strip())}" if evidence else "")
             + f"{advice}</li>"
         )
     return _section("Verdict", f'<ul class="verdicts">{"".join(items)}</ul>')
+
+
+def _mood(kind: str, worst: Rate | None) -> str:
+    """The colour of a verdict; measured as it should be, and nothing left standing, is no good news."""
+    if kind == "robust as measured" and worst is not None and worst.count == 0:
+        return "fallen"
+    return _KINDS.get(kind, "unsure")
 
 
 def _names(rows: Sequence[Row]) -> list[str]:
@@ -127,7 +134,7 @@ def _table(rows: Sequence[Row], style: Style) -> str:
         "<tr>"
         + "".join(f"<td>{escape(texts[place])}</td>" for texts in plan.names.values())
         + "".join(_accuracy(row, rung, style) for rung in plan.rungs)
-        + (_number(row.masking_gap, style) if plan.gap else "")
+        + (_gap(row, style) if plan.gap else "")
         + "</tr>"
         for place, row in enumerate(rows)
     ]
@@ -144,7 +151,7 @@ def _table(rows: Sequence[Row], style: Style) -> str:
 def _accuracy(row: Row, rung: Rung, style: Style) -> str:
     rate = row.rates.get(rung)
     if rate is None:
-        return _number(None, style, row.reasons.get(rung, row.error or "not run"))
+        return _number(None, style, _why_missing(row, rung))
     low, high = map(style.number, rate.interval)
     small = [f"[{low}, {high}]", f"{rate.count}/{rate.n}"]
     if rate.spread is not None:
@@ -152,6 +159,17 @@ def _accuracy(row: Row, rung: Rung, style: Style) -> str:
     if rate.median is not None:
         small.append(f"median {rate.median:.4g}")
     return _number(rate.accuracy, style, "".join(f"<small>{each}</small>" for each in small))
+
+
+def _gap(row: Row, style: Style) -> str:
+    interval = interval_text(row, style)
+    return _number(row.masking_gap, style, f"<small>{interval}</small>" if interval else "")
+
+
+def _why_missing(row: Row, rung: Rung) -> str:
+    if rung in row.pending:
+        return so_far_text(rung, row.pending[rung], row.n)
+    return row.reasons.get(rung, row.error or "not run")
 
 
 def _number(value: float | None, style: Style, beside: str = "") -> str:
@@ -201,7 +219,7 @@ def _charts(charts: Sequence[Chart]) -> str:
 
 
 def _left_out(chart: Chart) -> str:
-    return f" ({chart.note})" if isinstance(chart, Dots) and chart.note else ""
+    return f" ({chart.note})" if chart.note else ""
 
 
 def _gallery(content: Page) -> str:

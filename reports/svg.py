@@ -15,6 +15,7 @@ _RIGHT: Final = 24
 _TOP: Final = 44
 _BOTTOM: Final = 48
 _HEIGHT: Final = 260
+_LEGEND: Final = 18
 _DASHES: Final = ("", "6 3", "2 3", "8 3 2 3", "1 4", "10 4")
 
 
@@ -37,7 +38,7 @@ def _dots(chart: Dots) -> str:
         return _LABEL + (WIDTH - _LABEL - _RIGHT) * (value - low) / (high - low)
 
     bottom = height - _BOTTOM
-    parts = [_legend(chart.kinds), *_axis([(x(tick), f"{tick:g}") for tick in ticks(low, high)], bottom)]
+    parts = [_legend(chart.kinds)[0], *_axis([(x(tick), f"{tick:g}") for tick in ticks(low, high)], bottom)]
     parts.append(
         f'<text class="axis" x="{x((low + high) / 2):.1f}" y="{bottom + 36}">{escape(chart.axis)}</text>'
     )
@@ -61,21 +62,22 @@ def _dots(chart: Dots) -> str:
 
 def _curves(chart: Curves) -> str:
     points = [point for line in chart.lines.values() for point in line]
-    left, right = (end(point[0] for point in points) for end in (min, max))
+    left, right = (end(_along(chart, point[0]) for point in points) for end in (min, max))
     low, high = min(0.0, *(point[1] for point in points)), max(point[1] for point in points)
     high = high if high > low else low + 1
     right = right if right > left else left + 1
-    height, edge = _TOP + _HEIGHT + _BOTTOM, 64
+    legend, lines = _legend(list(chart.lines), lines=True)
+    top, edge = _TOP + _LEGEND * (lines - 1), 64
+    bottom = top + _HEIGHT
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
-        x = edge + (WIDTH - edge - _RIGHT) * (point[0] - left) / (right - left)
-        return x, _TOP + _HEIGHT * (high - point[1]) / (high - low)
+        x = edge + (WIDTH - edge - _RIGHT) * (_along(chart, point[0]) - left) / (right - left)
+        return x, top + _HEIGHT * (high - point[1]) / (high - low)
 
-    bottom = _TOP + _HEIGHT
-    parts = [_legend(list(chart.lines), lines=True)]
-    parts += _axis([(place((tick, low))[0], f"{tick:g}") for tick in ticks(left, right)], bottom)
+    along = log_ticks(10**left, 10**right) if chart.log else ticks(left, right)
+    parts = [legend, *_axis([(place((tick, low))[0], f"{tick:g}") for tick in along], bottom, top)]
     for tick in ticks(low, high):
-        y = place((left, tick))[1]
+        y = place((points[0][0], tick))[1]
         parts.append(
             f'<line class="row" x1="{edge}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text class="name" x="{edge - 8}" y="{y + 4:.1f}">{tick:g}</text>'
@@ -84,13 +86,35 @@ def _curves(chart: Curves) -> str:
         f'<text class="axis" x="{WIDTH / 2}" y="{bottom + 36}">{escape(f"{chart.x}; {chart.y}")}</text>'
     )
     for number, line in enumerate(chart.lines.values()):
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, line))
+        corners = _stairs(line) if chart.stairs else line
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, corners))
         dashes = _DASHES[number % len(_DASHES)]
         parts.append(
             f'<polyline class="k{number % 6} curve" stroke-dasharray="{dashes}" points="{path}"/>'
             + ("".join(_mark(number % 6, *place(point)) for point in line) if len(line) == 1 else "")
         )
-    return _frame(chart.title, height, parts)
+    return _frame(chart.title, bottom + _BOTTOM, parts)
+
+
+def _along(chart: Curves, x: float) -> float:
+    """Where a value lies along the horizontal axis."""
+    return log10(x) if chart.log else x
+
+
+def _stairs(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The corners of a line whose value holds until the next point."""
+    corners = [line[0]]
+    for before, point in pairwise(line):
+        corners += [(point[0], before[1]), point]
+    return corners
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten between two ends, with 2 and 5 times them where there are few."""
+    among = (1, 2, 5) if high < 1000 * low else (1,)
+    powers = range(floor(log10(low)), ceil(log10(high)) + 1)
+    found = [float(f"{each}e{power}") for power in powers for each in among]
+    return [each for each in found if low * (1 - 1e-9) <= each <= high * (1 + 1e-9)]
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -103,31 +127,31 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     ]
 
 
-def _axis(at: Sequence[tuple[float, str]], bottom: float) -> list[str]:
+def _axis(at: Sequence[tuple[float, str]], bottom: float, top: float = _TOP) -> list[str]:
     return [
-        f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>'
+        f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
         f'<text class="tick" x="{x:.1f}" y="{bottom + 18}">{text}</text>'
         for x, text in at
     ]
 
 
-def _axis_name(x: float, bottom: float, text: str) -> str:
-    return f'<text class="axis" x="{x:.1f}" y="{bottom + 36}">{escape(text)}</text>'
-
-
-def _legend(kinds: Sequence[str], *, lines: bool = False) -> str:
-    parts, x = [], 12.0
+def _legend(kinds: Sequence[str], *, lines: bool = False) -> tuple[str, int]:
+    """What the marks or the lines stand for, and in how many lines that is told."""
+    parts, x, y = [], 12.0, 20
     for number, kind in enumerate(kinds):
+        width = (22 if lines else 10) + 22 + 7.2 * len(kind)
+        if x > 12 and x + width > WIDTH:
+            x, y = 12.0, y + _LEGEND
         sign = (
             f'<polyline class="k{number % 6} curve" stroke-dasharray="{_DASHES[number % 6]}" '
-            f'points="{x - 6:.1f},20 {x + 16:.1f},20"/>'
+            f'points="{x - 6:.1f},{y} {x + 16:.1f},{y}"/>'
             if lines
-            else f'<g class="k{number}">{_mark(number, x, 20)}</g>'
+            else f'<g class="k{number}">{_mark(number, x, y)}</g>'
         )
         gap = 22 if lines else 10
-        parts.append(f'{sign}<text class="legend" x="{x + gap:.1f}" y="24">{escape(kind)}</text>')
-        x += gap + 22 + 7.2 * len(kind)
-    return "".join(parts)
+        parts.append(f'{sign}<text class="legend" x="{x + gap:.1f}" y="{y + 4}">{escape(kind)}</text>')
+        x += width
+    return "".join(parts), (y - 20) // _LEGEND + 1
 
 
 def _mark(kind: int, x: float, y: float) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 from advbench.records import Row
 
 from .grid import Grid, grid
-from .style import PLAIN, Style, arranged
+from .style import GAP, PLAIN, Style, arranged
 
 _SHORTEST_LABEL = 10
 
@@ -20,11 +20,15 @@ def print_table(rows: Sequence[Row], console: Console, style: Style = PLAIN) -> 
     """Print the table with its caption and its notes, as wide as the console, and never a number cut short.
 
     Where the console is too narrow, cells are broken at their interval, and columns move together; where
-    that is not enough, intervals are left out; and where that is not, lines are longer than the console.
+    that is not enough, intervals are left out; and where that is not, lines are longer than the console. The
+    interval of the masking gap is told where nothing has to give way to it, or where the gap is asked for.
     """
     rows = [rows[place] for place in arranged(rows, style)]
-    wide, narrow = (grid(rows, breaks, style) for breaks in ((" ", "\n"), ("\n", "\n")))
-    print_grid([wide, narrow, grid(rows, ("\n", "\n"), style, intervals=False)], console)
+    asked, broken = GAP in style.columns, ("\n", "\n")
+    whole = grid(rows, (" ", "\n"), style)
+    fits = sum(_full_widths(whole)) + _frame(whole, console, 1) <= console.width
+    wide, narrow = (grid(rows, breaks, style, gap_interval=asked or fits) for breaks in ((" ", "\n"), broken))
+    print_grid([wide, narrow, grid(rows, broken, style, intervals=False)], console)
 
 
 def print_grid(versions: Sequence[Grid], console: Console) -> None:

@@ -99,6 +99,7 @@ class ReportOptions:
     formats: str | None
     figures: str
     data_root: Path | None
+    watch: bool
     style: "Style"
     json: bool
     quiet: bool

@@ -13,7 +13,10 @@ def report(  # noqa: PLR0917  # typer reads options from parameters, and takes t
     context: typer.Context,
     runs: Annotated[
         list[Path],
-        typer.Argument(help="Folders of finished runs or sweeps, and of trainings.", show_default=False),
+        typer.Argument(
+            help="Folders of runs or sweeps, and of trainings; finished ones without --watch.",
+            show_default=False,
+        ),
     ],
     baseline: Annotated[
         Path | None,
@@ -44,6 +47,10 @@ def report(  # noqa: PLR0917  # typer reads options from parameters, and takes t
         Path | None,
         typer.Option(help="Where a gallery's data set is now.", show_default="as in the run"),
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Render again while runs go on, until they have ended."),
+    ] = False,
     columns: Columns = None,
     sort: Sort = "",
     percent: Percent = True,
@@ -75,6 +82,7 @@ def report(  # noqa: PLR0917  # typer reads options from parameters, and takes t
             formats=formats,
             figures=figures,
             data_root=data_root,
+            watch=watch,
             style=style,
             json=json,
             quiet=quiet,

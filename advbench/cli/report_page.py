@@ -12,7 +12,9 @@ from advbench.reports.baseline import Comparison
 from advbench.reports.charts import Chart, Curves, agreement, ladder, radius_curve
 from advbench.reports.page import PAGE_FILE, Page, page
 from advbench.reports.pictures import Picture
+from advbench.reports.steps import success_by_steps
 from advbench.reports.style import Style, arranged
+from advbench.table import of_row
 from advbench.whole_files import write_whole
 
 MOST: Final = 200
@@ -57,15 +59,26 @@ def page_of(
 
 def charts_of(runs: Sequence[ReportedRun], merged: Merged, style: Style) -> list[Chart]:
     """The figures that the runs have records for."""
-    rows = [merged.rows[place] for place in arranged(merged.rows, style)]
+    order = arranged(merged.rows, style)
+    rows = [merged.rows[place] for place in order]
+    attacked = [
+        (row, of_row(run.records.samples, row.defense, row.attack))
+        for row, run in ((merged.rows[place], merged.runs[place]) for place in order)
+        if run is not None
+    ]
     candidates = [each for run in runs for each in _candidates(run)]
-    found: list[Chart | None] = [ladder(rows, style), radius_curve(rows, style), agreement(candidates)]
+    found: list[Chart | None] = [
+        ladder(rows, style),
+        success_by_steps(attacked, style),
+        radius_curve(rows, style),
+        agreement(candidates),
+    ]
     return [each for each in found if each is not None]
 
 
 def pictures_of(runs: Sequence[ReportedRun], data_root: Path | None, most: int) -> tuple[list[Picture], str]:
-    """Pictures of the runs that kept examples, and why there are none of those that did."""
-    keeping = [run for run in runs if keeps_examples(run.records.manifest)]
+    """Pictures of the runs that are done and kept examples, and why there are none of those that did."""
+    keeping = [run for run in runs if run.is_done and keeps_examples(run.records.manifest)]
     if not keeping:
         return [], ""
     from advbench.cli.gallery import gallery  # noqa: PLC0415  # imports torch, which a table does not need

@@ -2,16 +2,17 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from advbench.errors import RunFolderError
 from advbench.finished_run import Records, read_records
+from advbench.growing_run import rows_so_far
 from advbench.manifest import MANIFEST, entry
 from advbench.provenance import origin_of
-from advbench.records import Row
+from advbench.records import Row, SoFar
 from advbench.reports.baseline import Side
 from advbench.table import rows_of
 
@@ -37,6 +38,11 @@ class ReportedRun:
     records: Records
 
     @property
+    def is_done(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.records.manifest.get("status") == "done"
+
+    @property
     def origin(self) -> dict[str, str]:
         """Where its rows come from."""
         return origin_of(self.records.manifest)
@@ -59,15 +65,26 @@ class Merged:
 
     Args:
         rows: without repetitions; the models of runs that would be confused bear the run's name.
-        origins: where each comes from.
+        runs: whose each is; None where it has no numbers.
     """
 
     rows: list[Row]
-    origins: list[Mapping[str, str]]
+    runs: list[ReportedRun | None]
+
+    @property
+    def origins(self) -> list[Mapping[str, str]]:
+        """Where each row comes from."""
+        return [{} if run is None else run.origin for run in self.runs]
 
 
-def read_runs(paths: Sequence[Path]) -> tuple[list[ReportedRun], list[Row]]:
-    """The runs of the folders, a sweep's one by one, and the rows of sweeps that have no numbers.
+def read_runs(
+    paths: Sequence[Path], read: Callable[[Path], Records] = read_records
+) -> tuple[list[ReportedRun], list[Row]]:
+    """The runs of the folders, a sweep's one by one, and the rows of sweeps that have no numbers (yet).
+
+    Args:
+        paths: the folders.
+        read: gives the records of a run's folder; by default of one that is done, and of no other.
 
     Raises:
         RunFolderError: a folder without a finished run, or one that is not as the run wrote it.
@@ -77,13 +94,14 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[ReportedRun], list[Row]]:
     names = [path.resolve().name for path in paths]
     for path, name in zip(paths, names, strict=True):
         shown = name if names.count(name) == 1 else str(path)
-        if (path / SWEEP).is_file() and not (path / MANIFEST).exists():
+        if is_sweep(path):
             found, rest = _read_sweep(path, shown)
             runs += found
             failed += rest
         else:
-            records = read_records(path)
-            rows = rows_of(records.samples, records.heading)
+            records = read(path)
+            done = records.manifest.get("status") == "done"
+            rows = rows_of(records.samples, records.heading) if done else rows_so_far(records)
             runs.append(ReportedRun(path=path, name=shown, rows=rows, records=records))
     return runs, failed
 
@@ -97,16 +115,16 @@ def merge_rows(runs: Sequence[ReportedRun], failed: Sequence[Row]) -> Merged:
             earlier = seen.setdefault(_key(row), (row, run.name))
             if earlier[1] != run.name and earlier[0] != row:
                 clashing |= {earlier[1], run.name}
-    merged: dict[tuple[str, ...], tuple[Row, Mapping[str, str]]] = {}
+    merged: dict[tuple[str, ...], tuple[Row, ReportedRun | None]] = {}
     for run in runs:
         for row in run.rows:
             named = (
                 dataclasses.replace(row, model=f"{row.model} ({run.name})") if run.name in clashing else row
             )
-            merged.setdefault(_key(named), (named, run.origin))
+            merged.setdefault(_key(named), (named, run))
     for row in failed:
-        merged.setdefault(_key(row), (row, {}))
-    return Merged([row for row, _ in merged.values()], [origin for _, origin in merged.values()])
+        merged.setdefault(_key(row), (row, None))
+    return Merged([row for row, _ in merged.values()], [run for _, run in merged.values()])
 
 
 def _key(row: Row) -> tuple[str, ...]:
@@ -133,7 +151,7 @@ def _read_sweep(path: Path, name: str) -> tuple[list[ReportedRun], list[Row]]:
                 path=path / folder, name=f"{name}/{Path(folder).name}", rows=tuple(named), records=records
             )
         )
-    failed = [
+    empty = [
         Row(
             model=cell["model"],
             dataset=cell["dataset"],
@@ -144,20 +162,35 @@ def _read_sweep(path: Path, name: str) -> tuple[list[ReportedRun], list[Row]]:
             attack=cell["attack"],
             rates={},
             error=cell["error"],
+            pending={} if cell["error"] else {"shattered": SoFar(0, 0)},
         )
         for cell in cells
-        if cell["status"] == "failed"
+        if cell["status"] in ("failed", "to do")
     ]
-    return runs, failed
+    return runs, empty
 
 
-def _cells(path: Path) -> Iterator[dict[str, str]]:
+def is_sweep(path: Path) -> bool:
+    """Whether a folder is that of a sweep."""
+    return (path / SWEEP).is_file() and not (path / MANIFEST).exists()
+
+
+def read_sweep(path: Path) -> Mapping[str, Any]:
+    """What the `sweep.json` of a folder says; nothing is promised of it but that it is a dictionary.
+
+    Raises:
+        RunFolderError: it cannot be read, or is damaged.
+    """
     try:
         with (path / SWEEP).open("rb") as stream:
             said: Any = json.loads(stream.read(_LARGEST))
     except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(f"{path / SWEEP} is damaged.") from error
-    listed = said.get("cells") if isinstance(said, dict) else None
+    return said if isinstance(said, dict) else {}
+
+
+def _cells(path: Path) -> Iterator[dict[str, str]]:
+    listed = read_sweep(path).get("cells")
     if not isinstance(listed, list):
         raise RunFolderError(f"{path / SWEEP} lists no cells: the sweep has not filled any.")
     for cell in listed:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple, assert_never, cast
@@ -16,7 +16,9 @@ from advbench.cli.options import ReportOptions
 from advbench.cli.report_page import charts_of, page_of, pictures_of
 from advbench.cli.report_runs import SWEEP, Merged, ReportedRun, merge_rows, read_runs
 from advbench.cli.report_trainings import curves_of, is_training
+from advbench.cli.report_watch import Watch
 from advbench.errors import InputError, RunFolderError
+from advbench.finished_run import Records, read_records
 from advbench.manifest import MANIFEST
 from advbench.reports.baseline import Comparison, compare, paired_csv, paired_grid, paired_json
 from advbench.reports.charts import Curves
@@ -46,21 +48,38 @@ class _Report(NamedTuple):
 
 
 def run(options: ReportOptions) -> None:
-    """Read the runs, and print or write what they come to.
+    """Read the runs, and print or write what they come to; with `watch` again and again while they go on.
 
     Raises:
         InputError: folders without finished runs, or options that do not fit each other.
+        RunError: a run that was watched has ended before it was done.
     """
     default = "" if options.out is None else "csv,markdown"
     formats = formats_of("json" if options.json else options.formats or default, [*FILE_NAMES, HTML])
     figures = formats_of(options.figures, FIGURE_FORMATS)
     if options.out is None and len(formats) + 2 * len(figures) > 1:
         raise InputError("figures, and more than one format, need a folder for their files: --out DIR.")
+    if options.out is None and formats and options.watch:
+        raise InputError("--watch writes formats again and again, and needs a folder for them: --out DIR.")
     if figures:
         check_matplotlib()
     if options.out is not None:
         _check_out(options.out, overwrite=options.overwrite)
-    report = _read(options)
+    if not options.watch:
+        _render(_read(options, read_records), formats, figures)
+        return
+    console, watch = Console(), Watch(options.runs, quiet=options.quiet)
+    for number in watch.changes():
+        if console.is_terminal:
+            console.clear()
+        elif number:
+            console.print()
+        _render(_read(options, watch.read), formats, figures)
+
+
+def _render(report: _Report, formats: list[str], figures: list[str]) -> None:
+    """Print or write a report."""
+    options = report.options
     if not report.merged.rows:
         if not (report.curves and figures):
             raise InputError(_no_rows(options, report))
@@ -73,10 +92,10 @@ def run(options: ReportOptions) -> None:
     _show(report)
 
 
-def _read(options: ReportOptions) -> _Report:
-    """Everything that the folders hold."""
+def _read(options: ReportOptions, read: Callable[[Path], Records]) -> _Report:
+    """Everything that the folders hold, given how the records of a run are read."""
     trainings = [path for path in options.runs if is_training(path)]
-    runs, failed = read_runs([path for path in options.runs if path not in trainings])
+    runs, failed = read_runs([path for path in options.runs if path not in trainings], read)
     compared = _compared(runs, options.baseline)
     return _Report(options, runs, merge_rows(runs, failed), compared, curves_of(trainings))
 
@@ -182,7 +201,7 @@ def _write(out: Path, report: _Report, files: Mapping[str, bytes]) -> None:
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "advbench": advbench.__version__,
         "tables": report.options.style.settings(),
-        "runs": [{"name": run.name, "run": run.origin["run"]} for run in report.runs],
+        "runs": [{"name": run.name, "run": run.origin["run"], "done": run.is_done} for run in report.runs],
         "files": {name: hashlib.sha256(contents).hexdigest() for name, contents in files.items()},
     }
     try:

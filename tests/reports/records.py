@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
+from advbench.paired import PairedCounts
 from advbench.records import Rate, Row, Spread
 
 HOSTILE: Final = "<script>alert(1)</script> & 100%_"
@@ -24,6 +25,7 @@ ROUND: Final = replace(
     rates={"clean": Rate(197, 200), "shattered": Rate(196, 200), "bpda": Rate(0, 200)},
     reasons={},
     substitute="identity; soft",
+    pairs={"bpda": PairedCounts(0, 196, 0, 200)},
 )
 RANDOM: Final = replace(
     ROUND,
@@ -34,10 +36,16 @@ RANDOM: Final = replace(
         "bpda": Rate(20, 200, Spread(0.0975, 0.01)),
     },
     substitute="exact",
+    pairs={"bpda": PairedCounts(15, 105, 5, 200)},
     warnings=("the defense is random",),
 )
 NAMED: Final = replace(
-    ROUND, defense=HOSTILE, rates={**ROUND.rates, "bpda": Rate(30, 200)}, substitute="soft", warnings=()
+    ROUND,
+    defense=HOSTILE,
+    rates={**ROUND.rates, "bpda": Rate(30, 200)},
+    substitute="soft",
+    pairs={},
+    warnings=(),
 )
 ROWS: Final = (NONE, ROUND, RANDOM, NAMED)
 ORIGIN: Final = {"seed": "0", "command": "advbench attack --defense 'a --> b % c'", "run": "0" * 64}

@@ -1,20 +1,24 @@
 """What charts show, and that they are drawn: as SVG for the page, by matplotlib where it is there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
+from typing import cast
 from xml.etree import ElementTree as ET
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from advbench.errors import InputError
-from advbench.records import Candidate, Rate
+from advbench.records import Candidate, Rate, Row, Rung
 from advbench.reports import figures
-from advbench.reports.charts import Chart, Dots, agreement, ladder, radius_curve, training_curves
+from advbench.reports.charts import Chart, Curves, Dots, agreement, ladder, radius_curve, training_curves
 from advbench.reports.figures import FIGURE_FORMATS, FigureFormat, draw, draw_gallery
 from advbench.reports.pictures import Panel, Picture, amplified, to_pixels
+from advbench.reports.steps import success_by_steps
 from advbench.reports.style import Style
-from advbench.reports.svg import svg, ticks
+from advbench.reports.svg import log_ticks, svg, ticks
 from tests.reports.records import HOSTILE, NONE, ROUND, ROWS
 
 FOUND = [
@@ -34,7 +38,8 @@ def whole_ladder() -> Dots:
 def charts() -> list[Chart]:
     found = agreement(FOUND)
     assert found is not None
-    return [whole_ladder(), found, *training_curves({"apart": HISTORY, HOSTILE: HISTORY[:1]})]
+    curves = training_curves({"apart": HISTORY, HOSTILE: HISTORY[:1]})
+    return [whole_ladder(), found, *curves, climbed({"bpda": [0, 1, 3, 3, 7]}, {"bpda": [None, 200]})]
 
 
 def test_the_ladder_has_every_rate_with_its_interval() -> None:
@@ -71,6 +76,88 @@ def test_a_curve_against_the_radius_takes_the_last_rung_of_three_radii_or_more()
     assert radius_curve(at[:2]) is None
 
 
+Passes = Mapping[str, Sequence[int | None]]
+"""The gradient passes until each image fell on each rung; None for one that stands after the most of all."""
+
+
+def climbed(*found: Passes) -> Curves:
+    """The chart of rows whose images fell after so many gradient passes."""
+    chart = success_by_steps([row_of(str(number), passes) for number, passes in enumerate(found)])
+    assert chart is not None
+    return chart
+
+
+def row_of(name: str, found: Passes) -> tuple[Row, pd.DataFrame]:
+    records = [
+        {"rung": rung, "robust": each is None, "steps": max(filter(None, passes)) if each is None else each}
+        for rung, passes in found.items()
+        for each in passes
+    ]
+    rates = {cast("Rung", rung): Rate(passes.count(None), len(passes)) for rung, passes in found.items()}
+    return replace(ROUND, defense=name, rates=rates), pd.DataFrame(records)
+
+
+def test_success_rises_where_images_fell_and_goes_on_to_the_last_pass() -> None:
+    chart = climbed({"shattered": [0, 40, 40, None], "bpda": [0, 3, 3, 7, None, 8, 3, 1]})
+    assert list(chart.lines) == ["0 · BPDA"], "all that fell on the other cost as much as what stands"
+    (line,) = chart.lines.values()
+    assert line == [(0, 12.5), (1, 25), (3, 62.5), (7, 75), (8, 87.5)]
+    assert (chart.stairs, chart.log) == (True, False)
+
+
+def test_a_rung_on_which_nothing_falls_is_a_flat_line() -> None:
+    rung = pd.DataFrame({"rung": "shattered", "robust": [True, True, False], "steps": [40, 40, 0]})
+    chart = success_by_steps([(replace(ROUND, rates={"shattered": Rate(2, 3)}), rung)], Style(percent=False))
+    assert chart is not None
+    (line,) = chart.lines.values()
+    assert [at for at, _ in line] == [0, 40]
+    assert [share for _, share in line] == pytest.approx([1 / 3, 1 / 3])
+
+
+def test_one_step_and_rungs_that_are_not_done_have_no_curve() -> None:
+    assert success_by_steps([row_of("x", {"shattered": [1, 1, 0]})]) is None
+    row, records = row_of("x", {"shattered": [1, 2, 0]})
+    assert success_by_steps([(replace(row, rates={}), records)]) is None
+    assert success_by_steps([]) is None
+
+
+def test_long_attacks_are_drawn_along_powers_of_ten() -> None:
+    chart = climbed({"bpda": [0, 1, 30, 400]})
+    assert chart.log
+    assert chart.lines == {"0 · BPDA": [(1, 25), (1, 50), (30, 75), (400, 100)]}
+
+
+def test_of_too_many_curves_each_row_keeps_its_last_rung() -> None:
+    rungs: Passes = {"shattered": [1, 2], "bpda": [1, 3]}
+    assert len(climbed(*[rungs] * 3).lines) == 6
+    many = climbed(*[rungs] * 8)
+    assert list(many.lines) == [f"{number} · BPDA" for number in range(6)]
+    assert many.note == "the first 6 of 8 rows"
+
+
+def test_stairs_have_a_corner_before_each_rise() -> None:
+    curve = ET.fromstring(svg(climbed({"bpda": [1, 2, 4]}))).findall(".//{*}polyline")[-1]
+    corners = [tuple(map(float, each.split(","))) for each in curve.attrib["points"].split()]
+    assert len(corners) == 7
+    assert all(one[0] == other[0] or one[1] == other[1] for one, other in pairwise(corners))
+
+
+def test_a_legend_too_long_for_a_line_goes_on_in_the_next() -> None:
+    ways = {f"a way of training with a long name {number}": HISTORY for number in range(3)}
+    root = ET.fromstring(svg(training_curves(ways)[0]))
+    names = [each for each in root.findall(".//{*}text") if each.get("class") == "legend"]
+    assert len({each.attrib["y"] for each in names}) == 2
+    assert float(root.attrib["viewBox"].split()[-1]) == 44 + 260 + 48 + 18
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(1, 50, [1, 2, 5, 10, 20, 50]), (1, 4000, [1, 10, 100, 1000]), (0.5, 3, [0.5, 1, 2])],
+)
+def test_ticks_of_a_logarithmic_axis(low: float, high: float, expected: list[float]) -> None:
+    assert log_ticks(low, high) == expected
+
+
 def test_training_curves_leave_out_what_was_not_measured() -> None:
     loss, accuracy = training_curves({"apart": HISTORY})
     assert list(loss.lines) == ["apart, loss"]
@@ -91,7 +178,7 @@ def test_ticks_are_round_numbers(low: float, high: float, expected: list[float])
     assert ticks(low, high) == expected
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_an_svg_is_well_formed_and_its_names_are_text(number: int) -> None:
     chart = charts()[number]
     root = ET.fromstring(svg(chart))
@@ -126,6 +213,7 @@ def pictures() -> list[Picture]:
 DRAWINGS: dict[str, Callable[[FigureFormat], bytes]] = {
     "ladder": lambda form: draw(whole_ladder(), form),
     "curves": lambda form: draw(charts()[2], form),
+    "stairs": lambda form: draw(charts()[4], form),
     "gallery": lambda form: draw_gallery(pictures(), form),
 }
 

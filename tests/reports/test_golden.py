@@ -16,6 +16,7 @@ from advbench.reports.formats import FILE_NAMES, Format
 from tests.reports.records import HOSTILE, ORIGIN, ROWS
 
 GOLDEN = Path(__file__).parent / "golden"
+_FRACTION = re.compile(r"\d\.\d+(e-\d+)?")
 
 
 def on_terminal() -> str:
@@ -33,7 +34,7 @@ def numbers_of(form: Format, text: str) -> Any:
     if form == "json":
         return [{name: shortened(value) for name, value in row.items()} for row in json.loads(text)]
     return [
-        [f"{float(cell):.12f}" if cell.startswith("0.") else cell for cell in line]
+        [f"{float(cell):.12f}" if _FRACTION.fullmatch(cell) else cell for cell in line]
         for line in csv.reader(io.StringIO(text))
     ]
 

@@ -112,6 +112,25 @@ def test_verdicts_stand_on_top_and_only_where_rows_have_one() -> None:
     assert "<h2>Verdict</h2>" not in page(Page(title="x", rows=ROWS))
 
 
+@pytest.mark.parametrize(
+    ("verdict", "standing", "mood"),
+    [
+        ("robust as measured", 120, "robust"),
+        ("robust as measured", 0, "fallen"),
+        ("masked: why", 0, "masked"),
+        ("unreliable: why", 120, "unreliable"),
+        ("not enough evidence: why", 0, "unsure"),
+        ("not judged yet", 120, "unsure"),
+    ],
+)
+def test_a_verdict_has_the_colour_of_good_news_only_where_something_stands(
+    verdict: str, standing: int, mood: str
+) -> None:
+    row = replace(ROUND, verdict=verdict, rates={**ROUND.rates, "worst": Rate(standing, 200)})
+    read = Elements(page(Page(title="x", rows=[row])))
+    assert [each["class"] for tag, each in read.found if tag == "li" and "class" in each] == [mood]
+
+
 def test_cells_are_sorted_by_their_full_value_and_missing_ones_say_why() -> None:
     text = page(Page(title="x", rows=ROWS))
     assert f'data-value="{198 / 200!r}"' in text

@@ -9,10 +9,13 @@ import pytest
 from rich.console import Console
 from scipy.stats import binomtest
 
+from advbench.paired import PairedCounts
 from advbench.records import RUNGS, Rate, Row, wilson_interval
 from advbench.reports import print_table, render, table_frame
 from advbench.reports.formats import Format
 from advbench.reports.grid import MISSING
+from advbench.reports.page import Page, page
+from advbench.reports.style import Style
 
 NONE = Row(
     model="net",
@@ -234,6 +237,36 @@ def test_no_terminal_is_too_narrow_for_a_number(width: int) -> None:
     assert f" {100 * (ROUND.masking_gap or 0):.1f}" in text
     assert "gap" in text
     assert "round" in text
+
+
+PAIRED = replace(ROUND, pairs={"bpda": PairedCounts(0, 7, 0, 10)})
+
+
+@pytest.mark.parametrize(
+    ("width", "columns", "told"),
+    [(80, (), False), (140, (), True), (80, ("defense", "clean", "bpda", "gap"), True), (80, ("gap",), True)],
+)
+def test_the_interval_of_the_gap_is_told_where_nothing_gives_way_to_it_or_where_it_is_asked_for(
+    width: int, columns: tuple[str, ...], told: bool
+) -> None:
+    file = io.StringIO()
+    rows = (NONE, replace(PAIRED, attack="pgd:steps=1000"), replace(PAIRED, substitute="soft; identity"))
+    print_table(rows, Console(file=file, width=width), Style(columns=columns))
+    text = file.getvalue()
+    low, high = PAIRED.pairs["bpda"].interval
+    assert (f"[{100 * low:.1f}, {100 * high:.1f}]" in text) == told
+    assert ("score interval of the difference in pairs" in " ".join(text.split())) == told
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_the_gap_has_its_interval_where_there_is_room_for_everything() -> None:
+    low, high = (f"{100 * each:.1f}" for each in PAIRED.pairs["bpda"].interval)
+    assert f"| 70.0 [{low}, {high}] |" in render([NONE, PAIRED], "markdown")
+    assert rf"$70.0$ & $_{{[{low},\,{high}]}}$ \\" in render([NONE, PAIRED], "latex")
+    assert f"70.0<small>[{low}, {high}]</small></td>" in page(Page(title="x", rows=[NONE, PAIRED]))
+    forms: list[Format] = ["markdown", "latex"]
+    for form in forms:
+        assert "score interval of the difference" not in render([NONE, ROUND], form)
 
 
 def test_six_rungs_fit_the_terminal_and_lose_no_number() -> None:
