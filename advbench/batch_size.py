@@ -3,6 +3,7 @@
 It decides about speed and memory, never about results: an image's draws are its own.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,9 +23,9 @@ AUTO: Final = "auto"
 
 _SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 _SAFE = 128  # where the model cannot be probed
-_SECONDS = 1.0  # after which no larger size is tried
-_ROUNDS, _ENOUGH = 3, 0.03  # measurements at least, and seconds; the first makes the library choose kernels
-_IDLE = 2  # sizes that bring nothing
+_SECONDS = 1.0  # for all measurements
+_ROUNDS = 4  # of which the first makes the library choose its kernels
+_FEW = 32  # images
 _NEARLY = 0.97  # of the best speed: a smaller batch that is as good as fast needs less memory
 _SHARE = 0.5  # of the free memory
 _SOON = 10.0  # seconds
@@ -176,21 +177,20 @@ def _bytes_kept(model: nn.Module, x: Tensor) -> int:
 
 
 def _speeds(model: nn.Module, x: Tensor, sizes: Sequence[int]) -> dict[int, float]:
-    """Images a second at each size, up to where they grow no more; a processor's own seconds are counted."""
+    """Images a second at each size that there is time for; a processor's own seconds are counted.
+
+    In rounds over all sizes, as a machine may be busy for a while. Fewer than 32 images were slower or no
+    faster on every network that was measured; they are for little memory, and for networks that take long.
+    """
+    if not sizes:
+        return {}
     clock = time.process_time if x.device.type == "cpu" else time.perf_counter
-    began, speeds, best, idle = time.perf_counter(), dict[int, float](), 0.0, 0
-    for size in sizes:
-        batch = x.expand(size, -1, -1, -1)
-        speeds[size] = size / min(_times(model, batch, clock))
-        idle = 0 if speeds[size] * _NEARLY > best else idle + 1
-        best = max(best, speeds[size])
-        if idle == _IDLE or (time.perf_counter() - began > _SECONDS and len(speeds) > _IDLE):
-            break
-    return speeds
-
-
-def _times(model: nn.Module, batch: Tensor, clock: Callable[[], float]) -> list[float]:
-    times: list[float] = []
-    while len(times) < _ROUNDS or (sum(times) < _ENOUGH and len(times) < 10 * _ROUNDS):
-        times.append(seconds_a_gradient(model, batch, clock))
-    return times
+    image = seconds_a_gradient(model, x.expand(sizes[0], -1, -1, -1), clock) / sizes[0]
+    tried = [size for size in sizes if size >= _FEW] or sizes[-1:]
+    count = sum(sum(tried[: place + 1]) * image * _ROUNDS <= _SECONDS for place in range(len(tried)))
+    seconds = dict.fromkeys(tried[:count], math.inf)
+    for _ in range(_ROUNDS):
+        for size in seconds:
+            taken = seconds_a_gradient(model, x.expand(size, -1, -1, -1), clock)
+            seconds[size] = min(taken, seconds[size])
+    return {size: size / each for size, each in seconds.items()} or {sizes[0]: 1.0 / image}
