@@ -182,8 +182,9 @@ class DefendedModel(nn.Module):
                     "a module before or after it."
                 )
             reached.add(place)
-            # A defense computes in float32, whatever the network does (`working_copy.in_bfloat16`).
-            return self._through(place, output.float(), draws).to(output.dtype)
+            if output.dtype == torch.bfloat16:  # the network's choice alone (`working_copy.in_bfloat16`)
+                return self._through(place, output.float(), draws).to(output.dtype)
+            return self._through(place, output, draws)
 
         return defend
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from advbench import Placement, cli, speed, working_copy
+from advbench import DefendedModel, Placement, cli, speed, working_copy
 from advbench.attacks import APGD, FAB, FMN, PGD, Square
 from advbench.defenses import Round
 from advbench.interfaces import Attack
@@ -360,3 +360,17 @@ def test_the_command_attacks_in_bfloat16_and_its_rows_say_so(
     assert said["--no-fast"][1] == said["--compile"][1]
     assert abs(said["--precision bf16"][1] - said["--no-fast"][1]) <= 1 / 60
     assert "not compiled: that takes a minute, and the attacks about" in printed.err
+
+
+def test_a_defense_inside_a_network_in_bfloat16_computes_in_float32(network: Network) -> None:
+    seen: list[torch.dtype] = []
+
+    def noted(z: Tensor) -> Tensor:
+        seen.append(z.dtype)
+        return z * 1.0
+
+    rough = in_bfloat16(ready(network), images(), print)
+    assert rough is not None
+    logits = DefendedModel(rough, [Placement(noted, "features")])(images())
+    assert (seen, logits.dtype) == ([torch.float32], torch.float32)
+    torch.testing.assert_close(logits, network(images()), rtol=0.05, atol=0.05)
