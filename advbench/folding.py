@@ -1,6 +1,6 @@
 """BatchNorm folded into the layer before it: in evaluation mode both are linear, and one does for two."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -77,17 +77,30 @@ class _Seen:
             self.pairs.append((self.last[id(inputs[0])][0], module))
 
 
-@torch.no_grad()
 def _watch(model: nn.Module, x: Tensor) -> _Seen:
     seen = _Seen()
-    layers = [each for each in model.modules() if type(each) in (*_LINEAR, *_NORMS)]
-    handles = [each.register_forward_hook(seen) for each in layers]
+    watch_forward(model, x, [each for each in model.modules() if type(each) in (*_LINEAR, *_NORMS)], seen)
+    return seen
+
+
+@torch.no_grad()
+def watch_forward(
+    model: nn.Module, x: Tensor, layers: Sequence[nn.Module], hook: Callable[[nn.Module, Any, Any], None]
+) -> None:
+    """One forward pass in which a hook is told of each call of some layers.
+
+    Args:
+        model: runs.
+        x: what it is given.
+        layers: which of its modules are watched.
+        hook: is told the module, its inputs and its output.
+    """
+    handles = [each.register_forward_hook(hook) for each in layers]
     try:
         model(x)
     finally:
         for handle in handles:
             handle.remove()
-    return seen
 
 
 def _foldable(first: Any, norm: Any) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from advbench.defended import network_of
 from advbench.errors import first_line, printable
-from advbench.folding import fold_batch_norm
+from advbench.folding import fold_batch_norm, watch_forward
 from advbench.gradient import seconds_a_gradient
 from advbench.memory import ran_out_of_memory
 
@@ -207,7 +207,6 @@ def _to_float32(_module: nn.Module, _inputs: Any, output: Any) -> Any:
     return output.float()
 
 
-@torch.no_grad()
 def _first_layer(network: nn.Module, x: Tensor) -> nn.Module | None:
     """The first module with parameters of its own and no modules below it that a forward pass calls."""
     called: list[nn.Module] = []
@@ -216,12 +215,7 @@ def _first_layer(network: nn.Module, x: Tensor) -> nn.Module | None:
         called.append(module)
 
     leaves = [each for each in network.modules() if list(each.parameters()) and not list(each.children())]
-    handles = [each.register_forward_hook(watch) for each in leaves]
-    try:
-        network(x)
-    finally:
-        for handle in handles:
-            handle.remove()
+    watch_forward(network, x, leaves, watch)
     return called[0] if called else None
 
 
