@@ -13,7 +13,8 @@ class ReadAhead:
     """The images of a data set in order, as many at a time as are asked for; the next ones are being read.
 
     One thread reads, so that a data set never serves two readers. At most three times as many images as
-    were last asked for are in memory.
+    were last asked for are in memory. Where there is a CUDA device they lie in pinned memory, from which they
+    are copied to it while it computes.
 
     Args:
         dataset: where the images are.
@@ -68,4 +69,8 @@ class ReadAhead:
 
     def _begin(self, count: int) -> None:
         wanted, self.unread = self.unread[:count], self.unread[count:]
-        self.coming = self.pool.submit(read_batch, self.dataset, wanted)
+        self.coming = self.pool.submit(self._read, wanted)
+
+    def _read(self, wanted: list[int]) -> Batch:
+        batch = read_batch(self.dataset, wanted)
+        return Batch(*(each.pin_memory() for each in batch)) if torch.cuda.is_available() else batch

@@ -84,3 +84,20 @@ def test_what_the_data_set_raises_is_raised_where_images_are_wanted() -> None:
         images.drop(4)
         with pytest.raises(OSError, match="gone"):
             images.first(4)
+
+
+def test_where_there_is_a_cuda_device_memory_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[Tensor] = []
+
+    def pin(tensor: Tensor) -> Tensor:
+        pinned.append(tensor)
+        return tensor
+
+    monkeypatch.setattr(Tensor, "pin_memory", pin)
+    with ReadAhead(Noted(), range(4)) as images:
+        images.first(4)
+    assert not pinned
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with ReadAhead(Noted(), range(4)) as images:
+        batch = images.first(4)
+    assert [each.data_ptr() for each in pinned] == [each.data_ptr() for each in batch]
