@@ -43,15 +43,13 @@ def fold_batch_norm(model: nn.Module, x: Tensor, places: Collection[str] = ()) -
     seen = _watch(model, x)
     names = {module: name for name, module in model.named_modules()}
     count = 0
-    for first, norm in seen.pairs:
+    for first, norm in dict.fromkeys(seen.pairs):
         alone = seen.calls.count(first) == seen.calls.count(norm) == seen.pairs.count((first, norm))
         if alone and names[first] not in places and _foldable(first, norm):
             _fold(first, norm)
             parent, _, own = names[norm].rpartition(".")
             setattr(model.get_submodule(parent), own, nn.Identity())
             count += 1
-            names[first], names[norm] = "", ""
-            seen.pairs = [each for each in seen.pairs if each[0] is not first]
     return count
 
 

@@ -56,7 +56,8 @@ def _compiled(plan: Plan, x: Tensor, count: int, note: Callable[[str], None]) ->
     passes = count * len(plan.chains) * sum(gradient_passes(each) or math.inf for each in attacks)
     steps = plan.model if plan.working is None else plan.working, plan.rough
     copies = [each for each in steps if each is not None]
-    seconds = passes * min(seconds_a_gradient(copies[-1], batch) for _ in range(2)) / len(batch)
+    few = batch[:LANES]  # of which is known that they fit
+    seconds = passes * min(seconds_a_gradient(copies[-1], few) for _ in range(2)) / len(few)
     if seconds < _PAYS:
         note(f"not compiled: that takes a minute, and the attacks about {seconds:.0f} s at most")
         return plan
