@@ -15,7 +15,7 @@ import pandas as pd
 from advbench.errors import RunFolderError
 from advbench.finished_run import Records, read_records
 from advbench.manifest import entry, read_manifest
-from advbench.records import LADDER, UNDEFENDED, Row, Rung, SoFar, join_samples
+from advbench.records import LADDER, LOSS_COLUMNS, UNDEFENDED, Row, Rung, SoFar, join_samples
 from advbench.sample_files import PARTS, read_samples
 from advbench.table import Heading, of_row, pairs_of, rates_of, warnings_of
 from advbench.verdict import standing_of
@@ -133,6 +133,7 @@ def _clean(known: pd.DataFrame, heading: Heading, n: int) -> list[pd.DataFrame]:
                 smallest=np.where(right, np.nan, 0.0),
                 fooled_share=(~right).astype(float),
                 late_gain=np.nan,
+                **dict.fromkeys(LOSS_COLUMNS, np.nan),
             )
         )
     return found

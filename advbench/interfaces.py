@@ -24,6 +24,9 @@ class Attempt(NamedTuple):
     late_gain: Tensor | None = None
     """Share of the whole rise of each image's best loss that came in the last 10 gradient steps, `(n,)` in
     [0, 1]; NaN where it took no more than these, None where an attack does not tell."""
+    losses: Tensor | None = None
+    """The attack's loss at each image's best iterate after `records.LOSS_MARKS` gradient passes and at last,
+    `(n, len(LOSS_COLUMNS))`; NaN at marks that it did not reach, None where an attack does not tell."""
 
 
 class Attack(Protocol):

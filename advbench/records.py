@@ -17,6 +17,11 @@ LADDER: Final = RUNGS[1:]
 
 UNDEFENDED: Final = "none"
 
+LOSS_MARKS: Final = tuple(2**power for power in range(11))
+"""Gradient steps after which an attack's loss is kept, up to 1,024."""
+
+LOSS_COLUMNS: Final = (*(f"loss_{mark}" for mark in LOSS_MARKS), "loss_end")
+
 SAMPLE_TYPES: Final[Mapping[str, str]] = {
     "index": "int64",
     "label": "int64",
@@ -34,12 +39,16 @@ SAMPLE_TYPES: Final[Mapping[str, str]] = {
     "smallest": "float64",
     "fooled_share": "float64",
     "late_gain": "float64",
+    **dict.fromkeys(LOSS_COLUMNS, "float64"),
 }
 """Columns of `samples.parquet`. `attack` is empty on the clean rung; a prediction of -1 is none at all.
 
 `smallest` is the norm of the smallest perturbation known to fool the defended model, whatever the radius, and
 NaN where none is; `fooled_share` is the share of a random defense's draws in which the example fools it.
 `late_gain` is the share of the loss's whole rise that came in an attack's last 10 gradient steps.
+`loss_1`, `loss_2`, `loss_4` and so on up to `loss_1024` are what the attack climbs: its own loss at its best
+iterate after so many of its gradient passes, NaN where it took fewer, and `loss_end` where it ended; all NaN
+where an attack does not tell. `loss` is the cross-entropy that the judge found.
 """
 
 

@@ -16,7 +16,7 @@ from advbench.draws import Draws
 from advbench.interfaces import Attempt, tolerates_bfloat16
 from advbench.judge import Judgement, fooled, judge, predict
 from advbench.plan import Links, Plan
-from advbench.records import SAMPLE_TYPES, Rung
+from advbench.records import LOSS_COLUMNS, SAMPLE_TYPES, Rung
 from advbench.table import Cell
 from advbench.worst import Outcome, still_standing, worst_of
 
@@ -115,6 +115,9 @@ def samples_of(cell: Cell, batch: Batch, judged: Judgement, attempt: Attempt | N
         "fooled_share": judged.fooled_share,
         "late_gain": nothing if attempt is None or attempt.late_gain is None else attempt.late_gain,
     }
+    told = None if attempt is None else attempt.losses
+    losses = torch.full((len(batch.y), len(LOSS_COLUMNS)), torch.nan) if told is None else told
+    columns |= dict(zip(LOSS_COLUMNS, losses.double().cpu().unbind(1), strict=True))
     frame = pd.DataFrame({name: each.cpu().numpy() for name, each in columns.items()})
     return frame.assign(rung=cell.rung, defense=cell.defense, attack=cell.attack)[list(SAMPLE_TYPES)]
 

@@ -131,7 +131,7 @@ class APGD:
                 images = (rows, x[rows], y[rows], rival[rows])
                 warm = None if start is None or restart > 0 else start[rows]
                 self._climb(model, images, threat, stream, best, start=warm)
-        return Attempt(best.x_adv, best.steps, best.queries, best.flat, best.late_gain)
+        return Attempt(best.x_adv, best.steps, best.queries, best.flat, best.late_gain, best.losses)
 
     def _climb(
         self,

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from advbench.defended import LANES, DefendedModel
 from advbench.gradient import Model
+from advbench.records import LOSS_MARKS
 
 LATE = 10
 """Gradient steps at the end of an attack in which little should still happen (Pintor et al. 2022)."""
@@ -34,6 +35,7 @@ class Best:
         recent: the loss after each of the last `LATE + 1` gradient steps, the newest last, `(n, LATE + 1)`;
             NaN before there were as many.
         first: the loss after the first gradient step, `(n,)`; NaN before.
+        curve: the loss after `LOSS_MARKS` gradient steps, `(n, len(LOSS_MARKS))`; NaN before.
     """
 
     goal: int
@@ -45,6 +47,7 @@ class Best:
     flat: Tensor
     recent: Tensor
     first: Tensor
+    curve: Tensor
 
     @classmethod
     def nothing(cls, model: Model, x: Tensor, goal: int) -> "Best":
@@ -59,9 +62,9 @@ class Best:
         loss = torch.full((len(x),), -torch.inf, device=x.device)
         flat = torch.ones(len(x), dtype=torch.bool, device=x.device)
         recent = torch.full((len(x), LATE + 1), torch.nan, device=x.device)
-        return cls(
-            goal, x.clone(), zero, loss, zero.clone(), zero.clone(), flat, recent, recent[:, 0].clone()
-        )
+        curve = torch.full((len(x), len(LOSS_MARKS)), torch.nan, device=x.device)
+        costs = zero.clone(), zero.clone()
+        return cls(goal, x.clone(), zero, loss, *costs, flat, recent, recent[:, 0].clone(), curve)
 
     def offer(
         self, rows: Tensor, x_adv: Tensor, rank: Tensor, loss: Tensor, grad: Tensor | None = None
@@ -76,7 +79,7 @@ class Best:
             grad: the gradients there, `(m, c, h, w)`, if that pass took them too.
         """
         unsettled = self.rank[rows] < self.goal
-        self.book(rows, grad)
+        self._count(rows, unsettled, grad)
         higher = (rank > self.rank[rows]) | ((rank == self.rank[rows]) & (loss > self.loss[rows]))
         better = higher & unsettled
         taken = rows[better]
@@ -85,11 +88,17 @@ class Best:
         self.loss[taken] = loss[better].to(self.loss.dtype)
         if grad is not None:
             self._remember(rows[unsettled])
+            self._mark(rows[unsettled])
 
     def _remember(self, rows: Tensor) -> None:
         self.recent[rows] = torch.cat([self.recent[rows, 1:], self.loss[rows, None]], dim=1)
         new = rows[self.first[rows].isnan()]
         self.first[new] = self.loss[new]
+
+    def _mark(self, rows: Tensor) -> None:
+        steps = self.steps[rows]
+        at = (steps & (steps - 1) == 0) & (steps <= LOSS_MARKS[-1])  # powers of two
+        self.curve[rows[at], steps[at].log2().round().long()] = self.loss[rows[at]]
 
     @property
     def late_gain(self) -> Tensor:
@@ -100,6 +109,12 @@ class Best:
         late, whole = self.recent[:, -1] - self.recent[:, 0], self.recent[:, -1] - self.first
         return torch.where(whole == 0.0, torch.zeros_like(late), late / whole)
 
+    @property
+    def losses(self) -> Tensor:
+        """The loss after `LOSS_MARKS` gradient steps and now, `(n, len(LOSS_MARKS) + 1)`; see `Attempt`."""
+        losses = torch.cat([self.curve, self.loss[:, None]], dim=1)
+        return losses.masked_fill(losses == -torch.inf, torch.nan)
+
     def book(self, rows: Tensor, grad: Tensor | None = None) -> None:
         """Count a forward pass for the images that are not settled, and a gradient if it was taken too.
 
@@ -108,6 +123,11 @@ class Best:
             grad: the gradients, `(m, c, h, w)`.
         """
         unsettled = self.rank[rows] < self.goal
+        self._count(rows, unsettled, grad)
+        if grad is not None:
+            self._mark(rows[unsettled])
+
+    def _count(self, rows: Tensor, unsettled: Tensor, grad: Tensor | None) -> None:
         self.queries[rows] += unsettled.long()
         if grad is not None:
             self.steps[rows] += unsettled.long()

@@ -102,7 +102,7 @@ class PGD:
             if self.random_start:
                 start = threat.random_point(images.x, draws.take(images.rows).stream(restart))
             self._climb(model, start, images, threat, best)
-        return Attempt(best.x_adv, best.steps, best.queries, best.flat, best.late_gain)
+        return Attempt(best.x_adv, best.steps, best.queries, best.flat, best.late_gain, best.losses)
 
     def _climb(self, model: Model, x_adv: Tensor, images: Images, threat: Threat, best: Best) -> None:
         """One restart; `best` takes what it finds."""

@@ -22,6 +22,8 @@ FIGURE_FORMATS: Final[tuple[FigureFormat, ...]] = ("pdf", "svg", "png")
 _COLOURS: Final = ("#000000", "#E69F00", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _MARKS: Final = ("o", "s", "D", "^", "v", "X")
 _DASHES: Final = ("-", "--", ":", "-.", (0, (1, 3)), (0, (8, 3)))
+_INSIDE: Final = 3  # as many curves as leave room for their legend
+_LEGEND: Final = 0.1  # inches for each curve that its legend above takes
 _SETTINGS: Final[dict[str, Any]] = {
     "font.size": 9,
     "svg.hashsalt": "advbench",  # or every drawing has other names inside
@@ -52,7 +54,8 @@ def draw(chart: Chart, form: FigureFormat) -> bytes:
                 figure = Figure(figsize=(6.5, 1.2 + 0.42 * len(chart.rows)), layout="constrained")
                 _draw_dots(figure, chart)
             case Curves():
-                figure = Figure(figsize=(5, 3), layout="constrained")
+                above = _LEGEND * (len(chart.lines) if len(chart.lines) > _INSIDE else 0)
+                figure = Figure(figsize=(5, 3 + above), layout="constrained")
                 _draw_curves(figure, chart)
             case _:
                 assert_never(chart)
@@ -140,7 +143,10 @@ def _draw_curves(figure: "Figure", chart: Curves) -> None:
     axis.set_ylabel(chart.y)
     axis.grid(color="0.9", linewidth=0.6)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=7)
+    if len(chart.lines) > _INSIDE:  # it would lie on them
+        figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=7)
+    else:
+        axis.legend(frameon=False, fontsize=7)
 
 
 def _saved(figure: "Figure", form: FigureFormat) -> bytes:

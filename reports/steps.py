@@ -1,12 +1,13 @@
-"""How fast attacks get on: the share of images that have fallen after so many gradient passes."""
+"""How attacks get on: what has fallen, and how far the loss has risen, after so many gradient passes."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
-from advbench.records import Row, Rung
+from advbench.records import LOSS_COLUMNS, LOSS_MARKS, Row, Rung
 
 from .charts import MOST_CURVES, Curves, row_names
 from .grid import TITLES
@@ -18,10 +19,14 @@ _CLIMBED: Final[tuple[Rung, ...]] = ("shattered", "bpda")
 _DECADES: Final = 100
 """Passes beyond which the axis is logarithmic: most images fall in the first few."""
 
+_LARGEST: Final = 3e38
+"""Beyond any loss in float32, infinity included; the mean of smaller ones is finite."""
+
 Line = list[tuple[float, float]]
+Found = Sequence[tuple[Row, pd.DataFrame]]
 
 
-def success_by_steps(found: Sequence[tuple[Row, pd.DataFrame]], style: Style = PLAIN) -> Curves | None:
+def success_by_steps(found: Found, style: Style = PLAIN) -> Curves | None:
     """The share of all images that have fallen after so many gradient passes, for each row and rung.
 
     The records hold the passes that were spent on each image until it fell, and so give the curve exactly.
@@ -33,49 +38,102 @@ def success_by_steps(found: Sequence[tuple[Row, pd.DataFrame]], style: Style = P
         found: rows, and the records of each, columns as in `records.SAMPLE_TYPES`.
         style: whether shares are per cent.
     """
-    names = row_names([row for row, _ in found]) if found else []
     scale = 100.0 if style.percent else 1.0
-    lines: dict[tuple[str, Rung], Line] = {}
-    for name, (row, samples) in zip(names, found, strict=True):
-        for rung in _CLIMBED:
-            mine = samples[samples["rung"] == rung]
-            if rung in row.rates and _tells_when(mine):
-                lines[name, rung] = _line(mine, scale)
-    if len(lines) > MOST_CURVES:
-        last = dict(list(lines))  # a name and its last rung
-        lines = {key: line for key, line in lines.items() if last[key[0]] == key[1]}
+    lines, note = _lines(found, lambda _, samples: _fallen(samples, scale))
     if not lines:
         return None
-    shown = dict(list(lines.items())[:MOST_CURVES])
-    longest = max(line[-1][0] for line in shown.values())
-    log = longest > _DECADES
+    log = max(line[-1][0] for line in lines.values()) > _DECADES
     return Curves(
         name="steps",
         title="Success against gradient passes",
         x="gradient passes spent on an image",
         y="fallen, per cent of all images" if style.percent else "fallen, of all images",
         lines={
-            f"{name} · {TITLES[rung]}": [(max(1.0, at), share) for at, share in line] if log else line
-            for (name, rung), line in shown.items()
+            name: [(max(1.0, at), share) for at, share in line] if log else line
+            for name, line in lines.items()
         },
         stairs=True,
         log=log,
-        note=f"the first {len(shown)} of {len(lines)} rows" if len(lines) > len(shown) else "",
+        note=note,
     )
 
 
-def _tells_when(samples: pd.DataFrame) -> bool:
-    """Whether images that fell early have cost less than others; where none fell, that is told too."""
+def loss_by_steps(found: Found) -> Curves | None:
+    """The mean over the attacked images of the attack's own loss, after so many of its iterates.
+
+    An image's loss is that of its best iterate so far, and stays what it was when it fell. Attacks that do
+    not tell their loss (those of other libraries, combinations, those for the smallest perturbation) have no
+    curve; where several images were attacked a second time, with another substitute, the attack that is
+    kept counts. Curves are chosen as for `success_by_steps`.
+
+    Args:
+        found: rows, and the records of each, columns as in `records.SAMPLE_TYPES`.
+    """
+    lines, note = _lines(found, lambda once, samples: _climbing(samples, once))
+    if not lines:
+        return None
+    return Curves(
+        name="loss",
+        title="Loss along the attack",
+        x="iterates of the attack: one a gradient step, and the last",
+        y="its loss, mean of the images",
+        lines=lines,
+        log=True,
+        note=note,
+    )
+
+
+def _lines(found: Found, line_of: Callable[[bool, pd.DataFrame], Line | None]) -> tuple[dict[str, Line], str]:
+    """A curve for each row and rung that has one, as many as can be told apart, and what is left out.
+
+    Args:
+        found: rows, and the records of each.
+        line_of: makes the curve of a rung's records; it is told whether each image was attacked only once.
+    """
+    names = row_names([row for row, _ in found]) if found else []
+    lines: dict[tuple[str, Rung], Line] = {}
+    for name, (row, samples) in zip(names, found, strict=True):
+        for rung in _CLIMBED:
+            once = rung != "bpda" or ";" not in row.substitute
+            line = line_of(once, samples[samples["rung"] == rung]) if rung in row.rates else None
+            if line is not None:
+                lines[name, rung] = line
+    if len(lines) > MOST_CURVES:
+        last = dict(list(lines))  # a name and its last rung
+        lines = {key: line for key, line in lines.items() if last[key[0]] == key[1]}
+    shown = {f"{name} · {TITLES[rung]}": line for (name, rung), line in list(lines.items())[:MOST_CURVES]}
+    return shown, f"the first {len(shown)} of {len(lines)} rows" if len(lines) > len(shown) else ""
+
+
+def _fallen(samples: pd.DataFrame, scale: float) -> Line | None:
+    """Where the share rises, and where the attack ends; None where the records do not tell.
+
+    They do where images that fell early have cost less than others, and where none fell.
+    """
     most = int(samples["steps"].max()) if len(samples) else 0
     fell = samples.loc[~samples["robust"] & (samples["steps"] > 0), "steps"]
-    return most > 1 and (len(fell) == 0 or int(fell.min()) < most)
-
-
-def _line(samples: pd.DataFrame, scale: float) -> Line:
-    """Where the share rises, and where the attack ends."""
+    if most <= 1 or (len(fell) > 0 and int(fell.min()) == most):
+        return None
     counts = Counter(samples.loc[~samples["robust"], "steps"].tolist())
     line, fallen = [], 0
-    for at in sorted({0, *counts, int(samples["steps"].max())}):
+    for at in sorted({0, *counts, most}):
         fallen += counts[at]
         line.append((float(at), scale * fallen / len(samples)))
+    return line
+
+
+def _climbing(samples: pd.DataFrame, once: bool) -> Line | None:
+    """The mean loss at each mark that any image reached, and at the end if the records tell when that is."""
+    told = samples[samples["loss_end"].abs() < _LARGEST]
+    losses = told[list(LOSS_COLUMNS)].to_numpy()
+    known = np.abs(losses[:, :-1]) < _LARGEST
+    marks = np.flatnonzero(known.any(axis=0))
+    if len(marks) == 0:
+        return None
+    first = known[known.any(axis=1)].argmax(axis=1).max()  # in L1 the first steps are taken outside the ball
+    means = np.where(known, losses[:, :-1], losses[:, -1:]).mean(axis=0)
+    line = [(float(LOSS_MARKS[mark]), float(means[mark])) for mark in range(first, marks[-1] + 1)]
+    last, most = LOSS_MARKS[marks[-1]], int(told["steps"].max())
+    if once and last <= most < 2 * last:  # or the passes are those of several draws
+        line.append((most + 1.0, float(losses[:, -1].mean())))
     return line

@@ -12,7 +12,7 @@ from advbench.reports.baseline import Comparison
 from advbench.reports.charts import Chart, Curves, agreement, ladder, radius_curve
 from advbench.reports.page import PAGE_FILE, Page, page
 from advbench.reports.pictures import Picture
-from advbench.reports.steps import success_by_steps
+from advbench.reports.steps import loss_by_steps, success_by_steps
 from advbench.reports.style import Style, arranged
 from advbench.table import of_row
 from advbench.whole_files import write_whole
@@ -70,6 +70,7 @@ def charts_of(runs: Sequence[ReportedRun], merged: Merged, style: Style) -> list
     found: list[Chart | None] = [
         ladder(rows, style),
         success_by_steps(attacked, style),
+        loss_by_steps(attacked),
         radius_curve(rows, style),
         agreement(candidates),
     ]

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from advbench.errors import InputError
-from advbench.records import Candidate, Rate, Row, Rung
+from advbench.records import LOSS_COLUMNS, LOSS_MARKS, Candidate, Rate, Row, Rung
 from advbench.reports import figures
 from advbench.reports.charts import Chart, Curves, Dots, agreement, ladder, radius_curve, training_curves
 from advbench.reports.figures import FIGURE_FORMATS, FigureFormat, draw, draw_gallery
 from advbench.reports.pictures import Panel, Picture, amplified, to_pixels
-from advbench.reports.steps import success_by_steps
+from advbench.reports.steps import loss_by_steps, success_by_steps
 from advbench.reports.style import Style
 from advbench.reports.svg import log_ticks, svg, ticks
 from tests.reports.records import HOSTILE, NONE, ROUND, ROWS
@@ -38,8 +38,9 @@ def whole_ladder() -> Dots:
 def charts() -> list[Chart]:
     found = agreement(FOUND)
     assert found is not None
+    many = climbed(*[{"shattered": [0, 1, 3], "bpda": [0, 1, 2]}] * 3)
     curves = training_curves({"apart": HISTORY, HOSTILE: HISTORY[:1]})
-    return [whole_ladder(), found, *curves, climbed({"bpda": [0, 1, 3, 3, 7]}, {"bpda": [None, 200]})]
+    return [whole_ladder(), found, *curves, climbed({"bpda": [0, 1, 3, 3, 7]}, {"bpda": [None, 200]}), many]
 
 
 def test_the_ladder_has_every_rate_with_its_interval() -> None:
@@ -112,6 +113,61 @@ def test_a_rung_on_which_nothing_falls_is_a_flat_line() -> None:
     (line,) = chart.lines.values()
     assert [at for at, _ in line] == [0, 40]
     assert [share for _, share in line] == pytest.approx([1 / 3, 1 / 3])
+
+
+def climbing(*curves: Sequence[float], ends: Sequence[float], steps: Sequence[int]) -> pd.DataFrame:
+    """Records of the shattered rung with these losses at the marks that each image reached."""
+    losses = [
+        dict(zip(LOSS_COLUMNS, [*curve, *[np.nan] * (len(LOSS_MARKS) - len(curve)), end], strict=True))
+        for curve, end in zip(curves, ends, strict=True)
+    ]
+    return pd.DataFrame(losses).assign(rung="shattered", steps=steps)
+
+
+SHATTERED = replace(ROUND, rates={"shattered": Rate(1, 2)})
+
+
+def test_the_loss_is_the_mean_of_images_and_stays_where_one_fell() -> None:
+    records = climbing([0.0, 1.0, 2.0], [4.0], ends=[3.0, 6.0], steps=[5, 1])
+    nothing = climbing([], ends=[np.nan], steps=[0])
+    chart = loss_by_steps([(SHATTERED, pd.concat([records, nothing]))])
+    assert chart is not None
+    (line,) = chart.lines.values()
+    assert line == [(1, 2.0), (2, 3.5), (4, 4.0), (6, 4.5)]
+    assert (chart.stairs, chart.log) == (False, True)
+
+
+def test_the_loss_ends_at_its_last_mark_where_passes_are_those_of_several_draws_or_attacks() -> None:
+    draws = climbing([0.0, 1.0, 2.0], ends=[3.0], steps=[20 * 5])
+    chart = loss_by_steps([(SHATTERED, draws)])
+    assert chart is not None
+    assert list(chart.lines.values()) == [[(1, 0.0), (2, 1.0), (4, 2.0)]]
+    twice = climbing([0.0, 1.0, 2.0], ends=[3.0], steps=[4 + 3]).assign(rung="bpda")
+    chart = loss_by_steps([(replace(ROUND, substitute="soft; identity"), twice)])
+    assert chart is not None
+    assert list(chart.lines.values()) == [[(1, 0.0), (2, 1.0), (4, 2.0)]]
+
+
+def test_the_loss_begins_where_every_image_has_one() -> None:
+    late = climbing([np.nan, np.nan, 1.0, 3.0], [np.nan, np.nan, np.nan, 5.0], ends=[3.0, 5.0], steps=[9, 9])
+    fell_between = climbing([], ends=[1.0], steps=[7])
+    chart = loss_by_steps([(SHATTERED, pd.concat([late, fell_between]))])
+    assert chart is not None
+    assert list(chart.lines.values()) == [[(8, 3.0), (10, 3.0)]]
+
+
+def test_losses_that_no_attack_has_are_left_out() -> None:
+    forged = climbing([0.0, 1e308], [1.0, np.inf], [5.0], ends=[2.0, 4.0, np.inf], steps=[2, 2, 2])
+    chart = loss_by_steps([(SHATTERED, forged)])
+    assert chart is not None
+    assert list(chart.lines.values()) == [[(1, 0.5)]]
+
+
+def test_attacks_that_tell_no_loss_have_no_curve() -> None:
+    untold = climbing([], [], ends=[np.nan, np.nan], steps=[40, 40])
+    assert loss_by_steps([(SHATTERED, untold)]) is None
+    assert loss_by_steps([(SHATTERED, untold[:0])]) is None
+    assert loss_by_steps([]) is None
 
 
 def test_one_step_and_rungs_that_are_not_done_have_no_curve() -> None:
