@@ -8,6 +8,7 @@ from typing import Final, Literal
 from torch import Tensor
 
 from advbench.batch_size import AUTO, BatchSize, fitting_lanes, most_in_flight, probed_size
+from advbench.compiling import compiled
 from advbench.data.batches import read_batch
 from advbench.defended import LANES
 from advbench.gradient import seconds_a_gradient
@@ -15,7 +16,6 @@ from advbench.passes import gradient_passes
 from advbench.plan import Plan
 from advbench.records import UNDEFENDED
 from advbench.working_copy import Copies
-from advbench.working_copy import compiled as compiled_copy
 
 _PAYS: Final = 300.0  # seconds of attacks, of which compiling saves between nothing and a half
 
@@ -61,6 +61,6 @@ def _compiled(plan: Plan, x: Tensor, count: int, note: Callable[[str], None]) ->
     if seconds < _PAYS:
         note(f"not compiled: that takes a minute, and the attacks about {seconds:.0f} s at most")
         return plan
-    made = {each: done for each in copies if (done := compiled_copy(each, batch, note)) is not None}
+    made = {each: done for each in copies if (done := compiled(each, batch, note)) is not None}
     size = replace(plan.size, lanes=len(batch)) if made else plan.size
     return replace(plan, compiled=made, size=size)

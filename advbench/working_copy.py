@@ -170,7 +170,12 @@ def _apart(meant: Tensor, made: nn.Module, x: Tensor) -> float:
     logits = made(leaf)
     if logits.requires_grad:
         torch.autograd.grad(logits.sum(), leaf, allow_unused=True)
-    difference = (logits.detach() - meant).abs().max()
+    return parts_apart(meant, logits.detach())
+
+
+def parts_apart(meant: Tensor, found: Tensor) -> float:
+    """The largest difference of two tensors of one shape, in parts of the largest value that is meant."""
+    difference = (found - meant).abs().max()
     return float(difference / meant.abs().max()) if bool(difference > 0.0) else float(difference)
 
 
@@ -231,33 +236,3 @@ def _given(model: nn.Module, x: Tensor) -> Tensor:
     finally:
         handle.remove()
     return given[0]
-
-
-def compiled(model: nn.Module, x: Tensor, note: Callable[[str], None]) -> nn.Module | None:
-    """The model through `torch.compile`, for batches of one size.
-
-    Args:
-        model: pixels `(n, c, h, w)` to logits `(n, k)`, in evaluation mode with frozen parameters.
-        x: a batch of that size.
-        note: is told in a sentence why there is none.
-
-    Returns:
-        None where it cannot be compiled, gives other logits, or is no faster.
-    """
-    try:
-        made: Any = torch.compile(model, dynamic=False)
-        with torch.no_grad():
-            meant = model(x)
-        apart = _apart(meant, made, x)
-        before, after = (min(seconds_a_gradient(each, x) for _ in range(3)) for each in (model, made))
-    except Exception as error:  # a compiler may raise anything
-        note(f"not compiled: {type(error).__name__}: {printable(first_line(error))}")
-        return None
-    if not apart <= AGREE_ROUGHLY:
-        note(f"not compiled: it gives other logits (by {apart:.1e} of the largest)")
-        return None
-    if after > before:
-        note(f"not compiled: a step would take {after / before:.2f} of the time that it takes now")
-        return None
-    note(f"compiled: a step takes {after / before:.2f} of the time that it took")
-    return made  # type: ignore[no-any-return]  # torch.compile gives back what it was given

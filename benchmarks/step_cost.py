@@ -28,10 +28,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from advbench.batch_size import probed_size
+from advbench.compiling import compiled
 from advbench.models.load import build_network
 from advbench.preserve import prepared
 from advbench.spec import parse_spec
-from advbench.working_copy import compiled, in_bfloat16, working_copy
+from advbench.working_copy import in_bfloat16, working_copy
 from benchmarks.pgd_cost import KEEP_MEMORY, measure
 
 BATCH: Final = 256

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from advbench import DefendedModel, Placement, cli, speed, working_copy
+from advbench import DefendedModel, Placement, cli, working_copy
 from advbench.attacks import APGD, FAB, FMN, PGD, Square
 from advbench.defenses import Round
 from advbench.interfaces import Attack
@@ -227,105 +226,6 @@ def test_attacks_that_compare_scores_stay_in_float32(network: Network, data: Ten
     settings: dict[str, Any] = {"attacks": {"square": ATTACKS["square"]}, "defenses": {}}
     exact, rough = (run(network, data, **settings, precision=each).samples for each in ("fp32", "bf16"))
     pd.testing.assert_frame_equal(exact, rough)
-
-
-class Doubled(nn.Module):
-    """Stands for a compiled model: twice the logits, or the same ones."""
-
-    def __init__(self, model: nn.Module, factor: float) -> None:
-        super().__init__()
-        self.model, self.factor, self.sizes = model, factor, list[int]()
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.sizes.append(len(x))
-        logits: Tensor = self.factor * self.model(x)
-        return logits
-
-
-def compiling(
-    monkeypatch: pytest.MonkeyPatch, *, factor: float = 1.0, seconds: float = 1.0, pays: bool = True
-) -> list[Doubled]:
-    """Let `torch.compile` give a model with so many times the logits, in so much of the time."""
-    made: list[Doubled] = []
-
-    def compile_(model: nn.Module, **_: object) -> Doubled:
-        made.append(Doubled(model, factor))
-        return made[-1]
-
-    monkeypatch.setattr(torch, "compile", compile_)
-    monkeypatch.setattr(
-        working_copy, "seconds_a_gradient", lambda model, _x: seconds if isinstance(model, Doubled) else 1.0
-    )
-    monkeypatch.setattr(speed, "_PAYS", 0.0 if pays else math.inf)
-    return made
-
-
-def test_compiled_copies_see_one_size_and_fell_the_same_images(
-    network: Network, data: TensorDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    settings: dict[str, Any] = {"attacks": {"pgd": PGD(steps=5)}, "defenses": {"round": Round(step=0.1)}}
-    plain = run(network, data, **settings).samples
-    made = compiling(monkeypatch, seconds=0.5)
-    found = run(network, data, **settings, compiled=True, note=said.append).samples
-    assert said[:1] == ["compiled: a step takes 0.50 of the time that it took"]
-    assert set(made[0].sizes) == {16}
-    pd.testing.assert_frame_equal(found, plain, rtol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("outcome", "sentence"),
-    [
-        ({"factor": 2.0}, "not compiled: it gives other logits (by 1.0e+00 of the largest)"),
-        ({"seconds": 1.25}, "not compiled: a step would take 1.25 of the time that it takes now"),
-        ({"pays": False}, "not compiled: that takes a minute, and the attacks about 0 s at most"),
-    ],
-)
-def test_what_compiling_does_not_help_is_not_compiled(
-    outcome: dict[str, Any],
-    sentence: str,
-    network: Network,
-    data: TensorDataset,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    said: list[str] = []
-    compiling(monkeypatch, **outcome)
-    found = run(network, data, compiled=True, note=said.append).samples
-    assert said[:1] == [sentence]
-    pd.testing.assert_frame_equal(found, run(network, data).samples)
-
-
-def test_a_compiler_that_fails_is_no_end(
-    network: Network, data: TensorDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def compile_(*_: object, **__: object) -> nn.Module:
-        raise RuntimeError("no C++ compiler")
-
-    compiling(monkeypatch)
-    monkeypatch.setattr(torch, "compile", compile_)
-    said: list[str] = []
-    run(network, data, compiled=True, note=said.append)
-    assert said[:1] == ["not compiled: RuntimeError: no C++ compiler"]
-
-
-def test_a_defense_inside_the_network_is_attacked_through_what_is_not_compiled(
-    network: Network, data: TensorDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = compiling(monkeypatch)
-    run(network, data, defenses={"inside": Placement(Round(), "features")}, compiled=True)
-    count = len(made[0].sizes)
-    run(network, data, defenses={}, compiled=True)
-    assert len(made[1].sizes) == count, "the undefended model's passes alone"
-
-
-@pytest.mark.slow
-def test_torch_compile_gives_the_same_images(network: Network, data: TensorDataset) -> None:
-    said: list[str] = []
-    model = copy.deepcopy(network).eval().requires_grad_(False)
-    made = working_copy.compiled(model, images(16), said.append)
-    assert said[0].startswith(("compiled: a step takes", "not compiled: a step would take"))
-    if made is not None:
-        torch.testing.assert_close(made(images(16)), model(images(16)))
 
 
 @pytest.mark.parametrize(

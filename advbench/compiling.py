@@ -1,0 +1,119 @@
+"""Models through `torch.compile`, which are used where they compute the same, sooner."""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+
+from advbench.errors import first_line, printable
+from advbench.gradient import seconds_a_gradient
+from advbench.working_copy import AGREE_ROUGHLY, parts_apart
+
+_ALONG: Final = 0.9  # the cosine between gradients that are the same but for rounding
+
+
+def compiled(model: nn.Module, x: Tensor, note: Callable[[str], None]) -> nn.Module | None:
+    """The model through `torch.compile`, on CUDA as CUDA graphs, for batches of one size.
+
+    Args:
+        model: pixels `(n, c, h, w)` to logits `(n, k)`, in evaluation mode with frozen parameters.
+        x: a batch of that size.
+        note: is told in a sentence why there is none.
+
+    Returns:
+        None where it cannot be compiled, gives other logits or gradients, or is no faster.
+    """
+    try:
+        made = compiled_for(x.device, model)
+        apart, cosine = _agreement(model, made, x)
+        before, after = (min(seconds_a_gradient(each, x) for _ in range(3)) for each in (model, made))
+    except Exception as error:  # a compiler may raise anything
+        note(f"not compiled: {type(error).__name__}: {printable(first_line(error))}")
+        return None
+    if not apart <= AGREE_ROUGHLY:
+        note(f"not compiled: it gives other logits (by {apart:.1e} of the largest)")
+        return None
+    if not cosine >= _ALONG:
+        note(f"not compiled: it gives other gradients (cosine {cosine:.2f})")
+        return None
+    if after > before:
+        note(f"not compiled: a step would take {after / before:.2f} of the time that it takes now")
+        return None
+    note(f"compiled: a step takes {after / before:.2f} of the time that it took")
+    return made
+
+
+def compiled_for(device: torch.device, model: nn.Module) -> nn.Module:
+    """What `torch.compile` makes of a model for a device: on CUDA graphs, whose results are copied."""
+    graphs = device.type == "cuda"
+    made: Any = torch.compile(model, dynamic=False, mode="reduce-overhead" if graphs else None)
+    return OwnResults(made) if graphs else made
+
+
+class OwnResults(nn.Module):
+    """A model whose logits and gradients lie in memory of their own.
+
+    A CUDA graph writes its results to the same places at each call, over those of the call before.
+
+    Args:
+        model: pixels `(n, c, h, w)` to logits `(n, k)`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, `(n, k)`."""
+        logits: Tensor = self.model(_OwnGradient.apply(x))
+        return logits.clone()
+
+
+class _OwnGradient(torch.autograd.Function):
+    """The same pixels, whose gradient is copied."""
+
+    @staticmethod
+    def forward(_ctx: FunctionCtx, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(_ctx: Any, *grads: Any) -> Any:
+        return grads[0].clone()
+
+
+class _Agreement(NamedTuple):
+    """How far two models agree."""
+
+    apart: float
+    """The largest difference of their logits, in parts of the largest."""
+    cosine: float
+    """Between the gradients of a batch; bfloat16's single entries are rough, but not their direction."""
+
+
+def _agreement(model: nn.Module, made: nn.Module, x: Tensor) -> _Agreement:
+    """How far logits and gradients are the model's, once they were all made.
+
+    Results of the first call are looked at after the second, as an attack looks at those of its draws and
+    pieces, so that memory which both share is noticed.
+    """
+    batches = (x, 1.0 - x)
+    meant = [_logits_and_gradient(model, each) for each in batches]
+    found = [_logits_and_gradient(made, each) for each in batches]
+    apart, cosines = [], []
+    for (logits, gradient), (other_logits, other_gradient) in zip(meant, found, strict=True):
+        apart.append(parts_apart(logits, other_logits))
+        cosines.append(float(F.cosine_similarity(gradient, other_gradient, dim=0)))
+    return _Agreement(float(np.max(apart)), float(np.min(cosines)))  # NaN where one is
+
+
+@torch.enable_grad()
+def _logits_and_gradient(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits `(n, k)` and the flat gradient of all."""
+    leaf = x.detach().requires_grad_()
+    logits = model(leaf)
+    (gradient,) = torch.autograd.grad(logits.float().logsumexp(1).sum(), leaf)
+    return logits.detach(), gradient.flatten()
