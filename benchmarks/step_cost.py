@@ -10,8 +10,9 @@ order, in one process whose allocator keeps its memory; the ratio is that of the
 seconds, on a GPU of the clock's. Weights are random: they do not change the cost.
 
 `same signs` is the share of pixels at which the gradient of the copy has the sign of the model's own, where
-this is not zero. On CUDA the last column is the part of `--peak` (in teraflops) that ours reaches, counting
-two operations a multiplication and three passes' worth a step.
+this is not zero. On CUDA there is also the float32 copy with TF32 in its convolutions, which advbench turns
+off. The last column is the part of `--peak` (in teraflops) that a step reaches, counting the operations of a
+forward and an input-only backward pass of the bare model, two a multiplication.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 import torch
@@ -76,17 +78,23 @@ def lines_of(name: str, words: argparse.Namespace) -> list[Line]:
         copies["bfloat16"] = in_bfloat16(copies["float32"], x[:8], print)
         if words.compile:
             copies["compiled"] = compiled(copies["float32"], x[: min(64, words.limit)], print)
+        if words.device.startswith("cuda"):
+            torch.backends.cudnn.allow_tf32 = False
+            copies["tf32"] = copies["float32"]
         made = {each: copy for each, copy in copies.items() if copy is not None}
         sizes = {
             each: min(64, words.limit) if each == "compiled" else probed_size(copy, x[:1], words.limit)
             for each, copy in made.items()
         }
-        tasks: dict[str, Callable[[], object]] = {"bare": lambda: step(model, x, y, words.limit)}
-        for each, copy in made.items():
-            tasks[each] = lambda copy=copy, each=each: step(copy, x, y, sizes[each])  # type: ignore[misc]  # bound now
-        times = measure(tasks, words.rounds)
+
+        def step_of(each: str) -> Tensor:
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=each == "tf32"):
+                return step(made[each], x, y, sizes[each])
+
+        tasks: dict[str, Callable[[], object]] = {each: partial(step_of, each) for each in made}
+        times = measure({"bare": lambda: step(model, x, y, words.limit), **tasks}, words.rounds)
         meant = step(model, x, y, words.limit)
-        signs = {each: _same_signs(step(copy, x, y, sizes[each]), meant) for each, copy in made.items()}
+        signs = {each: _same_signs(step_of(each), meant) for each in made}
     on_cpu = words.device == "cpu"
     seconds = {each: time.process if on_cpu else time.wall for each, time in times.items()}
     return [
@@ -101,11 +109,11 @@ def _same_signs(found: Tensor, meant: Tensor) -> float:
 
 
 def flops_of(name: str, size: int) -> int:
-    """Floating-point operations of a forward pass of one image."""
+    """Floating-point operations of a gradient step on one image: back costs as much as forth."""
     channels, side = SIDES.get(name, (3, size))
     with FlopCounterMode(display=False) as counter:
         build_network(parse_spec(name), 10).eval()(torch.rand(1, channels, side, side))
-    return int(counter.get_total_flops())
+    return 2 * int(counter.get_total_flops())
 
 
 def main() -> None:
@@ -131,7 +139,7 @@ def main() -> None:
     print(f"| model | copy | images at a time | of bare | same signs |{peak}")
     print(f"| :-- | :-- | --: | --: | --: |{' --: |' if words.peak else ''}")
     for line in found:
-        rate = 3.0 * flops_of(line.model, words.size) * words.limit / line.seconds / 1e12
+        rate = flops_of(line.model, words.size) * words.limit / line.seconds / 1e12
         last = f" {rate / words.peak:.2f} |" if words.peak else ""
         print(
             f"| {line.model} | {line.copy} | {line.pieces} | {line.ratio:.2f} | {line.same_signs:.4f} |{last}"
