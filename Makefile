@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
+# So many tests run at a time; each takes up to a gigabyte of memory.
+JOBS ?= 2
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --constraint $(CONSTRAINTS)
 
 .PHONY: demo test check lint types imports tests test-lowest train-digits clean
@@ -26,7 +28,7 @@ imports:
 	$(BIN)/lint-imports
 
 tests:
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal $(PYTEST_ARGS)
 
 # The lowest versions that pyproject.toml allows, in an environment of their own.
 test-lowest:

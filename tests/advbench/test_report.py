@@ -207,10 +207,11 @@ def test_a_sweeps_failed_cells_tell_their_reason(report: Report) -> None:
 def test_a_run_has_its_figures_drawn_from_its_records(report: Report) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'advbench[figures]'")
     assert report("round bits --figures svg --out out").code == 0
-    assert {each.name for each in Path("out").glob("*.svg")} == {"ladder.svg", "steps.svg"}
-    text = Path("out/steps.svg").read_text(encoding="utf-8")
-    for name in ("round · shattered", "bit-depth:bits=2 · shattered"):
-        assert name in text
+    assert {each.name for each in Path("out").glob("*.svg")} == {"ladder.svg", "steps.svg", "loss.svg"}
+    for figure in ("steps", "loss"):
+        text = Path(f"out/{figure}.svg").read_text(encoding="utf-8")
+        for name in ("round · shattered", "bit-depth:bits=2 · shattered"):
+            assert name in text
 
 
 EPOCHS = "epoch,lr,loss,accuracy,adver_loss,held_out,seconds\n1,0.1,2.0,0.5,,,1\n2,0.1,1.0,0.7,,,1\n"
@@ -230,7 +231,7 @@ def test_a_trainings_curves_are_figures_of_a_page(report: Report) -> None:
     text = Path("out/report.html").read_text(encoding="utf-8")
     for said in ("Training: loss", "apart, loss", "plain, training"):
         assert said in text
-    assert text.count("<polyline") == 2 * (4 + 1)  # four curves and the attack's own, and each in a legend
+    assert text.count("<polyline") == 2 * (4 + 1 + 3)  # of trainings, success and loss, and each in a legend
 
 
 @pytest.mark.slow
