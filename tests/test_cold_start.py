@@ -1,31 +1,25 @@
 """How long a command takes from nothing, imports included: the processor's seconds, the best of three.
 
-Other programs on the machine do not count, and one thread does not wait for another.
+With a single thread, which waits for no other.
 """
 
 import os
-import resource
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processor import measured
 
 ROUNDS = 3
 
 
 def seconds_of(words: str, folder: Path) -> float:
     """What a command takes of the processor."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [sys.executable, "-m", "advbench", *words.split()],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        check=True,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    command = [sys.executable, "-m", "advbench", *words.split()]
+    process, seconds = measured(command, folder, {**os.environ, "OMP_NUM_THREADS": "1"})
+    assert process.returncode == 0, process.stderr
+    return seconds
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 
 from advbench.cli.ranks import follows
 from advbench.cli.reasons import reason_of, refused_name
-from advbench.errors import INTERRUPTED, AdvbenchError, printable
+from advbench.errors import INTERRUPTED, AdvbenchError, InputError, printable
 
 FAILED = 1
 WRONG_USE = 2
+_PATHS = ("--out", "--checkpoint", "--data-root", "--baseline")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +46,7 @@ def _run(words: list[str]) -> int:
 
     if not words:
         words = ["--help"]
+    _check_paths(words)
     try:
         code = typer.main.get_command(app)(args=words, prog_name="advbench", standalone_mode=False, obj=words)
     except typer.Abort:
@@ -51,6 +54,14 @@ def _run(words: list[str]) -> int:
     if code == INTERRUPTED:  # recent typers return what older ones raise
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
+
+
+def _check_paths(words: Sequence[str]) -> None:
+    """See that no path is empty, as of an unset variable: it would be the folder that the user is in."""
+    for word, following in pairwise([*words, "-"]):
+        name, is_whole, value = word.partition("=")
+        if name in _PATHS and not (value if is_whole else following):
+            raise InputError(f"{name} needs a path, and is given none: ''.")
 
 
 def _fail(message: str, code: int, error: Exception | None, words: Sequence[str]) -> int:

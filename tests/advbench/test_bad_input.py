@@ -167,6 +167,8 @@ NUMBERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "no steps": ("--steps 0", ("--steps", "1")),
     "no steps in the attack": ("--attack pgd:steps=0", ("steps", "at least 1")),
     "half a step": ("--steps 1.5", ("--steps", "integer")),
+    "a folder without a name": ("--out= --first 4", ("--out", "path")),
+    "a data folder without a name": ("--data-root= --first 4", ("--data-root", "path")),
     "a step size of zero": ("--step-size 0", ("step_size", "positive")),
     "a step size in words": ("--step-size big", ("step_size", "'big'")),
     "a batch of nothing": ("--batch-size 0", ("--batch-size", "1")),
