@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
-# So many tests run at a time; each takes up to a gigabyte of memory.
+# So many tests run at a time, each in one thread and up to a gigabyte of memory: more threads than cores spend their
+# time waiting for each other.
 JOBS ?= 2
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --constraint $(CONSTRAINTS)
 
@@ -28,7 +29,7 @@ imports:
 	$(BIN)/lint-imports
 
 tests:
-	$(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal $(PYTEST_ARGS)
 
 # The lowest versions that pyproject.toml allows, in an environment of their own.
 test-lowest:
