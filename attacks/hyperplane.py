@@ -39,23 +39,20 @@ def to_hyperplane(x: Tensor, normal: Tensor, need: Tensor, norm: Norm) -> Tensor
 def _level(weight: Tensor, rate: Tensor, room: Tensor, need: Tensor) -> Tensor:
     """`min(rate * t, room)` for the t whose weighted sum is `need`, all `(n, d)` but `need`, `(n,)`.
 
-    The sum is concave and piecewise linear in t, with a break where an entry has used its room up.
+    The sum is concave and piecewise linear in t, so that Newton's method, begun at 0, comes from the left and
+    is there after a few steps. The papers' sort of all entries takes several times as long.
     """
-    breaks, order = torch.where(weight > 0, room / rate.clamp_min(_TINY), 0.0).sort(1)
-    slope, most = (weight * rate).gather(1, order), (weight * room).gather(1, order)
-    left = slope.flip(1).cumsum(1).flip(1) - slope  # of the entries that still move beyond each break
-    reached = most.cumsum(1) + breaks * left
-    need = need.to(reached).view(-1, 1)
-    after = (reached < need).sum(1, keepdim=True)  # how many breaks lie below t
-    last = (after - 1).clamp_min(0)
-    begun = after > 0
-    t = torch.where(begun, breaks.gather(1, last), 0.0)
-    done = torch.where(begun, reached.gather(1, last), 0.0)
-    speed = torch.where(begun, left.gather(1, last), slope.sum(1, keepdim=True))
-    t = t + (need - done) / speed.clamp_min(_TINY)
-    within = after < breaks.shape[1]
-    delta = torch.where(within, torch.minimum(rate * t, room), room)
-    return torch.where(weight > 0, delta, 0.0)
+    speed, most, need = weight * rate, weight * room, need.to(weight).view(-1, 1)
+    t = torch.zeros_like(need)
+    for _ in range(weight.shape[1]):
+        moves = rate * t < room
+        reached = torch.where(moves, speed * t, most).sum(1, keepdim=True)
+        slope = torch.where(moves, speed, 0.0).sum(1, keepdim=True)
+        further = torch.where(slope > 0.0, t + (need - reached) / slope, torch.inf)
+        if not bool((further > t * _ROUNDING).any()):
+            break
+        t = torch.maximum(t, further)
+    return torch.where(weight > 0, torch.minimum(rate * t, room), 0.0)
 
 
 def _greedy(weight: Tensor, room: Tensor, need: Tensor) -> Tensor:
@@ -70,3 +67,4 @@ def _greedy(weight: Tensor, room: Tensor, need: Tensor) -> Tensor:
 
 
 _TINY = 1e-30
+_ROUNDING = 1.0 + 1e-12

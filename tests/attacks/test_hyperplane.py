@@ -1,5 +1,7 @@
 """The smallest change that reaches a hyperplane: against a general solver, and what it must keep."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -92,6 +94,26 @@ def test_where_the_box_leaves_no_point_the_corner_nearest_to_the_plane_is_taken(
     delta = to_hyperplane(x, normal, torch.full((len(x),), 1e6), norm)
     corner = torch.where(normal > 0, 1.0 - x, -x)
     assert torch.allclose(delta, torch.where(normal == 0, 0.0, corner))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_level_is_found_in_a_few_steps_whatever_the_number_of_entries(
+    norm: Norm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums are what a step costs; there are two of them in each."""
+    x, normal, need = cases(40, 3000)
+    sums, plain = [0], torch.Tensor.sum
+
+    def counted(*words: Any, **more: Any) -> torch.Tensor:
+        sums[0] += 1
+        return plain(*words, **more)
+
+    monkeypatch.setattr(torch.Tensor, "sum", counted)
+    delta = to_hyperplane(x, normal, need, norm)
+    assert sums[0] / 2 <= 20
+    reached = (normal * delta).double().flatten(1).sum(1)
+    reachable = torch.linspace(0.05, 1.2, len(x)) < 1.0
+    torch.testing.assert_close(reached[reachable], need[reachable].double(), rtol=1e-5, atol=0.0)
 
 
 @pytest.mark.parametrize("norm", NORMS)
