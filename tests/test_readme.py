@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from advbench.records import LOSS_COLUMNS, SAMPLE_TYPES
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```console\n((?:.*\n)*?)```", README)
@@ -41,6 +43,13 @@ def test_the_readme_shows_commands_and_examples() -> None:
     assert len(BLOCKS) >= 5
     assert sum(len(commands_of(block)) for block in BLOCKS) == len(re.findall(r"^\$ ", README, re.MULTILINE))
     assert len(EXAMPLES) == README.count("```python") >= 2
+
+
+def test_the_readme_names_every_column_of_the_records() -> None:
+    told = README[README.index("`samples.parquet` holds, for each image") :].split("\n\n")[0]
+    names = set(re.findall(r"`(\w+)`", told))
+    assert names <= SAMPLE_TYPES.keys()
+    assert SAMPLE_TYPES.keys() - names <= set(LOSS_COLUMNS), "of which some are enough"
 
 
 def test_the_sweep_that_the_readme_shows_is_the_one_that_it_runs() -> None:
