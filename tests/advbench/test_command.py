@@ -307,6 +307,16 @@ def test_an_npz_file_is_a_dataset(attack: Attack, elsewhere: Path) -> None:
     assert [row["clean_count"] for row in rows] == [row["clean_count"] for row in same]
 
 
+def test_labels_in_another_order_are_told_by_the_clean_accuracy(attack: Attack, elsewhere: Path) -> None:
+    words = "--model digits-cnn --eps 0.15 --steps 1 --json --dataset npz --data-root"
+    assert "near chance" not in attack(f"{words} {elsewhere}/digits.npz --out right").err
+    with np.load(elsewhere / "digits.npz") as file:
+        np.savez("shifted.npz", x=file["x"], y=(file["y"] + 3) % 10)
+    done = attack(f"{words} shifted.npz --out shifted")
+    assert done.code == 0
+    assert "near chance for 10 classes" in done.err
+
+
 def test_the_same_seed_gives_the_same_samples_and_another_gives_others(attack: Attack) -> None:
     for name, seed in (("one", 3), ("two", 3), ("three", 4)):
         assert attack(f"--first 30 --steps 3 --seed {seed} --defense round --bpda --out {name}").code == 0
