@@ -20,21 +20,21 @@ class SubjectOptions:
 
     checkpoint: Path | None
     model: str | None
-    mean: str | None
-    std: str | None
-    trust_program: bool
     dataset: str | None
     data_root: Path
-    split: str
-    download: bool
-    image_size: int | None
-    limit: int | None
-    first: int | None
-    seed: int
-    defenses: tuple[str, ...]
-    norm: NormName
-    eps: str | None
     device: str
+    eps: str | None
+    norm: NormName = "linf"
+    mean: str | None = None
+    std: str | None = None
+    trust_program: bool = False
+    split: str = "test"
+    download: bool = False
+    image_size: int | None = None
+    limit: int | None = None
+    first: int | None = None
+    seed: int = 0
+    defenses: tuple[str, ...] = ()
     untrained: bool = False
 
 
