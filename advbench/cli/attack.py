@@ -9,13 +9,27 @@ import typer
 
 from advbench.cli import complete
 from advbench.cli.options import AttackOptions, BatchSizeWord, NormName, PrecisionName, SubjectOptions
+from advbench.cli.shared_options import (
+    DATA,
+    MODEL,
+    OUTPUT,
+    DataRoot,
+    Dataset,
+    Debug,
+    Device,
+    Download,
+    ImageSize,
+    Json,
+    Mean,
+    Model,
+    Overwrite,
+    Quiet,
+    Std,
+)
 from advbench.cli.table_options import Columns, Digits, Percent, Sort, read_style
 from advbench.errors import SpecError
 
-_MODEL = "Model"
-_DATA = "Data"
 _ATTACK = "Defense and attack"
-_OUTPUT = "Output"
 
 
 def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as `settings.py` does for a sweep
@@ -24,78 +38,38 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         Path | None,
         typer.Option(
             help="Weights: .pt, .pth, .th, .safetensors; TorchScript and .pt2 with --trust-program.",
-            rich_help_panel=_MODEL,
+            rich_help_panel=MODEL,
             show_default="the model's own",
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="NAME, package.module:factory or file.py:factory.",
-            rich_help_panel=_MODEL,
-            autocompletion=complete.complete_model,
-            show_default="digits-cnn",
-        ),
-    ] = None,
-    mean: Annotated[
-        str | None,
-        typer.Option(
-            help="Normalisation inside the model, a number a channel: a,b,c.",
-            rich_help_panel=_MODEL,
-            show_default="the model's, else the data set's",
-        ),
-    ] = None,
-    std: Annotated[
-        str | None,
-        typer.Option(
-            help="As --mean; --mean 0 --std 1 for none.", rich_help_panel=_MODEL, show_default="likewise"
-        ),
-    ] = None,
+    model: Model = None,
+    mean: Mean = None,
+    std: Std = None,
     trust_program: Annotated[
         bool,
         typer.Option(
             "--trust-program",
             help="Run TorchScript and .pt2 files, which may hold any code.",
-            rich_help_panel=_MODEL,
+            rich_help_panel=MODEL,
         ),
     ] = False,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            help="Data set to take images from.",
-            rich_help_panel=_DATA,
-            autocompletion=complete.complete_dataset,
-            show_default="digits",
-        ),
-    ] = None,
-    data_root: Annotated[Path, typer.Option(help="Folder that holds it.", rich_help_panel=_DATA)] = Path(
-        "data"
-    ),
-    split: Annotated[str, typer.Option(help="Which part of it.", rich_help_panel=_DATA)] = "test",
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch it if it is missing.", rich_help_panel=_DATA)
-    ] = False,
-    image_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Resize and centre-crop images to this side.",
-            rich_help_panel=_DATA,
-            show_default="as they are",
-        ),
-    ] = None,
+    dataset: Dataset = None,
+    data_root: DataRoot = Path("data"),
+    split: Annotated[str, typer.Option(help="Which part of it.", rich_help_panel=DATA)] = "test",
+    download: Download = False,
+    image_size: ImageSize = None,
     limit: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="A seeded, class-balanced sample of N images.",
-            rich_help_panel=_DATA,
+            rich_help_panel=DATA,
             show_default="all",
         ),
     ] = None,
     first: Annotated[
         int | None,
-        typer.Option(min=1, help="The first N images instead.", rich_help_panel=_DATA, show_default="all"),
+        typer.Option(min=1, help="The first N images instead.", rich_help_panel=DATA, show_default="all"),
     ] = None,
     defense: Annotated[
         list[str] | None,
@@ -126,7 +100,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         typer.Option(
             help="Exit code 1 where a row's verdict is one of these: masked, unreliable, "
             "not-enough-evidence; implies --ladder.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
             show_default="none",
         ),
     ] = "",
@@ -244,29 +218,25 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         str,
         typer.Option(
             help="Images at a time, or auto: chosen by a probe. Halved where memory runs out.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
         ),
     ] = "auto",
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=_OUTPUT)
-    ] = "auto",
+    device: Device = "auto",
     out: Annotated[
         Path | None,
         typer.Option(
             help="Folder of the run's files.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
             show_default="a dated folder under runs/",
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another run in --out.", rich_help_panel=_OUTPUT)
-    ] = False,
+    overwrite: Overwrite = False,
     save_adversarial: Annotated[
         bool,
         typer.Option(
             "--save-adversarial",
             help="Keep the adversarial examples, for 'advbench verify'.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     successful_only: Annotated[
@@ -274,7 +244,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         typer.Option(
             "--successful-only",
             help="Of these, only the ones that fool the model.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     formats: Annotated[
@@ -282,22 +252,16 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         typer.Option(
             "--format",
             help="Tables to write: csv, markdown, latex, json; html: a page.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
         ),
     ] = "csv,markdown",
     columns: Columns = None,
     sort: Sort = "",
     percent: Percent = True,
     digits: Digits = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the table's rows as JSON.", rich_help_panel=_OUTPUT)
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print the table and nothing else.", rich_help_panel=_OUTPUT)
-    ] = False,
-    debug: Annotated[  # noqa: ARG001  # main() looks for it, so that it holds for every error
-        bool, typer.Option("--debug", help="Show a traceback if something fails.", rich_help_panel=_OUTPUT)
-    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001  # main() looks for it, so that it holds for every error
 ) -> AttackOptions:
     """Attack a classifier behind defenses and write the table: clean, shattered and BPDA accuracy.
 

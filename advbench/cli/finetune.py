@@ -5,17 +5,30 @@ from typing import Annotated
 
 import typer
 
-from advbench.cli import complete
 from advbench.cli.options import FinetuneOptions, NormName, SubjectOptions
+from advbench.cli.shared_options import (
+    DATA,
+    MODEL,
+    OUTPUT,
+    DataRoot,
+    Dataset,
+    Debug,
+    Device,
+    Download,
+    ImageSize,
+    Json,
+    Mean,
+    Model,
+    Overwrite,
+    Quiet,
+    Std,
+)
 from advbench.errors import SpecError
 from advbench.training.recipe import Augment, Perturbation, Precision, Recipe, Schedule
 
-_MODEL = "Model"
-_DATA = "Data"
 _TRAINING = "Training"
 _APART = "APART"
 _MEASURING = "Measuring"
-_OUTPUT = "Output"
 
 
 def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes them by position
@@ -24,68 +37,28 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
         Path | None,
         typer.Option(
             help="Weights to begin with: .pt, .pth, .th, .safetensors.",
-            rich_help_panel=_MODEL,
+            rich_help_panel=MODEL,
             show_default="the model's own",
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="NAME, package.module:factory or file.py:factory.",
-            rich_help_panel=_MODEL,
-            autocompletion=complete.complete_model,
-            show_default="digits-cnn",
-        ),
-    ] = None,
+    model: Model = None,
     scratch: Annotated[
-        bool, typer.Option("--scratch", help="Begin with untrained weights.", rich_help_panel=_MODEL)
+        bool, typer.Option("--scratch", help="Begin with untrained weights.", rich_help_panel=MODEL)
     ] = False,
-    mean: Annotated[
-        str | None,
-        typer.Option(
-            help="Normalisation inside the model, a number a channel: a,b,c.",
-            rich_help_panel=_MODEL,
-            show_default="the model's, else the data set's",
-        ),
-    ] = None,
-    std: Annotated[
-        str | None,
-        typer.Option(
-            help="As --mean; --mean 0 --std 1 for none.", rich_help_panel=_MODEL, show_default="likewise"
-        ),
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            help="Data set to take images from.",
-            rich_help_panel=_DATA,
-            autocompletion=complete.complete_dataset,
-            show_default="digits",
-        ),
-    ] = None,
-    data_root: Annotated[Path, typer.Option(help="Folder that holds it.", rich_help_panel=_DATA)] = Path(
-        "data"
-    ),
-    train_split: Annotated[str, typer.Option(help="Part to train on.", rich_help_panel=_DATA)] = "train",
-    split: Annotated[str, typer.Option(help="Part to measure on.", rich_help_panel=_DATA)] = "test",
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch it if it is missing.", rich_help_panel=_DATA)
-    ] = False,
-    image_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Resize and centre-crop images to this side.",
-            rich_help_panel=_DATA,
-            show_default="as they are",
-        ),
-    ] = None,
+    mean: Mean = None,
+    std: Std = None,
+    dataset: Dataset = None,
+    data_root: DataRoot = Path("data"),
+    train_split: Annotated[str, typer.Option(help="Part to train on.", rich_help_panel=DATA)] = "train",
+    split: Annotated[str, typer.Option(help="Part to measure on.", rich_help_panel=DATA)] = "test",
+    download: Download = False,
+    image_size: ImageSize = None,
     train_limit: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="Train on a seeded, class-balanced sample of N images.",
-            rich_help_panel=_DATA,
+            rich_help_panel=DATA,
             show_default="all",
         ),
     ] = None,
@@ -94,7 +67,7 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
         typer.Option(
             min=0,
             help="Keep N training images back, to choose the best epoch by.",
-            rich_help_panel=_DATA,
+            rich_help_panel=DATA,
             show_default="a tenth, at most 5000",
         ),
     ] = None,
@@ -182,40 +155,30 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
             show_default="usual for the data set",
         ),
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=_OUTPUT)
-    ] = "auto",
+    device: Device = "auto",
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes that read images ahead.", rich_help_panel=_OUTPUT)
+        int, typer.Option(min=0, help="Processes that read images ahead.", rich_help_panel=OUTPUT)
     ] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
             help="Folder of the run's files; the same command goes on with what is there.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
             show_default="a dated folder under runs/",
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another run in --out.", rich_help_panel=_OUTPUT)
-    ] = False,
+    overwrite: Overwrite = False,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
             help="Go on with the latest unfinished run of these settings under runs/.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the table's rows as JSON.", rich_help_panel=_OUTPUT)
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print the table and nothing else.", rich_help_panel=_OUTPUT)
-    ] = False,
-    debug: Annotated[  # noqa: ARG001  # main() looks for it, so that it holds for every error
-        bool, typer.Option("--debug", help="Show a traceback if something fails.", rich_help_panel=_OUTPUT)
-    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001  # main() looks for it, so that it holds for every error
 ) -> None:
     """Train a BatchNorm model on, plain or with APART, and measure it before and after.
 

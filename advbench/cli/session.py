@@ -147,7 +147,7 @@ def _evaluate(
 
 
 def _warnings(found: Evaluation, named: int) -> list[str]:
-    """What a specialist would want to be told about the numbers; `named` classes, none where files name none."""
+    """What a specialist would want to be told about the numbers; data sets of arrays name no classes."""
     classes = named or int(found.samples["label"].max()) + 1
     clean = found.rows[0].rates["clean"].accuracy
     if classes > 1 and clean < _NEAR_CHANCE / classes:
