@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never
 
 from advbench.records import Row
 
@@ -47,13 +47,18 @@ def render(rows: Sequence[Row], form: Format, origin: Origin = None, style: Styl
         case "latex":
             return latex_comment(_told(origins, names)) + latex(rows, style)
         case "json":
-            flat = [
+            flat = (
                 {**row, **{name: each.get(name, "") for name in names}}
                 for row, each in zip(flat_rows(rows), origins, strict=True)
-            ]
-            return json.dumps(flat, indent=2, ensure_ascii=False) + "\n"
+            )
+            return "[\n" + ",\n".join(map(_json_item, flat)) + "\n]\n"
         case _:
             assert_never(form)
+
+
+def _json_item(row: Mapping[str, Any]) -> str:
+    """An item of a list, as `json.dumps(..., indent=2)` writes it; many rows are written one by one."""
+    return "  " + json.dumps(row, indent=2, ensure_ascii=False).replace("\n", "\n  ")
 
 
 def _told(origins: Sequence[Mapping[str, str]], names: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The table as data: one line a row, stable columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -29,7 +29,7 @@ def table_frame(rows: Sequence[Row]) -> pd.DataFrame:
     return frame.astype(counts)  # whole numbers stay whole beside missing ones
 
 
-def flat_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def flat_rows(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """The table as one flat dictionary a row, None where a rung was not run; keys as in `table_frame`."""
     rungs = rungs_run(rows)
     spread = [rung for rung in rungs if any(rung in row.rates and row.rates[rung].spread for row in rows)]
@@ -37,15 +37,13 @@ def flat_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     failed = any(row.error for row in rows)
     compared = [rung for rung in RUNGS if any(rung in row.pairs for row in rows)]
     begun = rungs if any(row.pending for row in rows) else []
-    return [
-        {
+    for row in rows:
+        yield {
             **_flat(row, rungs, spread, median),
             **_paired(row, compared),
             **({"error": row.error} if failed else {}),
             **{f"{rung}_done": _done(row, rung) for rung in begun},
         }
-        for row in rows
-    ]
 
 
 def _done(row: Row, rung: Rung) -> int | None:

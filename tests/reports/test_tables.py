@@ -109,6 +109,13 @@ def test_json_holds_fractions_in_full_precision() -> None:
     assert (cells["clean_low"], cells["clean_high"]) == Rate(9, 10).interval
 
 
+def test_json_is_written_row_by_row_as_it_would_be_whole() -> None:
+    rows = [NONE, replace(ROUND, defense="lines\n of \u2028 all\x85kinds\r")]
+    text = render(rows, "json")
+    assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
+    assert json.loads(text)[1]["defense"] == rows[1].defense
+
+
 @pytest.mark.parametrize("form", ["csv", "markdown", "json"])
 def test_the_same_rows_give_the_same_bytes(form: Format) -> None:
     again = [replace(NONE, rates=dict(NONE.rates)), replace(ROUND, rates=dict(sorted(ROUND.rates.items())))]
