@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from advbench.errors import first_line, printable
-from advbench.gradient import seconds_a_gradient
+from advbench.gradient import loss_and_gradient, seconds_a_gradient
 from advbench.working_copy import AGREE_ROUGHLY, parts_apart
 
 _ALONG: Final = 0.9  # the cosine between gradients that are the same but for rounding
@@ -101,19 +101,16 @@ def _agreement(model: nn.Module, made: nn.Module, x: Tensor) -> _Agreement:
     pieces, so that memory which both share is noticed.
     """
     batches = (x, 1.0 - x)
-    meant = [_logits_and_gradient(model, each) for each in batches]
-    found = [_logits_and_gradient(made, each) for each in batches]
-    apart, cosines = [], []
-    for (logits, gradient), (other_logits, other_gradient) in zip(meant, found, strict=True):
-        apart.append(parts_apart(logits, other_logits))
-        cosines.append(float(F.cosine_similarity(gradient, other_gradient, dim=0)))
+    meant, found = (
+        [loss_and_gradient(each, batch, _soft_maximum) for batch in batches] for each in (model, made)
+    )
+    pairs = list(zip(meant, found, strict=True))
+    apart = [parts_apart(one.logits, other.logits) for one, other in pairs]
+    cosines = [
+        float(F.cosine_similarity(one.grad.flatten(), other.grad.flatten(), dim=0)) for one, other in pairs
+    ]
     return _Agreement(float(np.max(apart)), float(np.min(cosines)))  # NaN where one is
 
 
-@torch.enable_grad()
-def _logits_and_gradient(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits `(n, k)` and the flat gradient of all."""
-    leaf = x.detach().requires_grad_()
-    logits = model(leaf)
-    (gradient,) = torch.autograd.grad(logits.float().logsumexp(1).sum(), leaf)
-    return logits.detach(), gradient.flatten()
+def _soft_maximum(logits: Tensor, _piece: slice) -> Tensor:
+    return logits.float().logsumexp(1)

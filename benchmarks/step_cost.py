@@ -139,8 +139,10 @@ def main() -> None:
     print(f"| model | copy | images at a time | of bare | same signs |{peak}")
     print(f"| :-- | :-- | --: | --: | --: |{' --: |' if words.peak else ''}")
     for line in found:
-        rate = flops_of(line.model, words.size) * words.limit / line.seconds / 1e12
-        last = f" {rate / words.peak:.2f} |" if words.peak else ""
+        last = ""
+        if words.peak:
+            rate = flops_of(line.model, words.size) * words.limit / line.seconds / 1e12
+            last = f" {rate / words.peak:.2f} |"
         print(
             f"| {line.model} | {line.copy} | {line.pieces} | {line.ratio:.2f} | {line.same_signs:.4f} |{last}"
         )
