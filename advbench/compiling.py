@@ -101,9 +101,8 @@ def _agreement(model: nn.Module, made: nn.Module, x: Tensor) -> _Agreement:
     pieces, so that memory which both share is noticed.
     """
     batches = (x, 1.0 - x)
-    meant, found = (
-        [loss_and_gradient(each, batch, _soft_maximum) for batch in batches] for each in (model, made)
-    )
+    meant = [loss_and_gradient(model, each, _soft_maximum) for each in batches]
+    found = [loss_and_gradient(made, each, _soft_maximum) for each in batches]
     pairs = list(zip(meant, found, strict=True))
     apart = [parts_apart(one.logits, other.logits) for one, other in pairs]
     cosines = [

@@ -8,24 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from advbench.cli import complete
+from advbench.cli import shared_options as shared
 from advbench.cli.options import AttackOptions, BatchSizeWord, NormName, PrecisionName, SubjectOptions
-from advbench.cli.shared_options import (
-    DATA,
-    MODEL,
-    OUTPUT,
-    DataRoot,
-    Dataset,
-    Debug,
-    Device,
-    Download,
-    ImageSize,
-    Json,
-    Mean,
-    Model,
-    Overwrite,
-    Quiet,
-    Std,
-)
 from advbench.cli.table_options import Columns, Digits, Percent, Sort, read_style
 from advbench.errors import SpecError
 
@@ -38,38 +22,40 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         Path | None,
         typer.Option(
             help="Weights: .pt, .pth, .th, .safetensors; TorchScript and .pt2 with --trust-program.",
-            rich_help_panel=MODEL,
+            rich_help_panel=shared.MODEL,
             show_default="the model's own",
         ),
     ] = None,
-    model: Model = None,
-    mean: Mean = None,
-    std: Std = None,
+    model: shared.Model = None,
+    mean: shared.Mean = None,
+    std: shared.Std = None,
     trust_program: Annotated[
         bool,
         typer.Option(
             "--trust-program",
             help="Run TorchScript and .pt2 files, which may hold any code.",
-            rich_help_panel=MODEL,
+            rich_help_panel=shared.MODEL,
         ),
     ] = False,
-    dataset: Dataset = None,
-    data_root: DataRoot = Path("data"),
-    split: Annotated[str, typer.Option(help="Which part of it.", rich_help_panel=DATA)] = "test",
-    download: Download = False,
-    image_size: ImageSize = None,
+    dataset: shared.Dataset = None,
+    data_root: shared.DataRoot = Path("data"),
+    split: Annotated[str, typer.Option(help="Which part of it.", rich_help_panel=shared.DATA)] = "test",
+    download: shared.Download = False,
+    image_size: shared.ImageSize = None,
     limit: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="A seeded, class-balanced sample of N images.",
-            rich_help_panel=DATA,
+            rich_help_panel=shared.DATA,
             show_default="all",
         ),
     ] = None,
     first: Annotated[
         int | None,
-        typer.Option(min=1, help="The first N images instead.", rich_help_panel=DATA, show_default="all"),
+        typer.Option(
+            min=1, help="The first N images instead.", rich_help_panel=shared.DATA, show_default="all"
+        ),
     ] = None,
     defense: Annotated[
         list[str] | None,
@@ -100,7 +86,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         typer.Option(
             help="Exit code 1 where a row's verdict is one of these: masked, unreliable, "
             "not-enough-evidence; implies --ladder.",
-            rich_help_panel=OUTPUT,
+            rich_help_panel=shared.OUTPUT,
             show_default="none",
         ),
     ] = "",
@@ -218,25 +204,25 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         str,
         typer.Option(
             help="Images at a time, or auto: chosen by a probe. Halved where memory runs out.",
-            rich_help_panel=OUTPUT,
+            rich_help_panel=shared.OUTPUT,
         ),
     ] = "auto",
-    device: Device = "auto",
+    device: shared.Device = "auto",
     out: Annotated[
         Path | None,
         typer.Option(
             help="Folder of the run's files.",
-            rich_help_panel=OUTPUT,
+            rich_help_panel=shared.OUTPUT,
             show_default="a dated folder under runs/",
         ),
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: shared.Overwrite = False,
     save_adversarial: Annotated[
         bool,
         typer.Option(
             "--save-adversarial",
             help="Keep the adversarial examples, for 'advbench verify'.",
-            rich_help_panel=OUTPUT,
+            rich_help_panel=shared.OUTPUT,
         ),
     ] = False,
     successful_only: Annotated[
@@ -244,7 +230,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         typer.Option(
             "--successful-only",
             help="Of these, only the ones that fool the model.",
-            rich_help_panel=OUTPUT,
+            rich_help_panel=shared.OUTPUT,
         ),
     ] = False,
     formats: Annotated[
@@ -252,16 +238,16 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         typer.Option(
             "--format",
             help="Tables to write: csv, markdown, latex, json; html: a page.",
-            rich_help_panel=OUTPUT,
+            rich_help_panel=shared.OUTPUT,
         ),
     ] = "csv,markdown",
     columns: Columns = None,
     sort: Sort = "",
     percent: Percent = True,
     digits: Digits = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001  # main() looks for it, so that it holds for every error
+    json: shared.Json = False,
+    quiet: shared.Quiet = False,
+    debug: shared.Debug = False,  # noqa: ARG001  # main() looks for it, so that it holds for every error
 ) -> AttackOptions:
     """Attack a classifier behind defenses and write the table: clean, shattered and BPDA accuracy.
 

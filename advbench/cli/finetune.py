@@ -5,24 +5,8 @@ from typing import Annotated
 
 import typer
 
+from advbench.cli import shared_options as shared
 from advbench.cli.options import FinetuneOptions, NormName, SubjectOptions
-from advbench.cli.shared_options import (
-    DATA,
-    MODEL,
-    OUTPUT,
-    DataRoot,
-    Dataset,
-    Debug,
-    Device,
-    Download,
-    ImageSize,
-    Json,
-    Mean,
-    Model,
-    Overwrite,
-    Quiet,
-    Std,
-)
 from advbench.errors import SpecError
 from advbench.training.recipe import Augment, Perturbation, Precision, Recipe, Schedule
 
@@ -37,28 +21,30 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
         Path | None,
         typer.Option(
             help="Weights to begin with: .pt, .pth, .th, .safetensors.",
-            rich_help_panel=MODEL,
+            rich_help_panel=shared.MODEL,
             show_default="the model's own",
         ),
     ] = None,
-    model: Model = None,
+    model: shared.Model = None,
     scratch: Annotated[
-        bool, typer.Option("--scratch", help="Begin with untrained weights.", rich_help_panel=MODEL)
+        bool, typer.Option("--scratch", help="Begin with untrained weights.", rich_help_panel=shared.MODEL)
     ] = False,
-    mean: Mean = None,
-    std: Std = None,
-    dataset: Dataset = None,
-    data_root: DataRoot = Path("data"),
-    train_split: Annotated[str, typer.Option(help="Part to train on.", rich_help_panel=DATA)] = "train",
-    split: Annotated[str, typer.Option(help="Part to measure on.", rich_help_panel=DATA)] = "test",
-    download: Download = False,
-    image_size: ImageSize = None,
+    mean: shared.Mean = None,
+    std: shared.Std = None,
+    dataset: shared.Dataset = None,
+    data_root: shared.DataRoot = Path("data"),
+    train_split: Annotated[
+        str, typer.Option(help="Part to train on.", rich_help_panel=shared.DATA)
+    ] = "train",
+    split: Annotated[str, typer.Option(help="Part to measure on.", rich_help_panel=shared.DATA)] = "test",
+    download: shared.Download = False,
+    image_size: shared.ImageSize = None,
     train_limit: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="Train on a seeded, class-balanced sample of N images.",
-            rich_help_panel=DATA,
+            rich_help_panel=shared.DATA,
             show_default="all",
         ),
     ] = None,
@@ -67,7 +53,7 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
         typer.Option(
             min=0,
             help="Keep N training images back, to choose the best epoch by.",
-            rich_help_panel=DATA,
+            rich_help_panel=shared.DATA,
             show_default="a tenth, at most 5000",
         ),
     ] = None,
@@ -155,30 +141,30 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
             show_default="usual for the data set",
         ),
     ] = None,
-    device: Device = "auto",
+    device: shared.Device = "auto",
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes that read images ahead.", rich_help_panel=OUTPUT)
+        int, typer.Option(min=0, help="Processes that read images ahead.", rich_help_panel=shared.OUTPUT)
     ] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
             help="Folder of the run's files; the same command goes on with what is there.",
-            rich_help_panel=OUTPUT,
+            rich_help_panel=shared.OUTPUT,
             show_default="a dated folder under runs/",
         ),
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: shared.Overwrite = False,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
             help="Go on with the latest unfinished run of these settings under runs/.",
-            rich_help_panel=OUTPUT,
+            rich_help_panel=shared.OUTPUT,
         ),
     ] = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001  # main() looks for it, so that it holds for every error
+    json: shared.Json = False,
+    quiet: shared.Quiet = False,
+    debug: shared.Debug = False,  # noqa: ARG001  # main() looks for it, so that it holds for every error
 ) -> None:
     """Train a BatchNorm model on, plain or with APART, and measure it before and after.
 
