@@ -25,6 +25,16 @@ class Network(nn.Module):
         return logits
 
 
+def ready(model: nn.Module) -> nn.Module:
+    """A model as an evaluation has it: in evaluation mode, parameters frozen."""
+    return model.eval().requires_grad_(False)
+
+
+def images(count: int = 8) -> Tensor:
+    """Images that the small network takes, `(count, 1, 4, 4)`."""
+    return torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
 def run(network: nn.Module, data: TensorDataset, **changes: object) -> Evaluation:
     settings: dict[str, object] = {
         "threat": Threat("linf", 0.05),

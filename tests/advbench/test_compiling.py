@@ -1,6 +1,5 @@
 """Models through `torch.compile`: used where they are the same and faster, and their results keep."""
 
-import copy
 import math
 from typing import Any
 
@@ -14,11 +13,8 @@ from advbench import Placement, compiling, speed
 from advbench.attacks import PGD
 from advbench.compiling import OwnResults
 from advbench.defenses import Round
-from tests.advbench.small import Network, run
-
-
-def images(count: int = 8) -> Tensor:
-    return torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+from advbench.gradient import loss_and_gradient
+from tests.advbench.small import Network, images, ready, run
 
 
 class Doubled(nn.Module):
@@ -113,7 +109,7 @@ def test_a_defense_inside_the_network_is_attacked_through_what_is_not_compiled(
 @pytest.mark.slow
 def test_torch_compile_gives_the_same_images(network: Network, data: TensorDataset) -> None:
     said: list[str] = []
-    model = copy.deepcopy(network).eval().requires_grad_(False)
+    model = ready(network)
     made = compiling.compiled(model, images(16), said.append)
     assert said[0].startswith(("compiled: a step takes", "not compiled: a step would take"))
     if made is not None:
@@ -151,24 +147,20 @@ class Rewritten(torch.autograd.Function):
         return ctx.home.gradient.detach(), None
 
 
-def frozen(network: Network) -> nn.Module:
-    return copy.deepcopy(network).eval().requires_grad_(False)
+def measured(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and gradient."""
+    logits, _, gradient = loss_and_gradient(model, x, lambda logits, _: logits.logsumexp(1))
+    return logits, gradient
 
 
 def test_results_that_the_next_call_would_overwrite_are_copied(network: Network) -> None:
-    model = frozen(network)
+    model = ready(network)
     kept, loose = OwnResults(Overwriting(model)), Overwriting(model)
+    meant = measured(model, images())
     for made, keeps in ((kept, True), (loose, False)):
-        found = []
-        for each in (images(), 1.0 - images()):
-            leaf = each.clone().requires_grad_()
-            logits = made(leaf)
-            found.append((logits.detach(), *torch.autograd.grad(logits.logsumexp(1).sum(), leaf)))
-        assert all(torch.equal(*pair) for pair in zip(*found, strict=True)) != keeps
-        leaf = images().requires_grad_()
-        logits = model(leaf)
-        meant = (logits.detach(), *torch.autograd.grad(logits.logsumexp(1).sum(), leaf))
-        assert all(torch.equal(*pair) for pair in zip(found[0], meant, strict=True)) == keeps
+        found = [measured(made, each) for each in (images(), 1.0 - images())]
+        assert all(map(torch.equal, *found)) != keeps
+        assert all(map(torch.equal, found[0], meant)) == keeps
 
 
 def test_a_compiled_model_that_overwrites_its_results_is_refused(
@@ -176,7 +168,7 @@ def test_a_compiled_model_that_overwrites_its_results_is_refused(
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(torch, "compile", lambda model, **_: Overwriting(model))
-    assert compiling.compiled(frozen(network), images(), said.append) is None
+    assert compiling.compiled(ready(network), images(), said.append) is None
     assert said[0].startswith("not compiled: it gives other logits (by")
 
 
@@ -194,7 +186,7 @@ def test_a_compiled_model_with_other_gradients_is_refused(
 
     said: list[str] = []
     monkeypatch.setattr(torch, "compile", lambda model, **_: Flat(model))
-    assert compiling.compiled(frozen(network), images(), said.append) is None
+    assert compiling.compiled(ready(network), images(), said.append) is None
     assert said == ["not compiled: it gives other gradients (cosine 0.00)"]
 
 

@@ -17,7 +17,7 @@ from advbench.defenses import Round
 from advbench.interfaces import Attack
 from advbench.normalized import Normalized
 from advbench.working_copy import Copies, in_bfloat16
-from tests.advbench.small import Network, run
+from tests.advbench.small import Network, images, ready, run
 
 ATTACKS: dict[str, Attack] = {
     "pgd": PGD(steps=5, restarts=2),
@@ -27,14 +27,6 @@ ATTACKS: dict[str, Attack] = {
     "fmn": FMN(steps=5),
     "square": Square(queries=30),
 }
-
-
-def ready(model: nn.Module) -> nn.Module:
-    return model.eval().requires_grad_(False)
-
-
-def images(count: int = 8) -> Tensor:
-    return torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
 
 def copies(model: nn.Module, **settings: Any) -> tuple[nn.Module | None, nn.Module | None, list[str]]:
