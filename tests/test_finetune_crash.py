@@ -26,15 +26,22 @@ def weights_in(folder: Path) -> dict[str, Tensor]:
     }
 
 
-def start(launcher: list[str], folder: Path, *more: str) -> "subprocess.Popen[bytes]":
+def start(launcher: list[str], folder: Path, *more: str) -> "subprocess.Popen[str]":
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
         [*launcher, *WORDS, *more],
         cwd=folder,
         env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
+
+
+def complete(launcher: list[str], folder: Path, *more: str) -> None:
+    process = start(launcher, folder, *more)
+    printed = process.communicate()[0]
+    assert process.returncode == 0, printed
 
 
 @pytest.mark.slow
@@ -57,16 +64,16 @@ def test_the_bare_line_trains_and_measures_in_less_than_a_minute(tmp_path: Path)
 def test_kills_do_not_change_the_weights(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     began = time.monotonic()
-    assert start([sys.executable], whole, "--epochs", "8").wait() == 0
+    complete([sys.executable], whole, "--epochs", "8")
     seconds = time.monotonic() - began
     moments = random.Random(0)  # moments, not secrets
     for _ in range(KILLS):
         process = start([sys.executable], killed, "--epochs", "8")
         time.sleep(moments.uniform(0.3, 0.7) * seconds)
         process.kill()
-        process.wait()
+        process.communicate()
     assert (killed / "run/plain/state.safetensors").exists()
-    assert start([sys.executable], killed, "--epochs", "8").wait() == 0
+    complete([sys.executable], killed, "--epochs", "8")
     one, other = weights_in(whole), weights_in(killed)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -79,8 +86,8 @@ def test_two_processes_with_shared_statistics_train_what_one_does(tmp_path: Path
     A few steps: sooner or later rounding decides a tie of a pooling layer, and the paths part.
     """
     more = ("--sync-bn", "--epochs", "2", "--ratio", "0.5", "--groups", "4", "--train-limit", "160")
-    assert start([sys.executable], tmp_path / "one", *more).wait() == 0
-    assert start(TORCHRUN, tmp_path / "two", *more).wait() == 0
+    complete([sys.executable], tmp_path / "one", *more)
+    complete(TORCHRUN, tmp_path / "two", *more)
     one, other = weights_in(tmp_path / "one"), weights_in(tmp_path / "two")
     for name, value in one.items():
         torch.testing.assert_close(other[name], value, rtol=1e-4, atol=1e-5)
@@ -89,5 +96,5 @@ def test_two_processes_with_shared_statistics_train_what_one_does(tmp_path: Path
 @pytest.mark.slow
 def test_two_processes_with_statistics_of_their_own_train_too(tmp_path: Path) -> None:
     more = ("--epochs", "2", "--groups", "4")
-    assert start(TORCHRUN, tmp_path / "two", *more).wait() == 0
+    complete(TORCHRUN, tmp_path / "two", *more)
     assert all(value.isfinite().all() for value in weights_in(tmp_path / "two").values())
