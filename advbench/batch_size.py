@@ -30,6 +30,7 @@ _NEARLY = 0.97  # of the best speed: a smaller batch that is as good as fast nee
 _SHARE = 0.5  # of the free memory
 _SOON = 10.0  # seconds
 _AT_MOST = 16  # times what goes through the network together
+_BUSY = 128  # images; where half of them have fallen, the rest still fill what goes through together
 _STATE = 32  # copies of an image that an attack holds, with room to spare
 _OVERHEAD = 3.0  # gradients and temporaries beside the activations that autograd keeps
 
@@ -87,10 +88,10 @@ def in_batches(
         indices: which ones.
         size: how many at a time.
         work: what is done; it may be called again for the same images.
-        growing: whether a batch may be larger than what goes through the network together: each is twice
-            as large as the one before while that was done soon.
+        growing: whether a batch may be larger than what goes through the network together, as far as
+            `size.most` allows: 128 images at first, then twice as many as before while that was done soon.
     """
-    count = size.images
+    count = max(_BUSY, size.images) if growing else size.images
     with ReadAhead(dataset, indices) as images:
         while images.left:
             count = min(count, max(size.images, size.most))

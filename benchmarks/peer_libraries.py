@@ -251,9 +251,8 @@ CONTESTANTS = (
     Contestant(name=ADVBENCH, runners=OURS, module="advbench"),
     Contestant(
         name=f"{ADVBENCH}, batch size auto",
-        runners={"pgd": OURS["pgd"]},
+        runners=OURS,
         module="advbench",
-        without=dict.fromkeys(("apgd", "square", "autoattack"), "timed for PGD alone"),
         sizes=("auto",),
     ),
     Contestant(

@@ -108,6 +108,11 @@ def test_every_image_is_worked_on_once_and_in_order(data: TensorDataset) -> None
     assert len(done[-1]) < 16
 
 
+def many(data: TensorDataset) -> TensorDataset:
+    """Two thousand images: the few there are, forty times."""
+    return TensorDataset(*(each.repeat(40, *[1] * (each.dim() - 1)) for each in data.tensors))
+
+
 def test_batches_in_flight_grow_while_they_are_done_soon(
     data: TensorDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,13 +120,35 @@ def test_batches_in_flight_grow_while_they_are_done_soon(
     monkeypatch.setattr("advbench.batch_size.time.perf_counter", lambda: clock[0])
 
     def work(batch: Batch) -> int:
-        clock[0] += 1.0 if len(batch.indices) < 12 else 60.0
+        clock[0] += 1.0 if len(batch.indices) < 512 else 60.0
         return len(batch.indices)
 
-    size = BatchSize(3, lambda _: None, most=100)
-    assert list(in_batches(data, range(40), size, work, growing=True)) == [3, 6, 12, 12, 7]
-    assert list(in_batches(data, range(40), size, work)) == [3] * 13 + [1]
-    assert list(in_batches(data, range(40), BatchSize(3, most=5), work, growing=True))[:3] == [3, 5, 5]
+    images, size = many(data), BatchSize(128, most=2048)
+    found = list(in_batches(images, range(2000), size, work, growing=True))
+    assert found == [128, 256, 512, 512, 512, 80]
+    assert list(in_batches(images, range(2000), size, work)) == [128] * 15 + [80]
+    found = list(in_batches(images, range(500), BatchSize(3, most=150), work, growing=True))
+    assert found == [128, 150, 150, 72], "as many as there is memory for"
+    found = list(in_batches(images, range(12), BatchSize(5), work, growing=True))
+    assert found == [5, 5, 2], "as the user has said"
+
+
+def test_an_attack_begins_with_more_than_a_hundred_images_however_long_they_take(
+    data: TensorDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of fewer would not fill what the network sees."""
+    clock = [0.0]
+    monkeypatch.setattr("advbench.batch_size.time.perf_counter", lambda: clock[0])
+
+    def work(batch: Batch) -> int:
+        clock[0] += 600.0
+        return len(batch.indices)
+
+    images, size = many(data), BatchSize(32, most=512)
+    assert list(in_batches(images, range(300), size, work, growing=True)) == [128, 128, 44]
+    assert list(in_batches(images, range(300), size, work)) == [32] * 9 + [12]
+    size = BatchSize(200, most=3200)
+    assert list(in_batches(images, range(300), size, work, growing=True)) == [200, 100]
 
 
 def test_a_batch_in_flight_that_does_not_fit_is_given_up_for_good(data: TensorDataset) -> None:
@@ -135,7 +162,7 @@ def test_a_batch_in_flight_that_does_not_fit_is_given_up_for_good(data: TensorDa
 
     size = BatchSize(8, lambda _: None, most=64)
     assert sum(in_batches(data, range(40), size, work, growing=True)) == 40
-    assert tried == [8, 16, *([4] * 8)]
+    assert tried == [40, *([4] * 10)]
 
 
 def test_images_in_flight_are_bounded_by_what_an_attack_holds_of_each(
