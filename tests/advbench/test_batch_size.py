@@ -113,16 +113,24 @@ def many(data: TensorDataset) -> TensorDataset:
     return TensorDataset(*(each.repeat(40, *[1] * (each.dim() - 1)) for each in data.tensors))
 
 
-def test_batches_in_flight_grow_while_they_are_done_soon(
-    data: TensorDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def work_that_takes(
+    seconds: Callable[[int], float], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Batch], int]:
+    """Counts the images of a batch, which takes so many seconds for so many."""
     clock = [0.0]
     monkeypatch.setattr("advbench.batch_size.time.perf_counter", lambda: clock[0])
 
     def work(batch: Batch) -> int:
-        clock[0] += 1.0 if len(batch.indices) < 512 else 60.0
+        clock[0] += seconds(len(batch.indices))
         return len(batch.indices)
 
+    return work
+
+
+def test_batches_in_flight_grow_while_they_are_done_soon(
+    data: TensorDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = work_that_takes(lambda count: 1.0 if count < 512 else 60.0, monkeypatch)
     images, size = many(data), BatchSize(128, most=2048)
     found = list(in_batches(images, range(2000), size, work, growing=True))
     assert found == [128, 256, 512, 512, 512, 80]
@@ -137,13 +145,7 @@ def test_an_attack_begins_with_more_than_a_hundred_images_however_long_they_take
     data: TensorDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is left of fewer would not fill what the network sees."""
-    clock = [0.0]
-    monkeypatch.setattr("advbench.batch_size.time.perf_counter", lambda: clock[0])
-
-    def work(batch: Batch) -> int:
-        clock[0] += 600.0
-        return len(batch.indices)
-
+    work = work_that_takes(lambda _: 600.0, monkeypatch)
     images, size = many(data), BatchSize(32, most=512)
     assert list(in_batches(images, range(300), size, work, growing=True)) == [128, 128, 44]
     assert list(in_batches(images, range(300), size, work)) == [32] * 9 + [12]
