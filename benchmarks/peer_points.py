@@ -132,7 +132,7 @@ POINTS = (
         title="Square, {steps:,} queries, robust ResNet-20, CIFAR-10, 8/255",
         source="robust",
         work=Work(attack="square", eps=_CIFAR, steps=1000),
-        images=32,
+        images=24,
     ),
     Point(
         name="robust-autoattack",
