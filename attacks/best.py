@@ -79,7 +79,6 @@ class Best:
             grad: the gradients there, `(m, c, h, w)`, if that pass took them too.
         """
         unsettled = self.rank[rows] < self.goal
-        going_on = rows[unsettled]
         self._count(rows, unsettled, grad)
         higher = (rank > self.rank[rows]) | ((rank == self.rank[rows]) & (loss > self.loss[rows]))
         better = higher & unsettled
@@ -88,6 +87,7 @@ class Best:
         self.rank[taken] = rank[better]
         self.loss[taken] = loss[better].to(self.loss.dtype)
         if grad is not None:
+            going_on = rows[unsettled]
             self._remember(going_on)
             self._mark(going_on)
 

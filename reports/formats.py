@@ -51,7 +51,8 @@ def render(rows: Sequence[Row], form: Format, origin: Origin = None, style: Styl
                 {**row, **{name: each.get(name, "") for name in names}}
                 for row, each in zip(flat_rows(rows), origins, strict=True)
             )
-            return "[\n" + ",\n".join(map(_json_item, flat)) + "\n]\n"
+            items = ",\n".join(map(_json_item, flat))
+            return f"[\n{items}\n]\n" if items else "[]\n"
         case _:
             assert_never(form)
 

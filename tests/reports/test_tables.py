@@ -114,6 +114,7 @@ def test_json_is_written_row_by_row_as_it_would_be_whole() -> None:
     text = render(rows, "json")
     assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
     assert json.loads(text)[1]["defense"] == rows[1].defense
+    assert render([], "json") == "[]\n"
 
 
 @pytest.mark.parametrize("form", ["csv", "markdown", "json"])
