@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from advbench import Threat
-from advbench.cli.options import SubjectOptions
 from advbench.cli.ranks import join_ranks
 from advbench.cli.subject import load_subject
 from advbench.data.batches import read_batch
 from advbench.data.sampling import balanced_sample
+from advbench.jobs.settings.subject import SubjectOptions
 
 ROBUST = Path(__file__).with_name("weights") / "robust-resnet20.safetensors"
 AttackName = Literal["pgd", "apgd", "square", "autoattack"]

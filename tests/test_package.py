@@ -38,8 +38,8 @@ def test_each_mapped_folder_has_its_link(folder: str) -> None:
 def test_every_package_folder_is_listed() -> None:
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     real = {"advbench", *(f"advbench.{each}" for each in MAPPED)}
-    for init in (ROOT / "advbench").glob("*/__init__.py"):
-        real.add(f"advbench.{init.parent.name}")
+    for init in (ROOT / "advbench").rglob("__init__.py"):
+        real.add(".".join(init.parent.relative_to(ROOT).parts))
     assert set(setuptools["packages"]) == real
 
 

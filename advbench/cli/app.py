@@ -20,10 +20,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("attack")(attack)
-app.command()(sweep)
-app.command()(report)
-app.command()(verify)
-app.command()(finetune)
+app.command("sweep")(sweep)
+app.command("report")(report)
+app.command("verify")(verify)
+app.command("finetune")(finetune)
 app.command("list")(list_names)
 
 

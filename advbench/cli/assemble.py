@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 from advbench import registry
 from advbench.attacks import ATTACKS
-from advbench.cli.options import AttackOptions
 from advbench.cli.ranks import Ranks
 from advbench.cli.subject import Named, Subject, add_named, describe, load_subject, make_threat, names_of
 from advbench.data.load import find_dataset
 from advbench.errors import InputError, SpecError
 from advbench.interfaces import Attack
+from advbench.jobs.settings.run import RunSettings
 from advbench.records import LADDER, Rung
 from advbench.spec import Spec, parse_spec
 from advbench.threat import Threat
@@ -27,7 +27,7 @@ class Job(NamedTuple):
     """The attack of the gradient-free rung, where that is run."""
 
 
-def assemble(options: AttackOptions, ranks: Ranks) -> Job:
+def assemble(options: RunSettings, ranks: Ranks) -> Job:
     """Find, load and check everything that the words name, the cheapest first.
 
     Raises:
@@ -42,7 +42,7 @@ def assemble(options: AttackOptions, ranks: Ranks) -> Job:
     return Job(subject, attacks, rungs, queries)
 
 
-def make_attacks(options: AttackOptions, threat: Threat) -> Named:
+def make_attacks(options: RunSettings, threat: Threat) -> Named:
     """The attacks, with the options that hold for all of them; what a spec says itself wins."""
     shared = shared_parameters(options)
     made: dict[str, Attack] = {}
@@ -56,22 +56,22 @@ def make_attacks(options: AttackOptions, threat: Threat) -> Named:
     return Named(dict(made), {name: describe(each, threat) for name, each in made.items()})
 
 
-def rungs_of(options: AttackOptions) -> tuple[Rung, ...]:
+def rungs_of(options: RunSettings) -> tuple[Rung, ...]:
     """What is run beside the clean rung, in the order of the ladder.
 
     Raises:
         SpecError: a rung that there is not.
     """
-    if options.ladder:
+    if options.wants_ladder:
         return LADDER
-    wanted = ["shattered", *(["bpda"] if options.bpda else []), *listed(options.rungs)]
+    wanted = ["shattered", *(["bpda"] if options.wants_bpda else []), *listed(options.rungs)]
     unknown = [each for each in wanted if each not in LADDER]
     if unknown:
         raise SpecError(f"there is no rung {unknown[0]!r}; known: {', '.join(LADDER)}.")
     return tuple(each for each in LADDER if each in wanted)
 
 
-def gradient_free_attack(options: AttackOptions) -> tuple[str, Attack]:
+def gradient_free_attack(options: RunSettings) -> tuple[str, Attack]:
     """The attack of the gradient-free rung, and its name.
 
     Raises:
@@ -81,12 +81,12 @@ def gradient_free_attack(options: AttackOptions) -> tuple[str, Attack]:
     return str(full.spec), registry.build(full.factory, full.spec, "attack")
 
 
-def _gradient_free(options: AttackOptions, threat: Threat) -> Named:
+def _gradient_free(options: RunSettings, threat: Threat) -> Named:
     name, attack = gradient_free_attack(options)
     return Named({name: attack}, {name: describe(attack, threat)})
 
 
-def shared_parameters(options: AttackOptions) -> dict[str, str]:
+def shared_parameters(options: RunSettings) -> dict[str, str]:
     """The options that hold for all attacks, as their specs would say them."""
     given = {
         "steps": None if options.steps is None else str(options.steps),

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, cast, get_args
 
 from advbench.checkpoint.formats import Format
-from advbench.cli.options import NormName, SubjectOptions, VerifyOptions
 from advbench.errors import RunFolderError
 from advbench.indicators import Indicator, read_indicator
+from advbench.jobs.settings.subject import NormName, SubjectOptions
+from advbench.jobs.settings.verify import VerifySettings
 from advbench.manifest import run_hash
 from advbench.records import LADDER, Rung
 from advbench.spec import parse_chain, parse_spec
@@ -67,7 +68,7 @@ class Claims:
     manifest: Mapping[str, Any]
 
 
-def claims_of(manifest: Mapping[str, Any], options: VerifyOptions) -> Claims:
+def claims_of(manifest: Mapping[str, Any], options: VerifySettings) -> Claims:
     """Read the claims of a finished run.
 
     Raises:
@@ -110,7 +111,7 @@ def claims_of(manifest: Mapping[str, Any], options: VerifyOptions) -> Claims:
     )
 
 
-def _subject(said: "_Entries", settings: "_Entries", options: VerifyOptions) -> SubjectOptions:
+def _subject(said: "_Entries", settings: "_Entries", options: VerifySettings) -> SubjectOptions:
     checkpoint = said.inside("checkpoint")
     path, root = checkpoint.optional_text("path"), said.inside("execution").text("data_root")
     norm = settings.text("norm")
@@ -147,7 +148,7 @@ def _indicators(heading: "_Entries") -> tuple[Indicator, ...]:
         raise RunFolderError(f"run.json: heading.indicators holds what is none: {error}.") from error
 
 
-def _model(recorded: str, program: bool, options: VerifyOptions) -> str | None:
+def _model(recorded: str, program: bool, options: VerifySettings) -> str | None:
     """The model's name as the loader wants it; None for a program, which names itself."""
     if options.model is not None or program:
         return options.model
@@ -159,11 +160,11 @@ def _model(recorded: str, program: bool, options: VerifyOptions) -> str | None:
     return recorded
 
 
-def _defenses(settings: "_Entries", options: VerifyOptions) -> tuple[str, ...]:
+def _defenses(settings: "_Entries", options: VerifySettings) -> tuple[str, ...]:
     recorded = tuple(settings.inside("defenses").values)
     for text in recorded:
         own = any(names_user_code(spec.name) for spec in parse_chain(text))
-        if own and text not in options.defenses:
+        if own and text not in map(str.strip, options.defenses):
             raise RunFolderError(
                 f"the run's defense is {text!r}, code that no run folder can ask to be run. Where it is "
                 f"yours, name it again with --defense {text}."

@@ -1,86 +1,70 @@
 """`advbench attack --eps a,b,c`: accuracy against the radius, as a sweep that carries what is known along."""
 
+import hashlib
 import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from advbench.cli import sweep_session
 from advbench.cli.assemble import listed
-from advbench.cli.options import AttackOptions, SweepOptions
-from advbench.cli.settings import settings
-from advbench.cli.sweep_file import AXES, CURVE, DEFAULTS, SweepFile
-from advbench.errors import InputError, SpecError
+from advbench.cli.sweep_file import AXES, Entry, Given, Grid
+from advbench.errors import SpecError
+from advbench.jobs.settings.run import RunSettings, values_of
+from advbench.jobs.settings.sweep import SweepSettings
 from advbench.threat import Threat
 
-
-class CommandLine(SweepFile):
-    """A sweep that was written as options, so that a fault has no line."""
-
-    def refuse_line(self, line: int, message: str) -> NoReturn:
-        """Say what is wrong.
-
-        Raises:
-            InputError: always.
-        """
-        del line
-        raise InputError(message)
+_NAME = "curve"
 
 
-def run(options: AttackOptions, given: Mapping[str, Any]) -> None:
+def run(settings: RunSettings) -> None:
     """Attack at every radius, the smallest first.
-
-    Args:
-        options: the words of the command.
-        given: the values of its options, by parameter.
 
     Raises:
         InputError: radii that are none, one that is there twice, or whatever else is wrong.
         RunError: some cells have failed; the others stand in the table.
     """
-    if options.fail_on:
+    if settings.fail_on:
         raise SpecError("--fail-on judges one radius; give a single --eps.")
-    radii = listed(options.subject.eps or "")
-    radii.sort(key=lambda text: Threat.parse(options.subject.norm, text).eps)
+    radii = listed(settings.eps or "")
+    radii.sort(key=lambda text: Threat.parse(settings.norm, text).eps)
     if len(set(radii)) < len(radii):
-        raise SpecError(f"--eps names a radius twice: {options.subject.eps}.")
+        raise SpecError(f"--eps names a radius twice: {settings.eps}.")
     sweep_session.run(
-        SweepOptions(
-            command=options.command,
-            file=Path("curve"),
-            dry_run=False,
-            out=options.out,
-            overwrite=options.overwrite,
-            formats=options.formats,
-            style=options.style,
-            json=options.json,
-            quiet=options.quiet,
-            debug=bool(given.get("debug")),
+        SweepSettings(
+            command=settings.command,
+            out=settings.out,
+            overwrite=settings.overwrite,
+            formats=settings.formats,
+            columns=settings.columns,
+            sort=settings.sort,
+            percent=settings.percent,
+            digits=settings.digits,
+            json=settings.json,
+            quiet=settings.quiet,
+            debug=settings.debug,
         ),
-        CommandLine(Path("curve"), _as_file(given, options.subject.norm, radii)),
+        grid_of(settings, radii),
     )
 
 
-def _as_file(given: Mapping[str, Any], norm: str, radii: list[str]) -> str:
-    """The options as a sweep's file."""
-    beside = {"eps", "norm"}
-    said = {
-        key: given.get(each.parameter)
-        for key, each in settings().items()
-        if key not in beside and given.get(each.parameter) not in (None, False, [], ())
-    }
-    if given.get("random_start") is False:
-        said["random_start"] = False
-    axes = {setting: axis for axis, setting in AXES.items() if axis in ("defenses", "attacks")}
-    lists = {axis: said.pop(setting) for setting, axis in axes.items() if setting in said}
-    threats = ", ".join(f"{{ norm = {_toml(norm)}, eps = {_toml(eps)} }}" for eps in radii)
-    lines = [f"{CURVE} = true", f"threats = [{threats}]"]
-    lines += [f"{axis} = {_toml(values)}" for axis, values in lists.items()]
-    lines += [f"[{DEFAULTS}]", *(f"{key} = {_toml(value)}" for key, value in said.items())]
-    return "\n".join(lines) + "\n"
+def grid_of(settings: RunSettings, radii: list[str]) -> Grid:
+    """The grid of one model, every defense and every attack at several radii."""
+    values = values_of(settings)
+    values.pop("eps", None)
+    norm = values.pop("norm")
+    digest = hashlib.sha256(json.dumps([values, norm, radii], sort_keys=True).encode()).hexdigest()
+    axes = {"threats": [_entry({"norm": norm, "eps": eps}) for eps in radii]}
+    for axis, key in AXES.items():
+        if axis in ("defenses", "attacks") and key in values:
+            axes[axis] = [_entry({key: text.strip()}) for text in values.pop(key)]
+    return Grid(
+        name=_NAME,
+        axes=axes,
+        defaults=_entry(values),
+        is_curve=True,
+        file=None,
+        digest=digest,
+    )
 
 
-def _toml(value: Any) -> str:
-    """A value as TOML writes it, which JSON does too for texts, numbers, flags and lists of them."""
-    text = list(map(str, value)) if isinstance(value, list | tuple) else value
-    return json.dumps(str(text) if isinstance(text, Path) else text)
+def _entry(values: dict[str, Any]) -> Entry:
+    return Entry({key: Given(value, 1) for key, value in values.items()})

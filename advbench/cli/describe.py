@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from advbench.cli.assemble import Job
-from advbench.cli.options import AttackOptions, PrecisionName
 from advbench.cli.ranks import Ranks
+from advbench.jobs.settings.run import PrecisionName, RunSettings
 from advbench.models.registry import PIXELS
 from advbench.provenance import commits, machine, versions
 
@@ -20,7 +20,7 @@ _PRECISION: Final[dict[PrecisionName, str]] = {
 }
 
 
-def manifest_of(options: AttackOptions, job: Job, ranks: Ranks) -> dict[str, Any]:
+def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
     """Everything that the result depends on, for `run.json`, as far as it is known before the start."""
     given, subject = options.subject, job.subject
     return {
@@ -50,7 +50,7 @@ def manifest_of(options: AttackOptions, job: Job, ranks: Ranks) -> dict[str, Any
             "compile": options.compiled,
             "seed": given.seed,
             "indices": selection_hash(subject.indices),
-            "save_adversarial": options.save_adversarial,
+            "save_adversarial": options.kept_examples,
         },
         "execution": {
             "data_root": str(given.data_root),

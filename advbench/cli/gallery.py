@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from advbench.cli.claims import Claims, claims_of
-from advbench.cli.options import VerifyOptions
 from advbench.cli.subject import make_chain, open_images
 from advbench.data.batches import read_batch
 from advbench.data.images import LabelledImages
@@ -19,6 +18,7 @@ from advbench.draws import Draws
 from advbench.errors import RunFolderError
 from advbench.examples import read_examples
 from advbench.finished_run import Records
+from advbench.jobs.settings.verify import VerifySettings
 from advbench.manifest import entry
 from advbench.randomness import drawn
 from advbench.records import UNDEFENDED
@@ -68,17 +68,12 @@ def gallery(path: Path, records: Records, data_root: Path | None, most: int = MO
 def _claims(path: Path, records: Records, data_root: Path | None) -> Claims:
     """What the run says of its images; code of the user's is named in it, but never run here."""
     recorded = entry(records.manifest, "settings", "defenses")
-    options = VerifyOptions(
+    options = VerifySettings(
         run=path,
-        checkpoint=None,
         model="not loaded",
         defenses=tuple(recorded) if isinstance(recorded, Mapping) else (),
-        trust_program=False,
         data_root=data_root,
         device="cpu",
-        as_8bit=False,
-        json=False,
-        quiet=True,
     )
     return claims_of(records.manifest, options)
 

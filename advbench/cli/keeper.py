@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 
 from advbench.cli.carrying import Carried
-from advbench.cli.options import AttackOptions
 from advbench.cli.progress import RunProgress
 from advbench.cli.ranks import Ranks
 from advbench.errors import InputError, RunError
 from advbench.evaluation import Checked, Evaluation, fingerprint, merge
 from advbench.examples import Examples
 from advbench.indicators import MEANINGS, Indicator
+from advbench.jobs.settings.run import RunSettings
 from advbench.records import join_samples
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, Format
@@ -40,7 +40,7 @@ class Keeper:
 
     def __init__(
         self,
-        options: AttackOptions,
+        options: RunSettings,
         manifest: dict[str, Any],
         progress: RunProgress,
         ranks: Ranks,
@@ -86,7 +86,7 @@ class Keeper:
         if self.carried is None:
             return folder.known
         known = [folder.known]
-        wanted = self.options.save_adversarial is not None
+        wanted = self.options.kept_examples is not None
         for samples, examples in self.carried.parts(folder.known, with_examples=wanted):
             folder.add_part(samples, examples)
             known.append(samples)
@@ -188,7 +188,7 @@ class Keeper:
             self.digests.append({int(index): bytes.fromhex(digest) for index, digest in theirs.items()})
 
     def _examples(self, done: RungDone) -> Examples | None:
-        wanted = self.options.save_adversarial
+        wanted = self.options.kept_examples
         if wanted is None or done.x_adv is None:
             return None
         samples, x_adv = done.samples, done.x_adv.cpu()

@@ -12,13 +12,13 @@ from rich.console import Console
 
 import advbench
 from advbench.cli.formats import HTML, formats_of
-from advbench.cli.options import ReportOptions
 from advbench.cli.report_page import charts_of, page_of, pictures_of
 from advbench.cli.report_runs import SWEEP, Merged, ReportedRun, merge_rows, read_runs
 from advbench.cli.report_trainings import curves_of, is_training
 from advbench.cli.report_watch import Watch
 from advbench.errors import InputError, RunFolderError
 from advbench.finished_run import Records, read_records
+from advbench.jobs.settings.report import ReportSettings
 from advbench.manifest import MANIFEST
 from advbench.reports.baseline import Comparison, compare, paired_csv, paired_grid, paired_json
 from advbench.reports.charts import Curves
@@ -40,14 +40,14 @@ PAIRED: Final[Mapping[Format, str]] = {
 class _Report(NamedTuple):
     """What is reported."""
 
-    options: ReportOptions
+    options: ReportSettings
     runs: Sequence[ReportedRun]
     merged: Merged
     compared: Sequence[Comparison] | None
     curves: Sequence[Curves]
 
 
-def run(options: ReportOptions) -> None:
+def run(options: ReportSettings) -> None:
     """Read the runs, and print or write what they come to; with `watch` again and again while they go on.
 
     Raises:
@@ -92,7 +92,7 @@ def _render(report: _Report, formats: list[str], figures: list[str]) -> None:
     _show(report)
 
 
-def _read(options: ReportOptions, read: Callable[[Path], Records]) -> _Report:
+def _read(options: ReportSettings, read: Callable[[Path], Records]) -> _Report:
     """Everything that the folders hold, given how the records of a run are read."""
     trainings = [path for path in options.runs if is_training(path)]
     runs, failed = read_runs([path for path in options.runs if path not in trainings], read)
@@ -112,7 +112,7 @@ def _show(report: _Report) -> None:
         Console(stderr=True).print(f"written to {options.out}", style="dim", markup=False, highlight=False)
 
 
-def _no_rows(options: ReportOptions, report: _Report) -> str:
+def _no_rows(options: ReportSettings, report: _Report) -> str:
     if not report.curves:
         return "the runs have no rows."
     return (

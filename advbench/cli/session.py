@@ -13,7 +13,6 @@ from advbench.cli.carrying import Carried
 from advbench.cli.describe import announcement, manifest_of
 from advbench.cli.formats import HTML, formats_of
 from advbench.cli.keeper import Keeper
-from advbench.cli.options import AttackOptions
 from advbench.cli.progress import RunProgress
 from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.report_page import write_page
@@ -21,6 +20,7 @@ from advbench.cli.stopping import asked_to_stop
 from advbench.cli.voice import one_voice
 from advbench.errors import RunError, SpecError
 from advbench.evaluation import Checked, Evaluation, evaluate
+from advbench.jobs.settings.run import RunSettings
 from advbench.reports import print_table, render
 from advbench.reports.formats import FILE_NAMES, Format
 from advbench.run_folder import check_free
@@ -30,7 +30,7 @@ from advbench.verdict import KINDS
 _NEAR_CHANCE = 1.5
 
 
-def run(options: AttackOptions) -> None:
+def run(options: RunSettings) -> None:
     """Do what the options say; where several processes share the run, one speaks for all.
 
     Nothing is written, and nothing but an error said, before every input has proved usable: the
@@ -56,7 +56,7 @@ class Done(NamedTuple):
 
 
 def perform(
-    options: AttackOptions, ranks: Ranks, *, part: str = "", carried: Carried | None = None
+    options: RunSettings, ranks: Ranks, *, part: str = "", carried: Carried | None = None
 ) -> Done | None:
     """Run into a folder, and leave its results to be shown; None where another process has them.
 
@@ -108,7 +108,7 @@ def perform(
 
 
 def _evaluate(
-    options: AttackOptions, job: Job, keeper: Keeper, check: Callable[[], None], ranks: Ranks
+    options: RunSettings, job: Job, keeper: Keeper, check: Callable[[], None], ranks: Ranks
 ) -> Evaluation:
     def begin(checked: Checked) -> pd.DataFrame:
         check()
@@ -180,7 +180,7 @@ def _refuse(found: Evaluation, failing: Sequence[str]) -> None:
         raise RunError(f"--fail-on: {told}.")
 
 
-def _show(done: Done, options: AttackOptions) -> None:
+def _show(done: Done, options: RunSettings) -> None:
     if options.json:
         sys.stdout.write(render(done.found.rows, "json", done.origin, options.style))
     else:

@@ -14,7 +14,6 @@ from torch import nn
 
 from advbench import registry
 from advbench.checkpoint.load import load_checkpoint, sha256
-from advbench.cli.options import SubjectOptions
 from advbench.cli.ranks import Ranks
 from advbench.data.images import LabelledImages
 from advbench.data.load import find_dataset, load_dataset
@@ -24,6 +23,7 @@ from advbench.data.sources import Place
 from advbench.defended import DefendedModel, Placement
 from advbench.defenses import DEFENSES
 from advbench.errors import CheckpointError, InputError, SpecError, first_line
+from advbench.jobs.settings.subject import SubjectOptions
 from advbench.memory import keep_freed_memory
 from advbench.models.load import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization

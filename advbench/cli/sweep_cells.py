@@ -12,9 +12,7 @@ from advbench import registry
 from advbench.checkpoint.formats import detect_format
 from advbench.cli.assemble import full_attack, shared_parameters
 from advbench.cli.formats import HTML, formats_of
-from advbench.cli.options import AttackOptions
 from advbench.cli.ranks import Ranks
-from advbench.cli.settings import CHANGES_NOTHING, options_of, settings, words_of
 from advbench.cli.subject import (
     check_selection,
     choose_device,
@@ -25,11 +23,12 @@ from advbench.cli.subject import (
     place_of,
     shown_name,
 )
-from advbench.cli.sweep_file import Draft, SweepFile
+from advbench.cli.sweep_file import Draft, Grid
 from advbench.data.load import check_place, find_dataset
 from advbench.defended import Placement
 from advbench.errors import InputError
 from advbench.interfaces import Attack
+from advbench.jobs.settings.run import RunSettings, file_settings, settings_from, words_of
 from advbench.models.load import find_model
 from advbench.models.registry import Normalization
 from advbench.records import UNDEFENDED, Row
@@ -83,14 +82,16 @@ class Cell:
     @property
     def identity(self) -> str:
         """A hash of those shared settings that the numbers depend on."""
-        return _hash({key: each for key, each in self.shared.items() if key not in CHANGES_NOTHING})
+        return _hash(self._of_numbers())
 
     @property
     def identity_beside_radius(self) -> str:
         """The same, but for the radius: cells that share it are points of one curve."""
-        return _hash(
-            {key: each for key, each in self.shared.items() if key not in (*CHANGES_NOTHING, "norm", "eps")}
-        )
+        return _hash({key: value for key, value in self._of_numbers().items() if key not in ("norm", "eps")})
+
+    def _of_numbers(self) -> dict[str, Any]:
+        known = file_settings()
+        return {key: value for key, value in self.shared.items() if known[key].option.changes_numbers}
 
     def failed(self, reason: str) -> Row:
         """The row of a cell that could not be filled."""
@@ -129,9 +130,9 @@ class Run:
         listed = {"defense": list(self.defenses), "attack": list(self.attacks)}
         return {**self.cells[0].shared, **{key: each for key, each in listed.items() if each}}
 
-    def options(self, home: Path, *, overwrite: bool = False) -> AttackOptions:
+    def options(self, home: Path, *, overwrite: bool = False) -> RunSettings:
         """What `advbench attack` is to do, in a folder inside `home`."""
-        options = options_of(self.values, home / self.folder, overwrite=overwrite)
+        options = settings_from(self.values, home / self.folder, overwrite=overwrite)
         return replace(options, quiet=True)
 
     def words(self, home: Path) -> list[str]:
@@ -165,23 +166,23 @@ def make_runs(cells: Sequence[Cell]) -> list[Run]:
     return [_run(each) for each in runs.values()]
 
 
-def make_cells(file: SweepFile) -> list[Cell]:
-    """Every cell of a sweep's file, with everything looked up that can be without loading anything.
+def make_cells(grid: Grid) -> list[Cell]:
+    """Every cell of a grid, with everything looked up that can be without loading anything.
 
     Raises:
         InputError: a name that stands for nothing, a number out of its range, a file that is not there, or
             a cell that is there twice; with its line.
     """
-    drafts = file.drafts()
+    drafts = grid.drafts()
     cells: list[Cell] = []
     seen: set[tuple[str, ...]] = set()
     taken: set[tuple[str, int]] = set()
     for draft in drafts:
-        cell, of_attack = _Checking(file, draft).cell()
+        cell, of_attack = _Checking(grid, draft).cell()
         taken |= of_attack
         if cell.key in seen:
             said = f"{cell.model}, {cell.defense}, {cell.attack}, {cell.threat.norm} {cell.threat.text}"
-            file.refuse_line(
+            grid.refuse_line(
                 draft.given["defense"].line,
                 f"the table would have two rows of {said}. Give one of the models a name of its own.",
             )
@@ -191,19 +192,19 @@ def make_cells(file: SweepFile) -> list[Cell]:
         for key in _OF_AN_ATTACK:
             given = draft.given.get(key)
             if given is not None and (key, given.line) not in taken and given.value is not True:
-                file.refuse_line(given.line, f"{key} fits none of the attacks.")
+                grid.refuse_line(given.line, f"{key} fits none of the attacks.")
     return cells
 
 
 class _Checking:
     """One draft, whose settings are looked at one after another; each fault knows its line."""
 
-    def __init__(self, file: SweepFile, draft: Draft) -> None:
-        self.file = file
+    def __init__(self, grid: Grid, draft: Draft) -> None:
+        self.grid = grid
         self.draft = draft
         self.values = {key: each.value for key, each in draft.given.items()}
         listed = {key: [self.values[key]] for key in ("defense", "attack")}
-        self.options = self._try("batch_size", lambda: options_of({**self.values, **listed}, NOWHERE))
+        self.options = self._try("batch_size", lambda: settings_from({**self.values, **listed}, NOWHERE))
 
     def cell(self) -> tuple[Cell, set[tuple[str, int]]]:
         """The cell, and those settings with their lines that became parameters of its attack."""
@@ -251,11 +252,11 @@ class _Checking:
     def _refuse(self, key: str, error: InputError) -> NoReturn:
         """Blame the setting whose option the message names, else the one that was looked at."""
         given = self.draft.given
-        named = [each for each in given if re.search(rf"{settings()[each].word}(?![\w-])", str(error))]
+        named = [each for each in given if re.search(rf"{file_settings()[each].word}(?![\w-])", str(error))]
         blamed = next((each for each in (*named, key, *_BESIDE.get(key, ())) if each in given), None)
         if blamed is None:
-            self.file.refuse_line(self.draft.line, str(error))
-        self.file.refuse_line(given[blamed].line, f"{blamed}: {error}")
+            self.grid.refuse_line(self.draft.line, str(error))
+        self.grid.refuse_line(given[blamed].line, f"{blamed}: {error}")
 
 
 def _find_model(text: str) -> Normalization | None:

@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from advbench.cli.assemble import gradient_free_attack, rungs_of
-from advbench.cli.options import SubjectOptions
 from advbench.cli.ranks import Ranks
-from advbench.cli.settings import options_of
 from advbench.cli.subject import choose_device, load_classifier, names_of, open_images
 from advbench.cli.sweep_cells import NOWHERE, Cell
 from advbench.data.batches import read_batch
 from advbench.data.load import find_dataset
 from advbench.gradient import seconds_a_gradient
+from advbench.jobs.settings.run import settings_from
+from advbench.jobs.settings.subject import SubjectOptions
 from advbench.passes import gradient_passes
 from advbench.preserve import prepared
 from advbench.records import UNDEFENDED
@@ -39,7 +39,7 @@ class Estimates:
         passes = gradient_passes(cell.made)
         if passes is None:
             return None
-        options = options_of(cell.shared, NOWHERE)
+        options = settings_from(cell.shared, NOWHERE)
         subject = replace(options.subject, norm="linf", eps=None)  # which a pass does not depend on
         if subject not in self.known:
             self.known[subject] = _seconds_a_pass(subject)

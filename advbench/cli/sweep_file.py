@@ -3,6 +3,7 @@
 Whether a name in it stands for anything is looked at in `sweep_cells`; here it is only what may be written.
 """
 
+import hashlib
 import itertools
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 from advbench.cli import toml_lines
-from advbench.cli.settings import settings
 from advbench.errors import InputError, SpecError, nearest
+from advbench.jobs.settings.run import file_settings
 from advbench.records import UNDEFENDED
 
 DEFAULTS: Final = "defaults"
@@ -75,56 +76,104 @@ class Entry:
     own: Mapping[str, Sequence["Entry"]] = field(default_factory=dict)
 
 
-class SweepFile:
-    """A sweep's file, and where in it everything stands.
+@dataclass(frozen=True)
+class Grid:
+    """What a sweep is to fill: models x threats x defenses x attacks over shared defaults.
 
     Args:
-        path: the file.
-        text: its contents; read from there by default.
-
-    Raises:
-        InputError: missing, unreadable, no TOML, or something that no sweep can say; with its line.
+        name: what the sweep is called.
+        axes: what each list holds.
+        defaults: settings of every cell, where no entry says otherwise.
+        is_curve: whether what falls at a radius has fallen at every larger one too.
+        file: where it was read, so that a fault is told with its line; None for one that was made of options.
+        digest: a hash of what it was made of.
     """
 
-    def __init__(self, path: Path, text: str | None = None) -> None:
-        self.path = path
-        self.text = _read(path) if text is None else text
-        try:
-            self.tree = tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{path} is no TOML: {error}.") from error
-        except RecursionError as error:
-            raise InputError(f"{path} is no TOML: it is nested too deeply.") from error
-        self.lines = toml_lines.lines_of(self.text)
-
-    @property
-    def is_curve(self) -> bool:
-        """Whether what falls at a radius has fallen at every larger one too."""
-        return self.tree.get(CURVE) is True
+    name: str
+    axes: Mapping[str, Sequence[Entry]]
+    defaults: Entry
+    is_curve: bool
+    file: Path | None
+    digest: str
 
     def drafts(self) -> list[Draft]:
         """Every cell of the grid, in the order of the table: model, threat, defense, attack.
 
         Raises:
-            InputError: an unknown key or a value of the wrong type, with its line; or nothing to do.
+            InputError: too many of them.
         """
+        drafts = [
+            draft
+            for model in self.axes.get(MODELS, [Entry()])
+            for draft in itertools.islice(self._cells(model), _MOST + 1)
+        ]
+        if len(drafts) > _MOST:
+            raise InputError(f"{self.file or self.name} asks for more than {_MOST} cells; split it.")
+        return drafts
+
+    def refuse_line(self, line: int, message: str) -> NoReturn:
+        """Say what is wrong, and on which line where there are lines.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(message if self.file is None else f"{self.file}, line {line}: {message}")
+
+    def _cells(self, model: Entry) -> Iterator[Draft]:
+        lists = {**self.axes, **model.own}
+        none, attack = Given(UNDEFENDED, model.line), Given("pgd", model.line)
+        defenses = list(lists.get("defenses", ()))
+        if not any(entry.given["defense"].value == UNDEFENDED for entry in defenses):
+            defenses.insert(0, Entry({"defense": none}))  # it is always there, as in `advbench attack`
+        defenses.sort(key=lambda entry: bool(entry.given["defense"].value != UNDEFENDED))
+        attacks = lists.get("attacks", [Entry({"attack": attack})])
+        for others in itertools.product(lists.get("threats", [Entry()]), defenses, attacks):
+            given: dict[str, Given] = {}
+            for entry in (self.defaults, model, *others):
+                for key in entry.given.keys() & _EITHER.keys():
+                    given.pop(_EITHER[key], None)
+                if "norm" in entry.given:
+                    given.pop("eps", None)  # a radius in one norm says nothing in another
+                given |= entry.given
+            yield Draft(given, model.name, model.line)
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid that a sweep's file describes.
+
+    Raises:
+        InputError: missing, unreadable, no TOML, or something that no sweep can say; with its line.
+    """
+    text = _read(path)
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is no TOML: {error}.") from error
+    except RecursionError as error:
+        raise InputError(f"{path} is no TOML: it is nested too deeply.") from error
+    return _Reading(path, tree, toml_lines.lines_of(text)).grid(hashlib.sha256(text.encode()).hexdigest())
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A sweep's file under the eye of a reader who knows where in it everything stands."""
+
+    path: Path
+    tree: Mapping[str, Any]
+    lines: Mapping[toml_lines.Path, int]
+
+    def grid(self, digest: str) -> Grid:
+        """All of it."""
         for key in self.tree:
             if key not in (CURVE, DEFAULTS, *AXES):
                 known = nearest(key, [CURVE, DEFAULTS, *AXES])
-                hint = f"It belongs into [{DEFAULTS}]." if key in settings() else known
+                hint = f"It belongs into [{DEFAULTS}]." if key in file_settings() else known
                 self.refuse((key,), f"a sweep has no {key!r}. {hint}")
         if not isinstance(self.tree.get(CURVE, False), bool):
             self.refuse((CURVE,), f"{CURVE} must be true or false, got {self.tree[CURVE]!r:.60}.")
         defaults = self._entry((DEFAULTS,), self.tree.get(DEFAULTS, {}), "")
-        shared = {axis: self._axis((axis,), self.tree[axis]) for axis in AXES if axis in self.tree}
-        drafts = [
-            draft
-            for model in shared.get(MODELS, [Entry()])
-            for draft in itertools.islice(self._cells(defaults, model, shared), _MOST + 1)
-        ]
-        if len(drafts) > _MOST:
-            raise InputError(f"{self.path} asks for more than {_MOST} cells; split it.")
-        return drafts
+        axes = {axis: self._axis((axis,), self.tree[axis]) for axis in AXES if axis in self.tree}
+        return Grid(self.path.stem, axes, defaults, self.tree.get(CURVE) is True, self.path, digest)
 
     def refuse(self, where: toml_lines.Path, message: str) -> NoReturn:
         """Say what is wrong at a place of the file.
@@ -134,33 +183,7 @@ class SweepFile:
         """
         while where and where not in self.lines:
             where = where[:-1]
-        self.refuse_line(self.lines.get(where, 1), message)
-
-    def refuse_line(self, line: int, message: str) -> NoReturn:
-        """Say what is wrong on a line of the file.
-
-        Raises:
-            InputError: always.
-        """
-        raise InputError(f"{self.path}, line {line}: {message}")
-
-    def _cells(self, defaults: Entry, model: Entry, shared: Mapping[str, Sequence[Entry]]) -> Iterator[Draft]:
-        lists = {**shared, **model.own}
-        none, attack = Given(UNDEFENDED, model.line), Given("pgd", model.line)
-        defenses = list(lists.get("defenses", ()))
-        if not any(each.given["defense"].value == UNDEFENDED for each in defenses):
-            defenses.insert(0, Entry({"defense": none}))  # it is always there, as in `advbench attack`
-        defenses.sort(key=lambda each: bool(each.given["defense"].value != UNDEFENDED))
-        attacks = lists.get("attacks", [Entry({"attack": attack})])
-        for others in itertools.product(lists.get("threats", [Entry()]), defenses, attacks):
-            given: dict[str, Given] = {}
-            for each in (defaults, model, *others):
-                for key in each.given.keys() & _EITHER.keys():
-                    given.pop(_EITHER[key], None)
-                if "norm" in each.given:
-                    given.pop("eps", None)  # a radius in one norm says nothing in another
-                given |= each.given
-            yield Draft(given, model.name, model.line)
+        raise InputError(f"{self.path}, line {self.lines.get(where, 1)}: {message}")
 
     def _axis(self, where: toml_lines.Path, value: Any) -> list[Entry]:
         axis = str(where[-1])
@@ -202,13 +225,13 @@ class SweepFile:
         if key in LISTED.values() and key != LISTED.get(axis):
             plural = next(each for each, singular in LISTED.items() if singular == key)
             self.refuse(where, f'{key} stands in a list of its own: {plural} = ["..."].')
-        if key not in settings():
-            known = [*settings(), *((NAME, *OWN) if axis == MODELS else ())]
+        if key not in file_settings():
+            known = [*file_settings(), *((NAME, *OWN) if axis == MODELS else ())]
             self.refuse(where, f"there is no setting {key!r}. {nearest(key, known)}")
         if key == LISTED.get(axis) and not isinstance(value, str):
             self.refuse(where, f"{key}: it must be a text, got {value!r:.60}.")
         try:
-            read = settings()[key].read(value)
+            read = file_settings()[key].parse(value)
         except SpecError as error:
             self.refuse(where, f"{key}: {error}")
         return value.strip() if key == LISTED.get(axis) else read

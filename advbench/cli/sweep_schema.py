@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
-from advbench.cli.settings import Setting, settings
 from advbench.cli.sweep_file import AXES, CURVE, DEFAULTS, LISTED, MODELS, NAME, OWN
+from advbench.jobs.settings.option import Setting
+from advbench.jobs.settings.run import file_settings
 
 _SETTING: Final = "setting:"
 _TEXT: Final = {"type": "string", "minLength": 1}
@@ -33,7 +34,7 @@ def schema() -> dict[str, Any]:
         },
         "definitions": {
             **{axis: _axis(axis) for axis in AXES},
-            **{f"{_SETTING}{key}": _type_of(each) for key, each in settings().items()},
+            **{f"{_SETTING}{key}": _type_of(each) for key, each in file_settings().items()},
         },
     }
 
@@ -57,16 +58,16 @@ def _axis(axis: str) -> dict[str, Any]:
 
 def _properties(axis: str) -> Mapping[str, Any]:
     found = {}
-    for key, setting in settings().items():
+    for key, setting in file_settings().items():
         if key == LISTED.get(axis):
-            found[key] = {**_TEXT, "description": setting.help}
+            found[key] = {**_TEXT, "description": setting.option.help}
         elif key not in LISTED.values():
             found[key] = {"$ref": f"#/definitions/{_SETTING}{key}"}
     return found
 
 
 def _type_of(setting: Setting) -> dict[str, Any]:
-    return {"description": setting.help, **_values_of(setting)}
+    return {"description": setting.option.help, **_values_of(setting)}
 
 
 def _values_of(setting: Setting) -> dict[str, Any]:
@@ -74,7 +75,10 @@ def _values_of(setting: Setting) -> dict[str, Any]:
         case "flag":
             return {"type": "boolean"}
         case "number":
-            return {"type": "integer", **({} if setting.least is None else {"minimum": setting.least})}
+            return {
+                "type": "integer",
+                **({} if setting.option.least is None else {"minimum": setting.option.least}),
+            }
         case "choice":
             return {"enum": list(setting.choices)}
         case "text":

@@ -1,7 +1,6 @@
 """One `advbench sweep`, from its file to one table."""
 
 import dataclasses
-import hashlib
 import sys
 import time
 import traceback
@@ -16,7 +15,6 @@ from rich.console import Console
 
 from advbench.cli.carrying import Carried, carried_from
 from advbench.cli.formats import HTML, formats_of
-from advbench.cli.options import SweepOptions
 from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.reasons import reason_of
 from advbench.cli.report_page import write_page
@@ -24,7 +22,7 @@ from advbench.cli.session import perform
 from advbench.cli.stopping import asked_to_stop
 from advbench.cli.sweep_cells import Cell, Run, make_cells
 from advbench.cli.sweep_estimate import spoken
-from advbench.cli.sweep_file import SweepFile
+from advbench.cli.sweep_file import Grid, read_grid
 from advbench.cli.sweep_folder import (
     RUNS,
     Planned,
@@ -37,6 +35,7 @@ from advbench.cli.sweep_plan import print_plan
 from advbench.cli.voice import one_voice
 from advbench.errors import InputError, RunError, RunFolderError
 from advbench.finished_run import FinishedRun, read_finished_run
+from advbench.jobs.settings.sweep import SweepSettings
 from advbench.memory import release_memory
 from advbench.provenance import commits, versions
 from advbench.records import UNDEFENDED, Row
@@ -44,12 +43,12 @@ from advbench.reports import print_table, render
 from advbench.reports.formats import FILE_NAMES, Format
 
 
-def run(options: SweepOptions, file: SweepFile | None = None) -> None:
-    """Fill every cell of the sweep's file.
+def run(options: SweepSettings, grid: Grid | None = None) -> None:
+    """Fill every cell of a grid.
 
     Args:
         options: the words of the command.
-        file: what it says; read from the options' file by default.
+        grid: read from the options' file by default.
 
     Raises:
         InputError: a fault in the file, with its line; nothing is computed or written then.
@@ -63,7 +62,7 @@ def run(options: SweepOptions, file: SweepFile | None = None) -> None:
                 "a sweep runs in one process. Start it without torchrun, or start its runs one by one with "
                 "it: advbench sweep --dry-run --json has their commands."
             )
-        _run(options, SweepFile(options.file) if file is None else file)
+        _run(options, grid or read_grid(options.file or Path()))
 
 
 class _Outcome(NamedTuple):
@@ -78,7 +77,7 @@ class _Outcome(NamedTuple):
 class _Sweep:
     """A sweep under way."""
 
-    options: SweepOptions
+    options: SweepSettings
     formats: Sequence[Format]
     cells: Sequence[Cell]
     folder: SweepFolder
@@ -94,21 +93,21 @@ class _Sweep:
             self.console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
-def _run(options: SweepOptions, file: SweepFile) -> None:
+def _run(options: SweepSettings, grid: Grid) -> None:
     asked = formats_of(options.formats, [*FILE_NAMES, HTML])
     formats = [cast("Format", each) for each in asked if each != HTML]
-    cells = make_cells(file)
+    cells = make_cells(grid)
     if options.out is not None:
         check_sweep_free(options.out, overwrite=options.overwrite)
     if options.dry_run:
-        home = (options.out or Path(RUNS, f"sweep-{options.file.stem}")) / RUNS
+        home = (options.out or Path(RUNS, f"sweep-{grid.name}")) / RUNS
         planned = plan_runs(cells, home, anew=options.overwrite)
         print_plan(planned, cells, home, as_json=options.json)
         return
     folder = open_sweep_folder(
-        options.out, f"sweep-{options.file.stem}", _manifest(options, file), overwrite=options.overwrite
+        options.out, f"sweep-{grid.name}", _manifest(options, grid), overwrite=options.overwrite
     )
-    sweep = _Sweep(options, formats, cells, folder, Console(stderr=True), file.is_curve)
+    sweep = _Sweep(options, formats, cells, folder, Console(stderr=True), grid.is_curve)
     try:
         with asked_to_stop(sweep.note) as stopping:
             planned = plan_runs(cells, folder.runs, anew=options.overwrite)
@@ -248,13 +247,13 @@ def _account(cell: Cell, outcome: _Outcome | None) -> dict[str, Any]:
     }
 
 
-def _manifest(options: SweepOptions, file: SweepFile) -> dict[str, Any]:
+def _manifest(options: SweepSettings, grid: Grid) -> dict[str, Any]:
     return {
         "status": "running",
         "started": _now(),
         "command": list(options.command),
-        "file": str(options.file),
-        "sha256": hashlib.sha256(file.text.encode()).hexdigest(),
+        "file": str(grid.file or grid.name),
+        "sha256": grid.digest,
         "versions": versions(),
         "commits": commits(),
     }

@@ -12,7 +12,6 @@ from advbench.attacks import PGD
 from advbench.batch_norm import BatchNorm
 from advbench.check import checked_logits
 from advbench.cli.describe import selection_hash
-from advbench.cli.options import FinetuneOptions
 from advbench.cli.ranks import Ranks
 from advbench.cli.subject import (
     Classifier,
@@ -27,6 +26,7 @@ from advbench.data.load import find_dataset, load_dataset
 from advbench.data.sampling import balanced_sample
 from advbench.data.sources import Place
 from advbench.errors import InputError, ModelError
+from advbench.jobs.settings.train import TrainSettings
 from advbench.preserve import prepared
 from advbench.provenance import commits, machine, versions
 from advbench.training.feed import TrainingImages
@@ -48,7 +48,7 @@ class TrainingJob(NamedTuple):
     device: torch.device
 
 
-def assemble_training(options: FinetuneOptions, ranks: Ranks) -> TrainingJob:
+def assemble_training(options: TrainSettings, ranks: Ranks) -> TrainingJob:
     """Find, load and check everything that the words name, the cheapest first.
 
     Raises:
@@ -79,7 +79,7 @@ def assemble_training(options: FinetuneOptions, ranks: Ranks) -> TrainingJob:
     return TrainingJob(classifier, dataset, data, labels_hash, ladder, ways, device)
 
 
-def training_manifest(options: FinetuneOptions, job: TrainingJob, ranks: Ranks) -> dict[str, Any]:
+def training_manifest(options: TrainSettings, job: TrainingJob, ranks: Ranks) -> dict[str, Any]:
     """Everything that the result depends on, for `run.json`."""
     given, classifier, ladder = options.subject, job.classifier, job.ladder
     return {
@@ -132,7 +132,7 @@ def training_announcement(job: TrainingJob, ranks: Ranks) -> str:
     )
 
 
-def _training_images(options: FinetuneOptions, dataset: str) -> tuple[TrainingImages, str]:
+def _training_images(options: TrainSettings, dataset: str) -> tuple[TrainingImages, str]:
     """The training images, some of which are held out, and a hash of their labels."""
     given = options.subject
     place = Place(

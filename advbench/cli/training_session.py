@@ -16,13 +16,13 @@ from torch import nn
 
 from advbench.checkpoint.formats import Format
 from advbench.checkpoint.read import read_state_dicts
-from advbench.cli.options import FinetuneOptions
 from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.stopping import Stopping, asked_to_stop
 from advbench.cli.training_job import TrainingJob, assemble_training, training_announcement, training_manifest
 from advbench.cli.training_progress import TrainingProgress
 from advbench.cli.voice import one_voice
 from advbench.errors import RunError
+from advbench.jobs.settings.train import TrainSettings
 from advbench.normalized import Normalized
 from advbench.provenance import origin_of
 from advbench.reports.training import print_training, training_csv, training_json, training_markdown
@@ -44,7 +44,7 @@ _BEFORE = "before"
 class _Running(NamedTuple):
     """Everything that a training under way works with."""
 
-    options: FinetuneOptions
+    options: TrainSettings
     job: TrainingJob
     ranks: Ranks
     folder: TrainingFolder
@@ -52,7 +52,7 @@ class _Running(NamedTuple):
     stopping: Stopping
 
 
-def run(options: FinetuneOptions) -> None:
+def run(options: TrainSettings) -> None:
     """Do what the options say; where several processes train, one speaks for all.
 
     Nothing is written before every input has proved usable.
@@ -62,7 +62,7 @@ def run(options: FinetuneOptions) -> None:
         _run(options, ranks)
 
 
-def _run(options: FinetuneOptions, ranks: Ranks) -> None:
+def _run(options: TrainSettings, ranks: Ranks) -> None:
     job = assemble_training(options, ranks)
     manifest = training_manifest(options, job, ranks)
     if options.out is not None and ranks.leads and not options.evaluate:
@@ -94,7 +94,7 @@ def _run(options: FinetuneOptions, ranks: Ranks) -> None:
 
 
 @contextlib.contextmanager
-def _process_group(options: FinetuneOptions, ranks: Ranks) -> Iterator[None]:
+def _process_group(options: TrainSettings, ranks: Ranks) -> Iterator[None]:
     """What DistributedDataParallel talks through, over the store that the processes have met at."""
     if ranks.count == 1:
         yield
@@ -110,7 +110,7 @@ def _process_group(options: FinetuneOptions, ranks: Ranks) -> Iterator[None]:
 
 
 def _folder(
-    options: FinetuneOptions, job: TrainingJob, manifest: dict[str, Any], ranks: Ranks
+    options: TrainSettings, job: TrainingJob, manifest: dict[str, Any], ranks: Ranks
 ) -> TrainingFolder:
     if not ranks.leads:
         return TrainingFolder(Path(ranks.await_post("folder", lambda: None).decode()), manifest)
@@ -174,7 +174,7 @@ def _network(model: nn.Module) -> nn.Module:
     return model.network if isinstance(model, Normalized) else model
 
 
-def _kept_models(options: FinetuneOptions, job: TrainingJob) -> dict[str, nn.Module]:
+def _kept_models(options: TrainSettings, job: TrainingJob) -> dict[str, nn.Module]:
     """The model as it is, and with the weights that an earlier run has left."""
     models = {_BEFORE: job.classifier.model}
     for way in _WAYS if options.out is not None else ():
@@ -234,7 +234,7 @@ def _give_up(folder: TrainingFolder, error: BaseException, ranks: Ranks) -> None
 
 
 def _show(
-    options: FinetuneOptions, job: TrainingJob, found: dict[str, Climbed], origin: dict[str, str]
+    options: TrainSettings, job: TrainingJob, found: dict[str, Climbed], origin: dict[str, str]
 ) -> None:
     rows = [row for each in found.values() for row in each.rows]
     if options.json:

@@ -11,13 +11,13 @@ import pandas as pd
 
 from advbench.checkpoint.load import sha256
 from advbench.cli.claims import Claims, claims_of
-from advbench.cli.options import VerifyOptions
 from advbench.cli.ranks import Ranks
 from advbench.cli.subject import Subject, load_subject
 from advbench.data.batches import batches
 from advbench.errors import RunError, RunFolderError, SpecError, printable
 from advbench.evaluation import fingerprint, image_digests
 from advbench.examples import Examples, read_examples
+from advbench.jobs.settings.verify import VerifySettings
 from advbench.manifest import read_manifest
 from advbench.models.load import bundled_weights
 from advbench.plan import defense_chains, substitutes_of
@@ -43,7 +43,7 @@ class Check:
     said: str
 
 
-def run_verification(options: VerifyOptions) -> None:
+def run_verification(options: VerifySettings) -> None:
     """Check a run and print a line for everything that was looked at.
 
     Raises:
@@ -66,7 +66,7 @@ def run_verification(options: VerifyOptions) -> None:
         raise RunError(f"{len(wrong)} of {len(checks)} checks of {options.run} disagree: {', '.join(wrong)}.")
 
 
-def _checks(claims: Claims, options: VerifyOptions) -> Iterator[Check]:
+def _checks(claims: Claims, options: VerifySettings) -> Iterator[Check]:
     yield Check(
         "run.json",
         claims.hash_holds,
@@ -188,7 +188,7 @@ def _check_tables(claims: Claims, run: Path, samples: pd.DataFrame, heading: Hea
 
 
 def _check_rungs(
-    claims: Claims, options: VerifyOptions, subject: Subject, samples: pd.DataFrame, heading: Heading
+    claims: Claims, options: VerifySettings, subject: Subject, samples: pd.DataFrame, heading: Heading
 ) -> Iterator[Check]:
     damaged: list[str] = []
     evidence = Evidence(

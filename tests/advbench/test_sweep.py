@@ -19,8 +19,8 @@ from torch._C._distributed_c10d import HashStore
 
 from advbench import cli
 from advbench.cli import session, sweep_session
-from advbench.cli.options import AttackOptions
 from advbench.cli.ranks import Ranks
+from advbench.jobs.settings.run import RunSettings
 from advbench.models.load import WEIGHTS
 
 COMMAND = [sys.executable, "-m", "advbench", "sweep", "sweep.toml", "--out", "out"]
@@ -192,7 +192,7 @@ def test_a_model_that_fails_fails_its_own_cells_after_a_few_tries(
     tries = []
     performed = session.perform
 
-    def counted(options: AttackOptions, ranks: Ranks, **more: Any) -> session.Done | None:
+    def counted(options: RunSettings, ranks: Ranks, **more: Any) -> session.Done | None:
         tries.append(options)
         return performed(options, ranks, **more)
 

@@ -2,8 +2,8 @@
 
 import json
 import shlex
+import tomllib
 from collections.abc import Callable, Mapping
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,13 @@ import pytest
 from advbench import cli
 from advbench.attacks import APGD, PGD, Square, autoattack
 from advbench.cli import session
-from advbench.cli.attack import attack_options
-from advbench.cli.options import AttackOptions
-from advbench.cli.settings import options_of, settings, words_of
 from advbench.cli.sweep_cells import Cell, make_cells, make_runs
 from advbench.cli.sweep_estimate import spoken
-from advbench.cli.sweep_file import SweepFile
+from advbench.cli.sweep_file import Grid, read_grid
 from advbench.cli.sweep_schema import schema
 from advbench.errors import InputError
+from advbench.jobs.settings.option import settings_of
+from advbench.jobs.settings.run import RunSettings, file_settings, settings_from, words_of
 from advbench.passes import gradient_passes
 
 ROOT = Path(__file__).parents[2]
@@ -32,9 +31,9 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def file_of(text: str) -> SweepFile:
+def file_of(text: str) -> Grid:
     Path("sweep.toml").write_text(text)
-    return SweepFile(Path("sweep.toml"))
+    return read_grid(Path("sweep.toml"))
 
 
 def cells_of(text: str) -> list[Cell]:
@@ -83,22 +82,22 @@ VALUES: dict[str, Any] = {
 
 
 def test_every_option_of_attack_is_a_setting() -> None:
-    own = {"context", "out", "overwrite", "fail_on", "json", "quiet", "debug"}
+    own = {"out", "overwrite", "fail_on", "json", "quiet", "debug"}
     own |= {"columns", "sort", "percent", "digits"}
-    assert {each.parameter for each in settings().values()} == set(signature(attack_options).parameters) - own
-    assert set(VALUES) == set(settings()), "each has an example here"
-    assert settings()["random_start"].negation == "--no-random-start"
+    assert {each.name for each in file_settings().values()} == set(settings_of(RunSettings)) - own
+    assert set(VALUES) == set(file_settings()), "each has an example here"
+    assert file_settings()["random_start"].negation == "--no-random-start"
 
 
 def test_settings_mean_what_the_words_of_a_command_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    caught: list[AttackOptions] = []
+    caught: list[RunSettings] = []
     monkeypatch.setattr(session, "run", caught.append)
-    known = settings()
+    known = file_settings()
     for keys in [[key] for key in known if key != "successful_only"] + [list(VALUES)]:
-        values = {key: known[key].read(VALUES[key]) for key in keys}
+        values = {key: known[key].parse(VALUES[key]) for key in keys}
         assert cli.main(["attack", *words_of(values), "--out", "here"]) == 0
-        assert options_of(values, Path("here")) == caught.pop()
-    assert options_of({}, Path("here")).random_start
+        assert settings_from(values, Path("here")) == caught.pop()
+    assert settings_from({}, Path("here")).random_start
 
 
 def test_the_grid_is_the_product_in_the_order_of_the_table() -> None:
@@ -266,7 +265,7 @@ def test_a_file_that_is_no_sweep_is_refused(contents: bytes | None, message: str
     if contents is not None:
         Path("sweep.toml").write_bytes(contents)
     with pytest.raises(InputError) as caught:
-        SweepFile(Path("sweep.toml"))
+        read_grid(Path("sweep.toml"))
     assert message in str(caught.value)
 
 
@@ -323,13 +322,13 @@ def accepts(rule: Mapping[str, Any], value: Any) -> bool:
 
 def agrees(text: str) -> bool:
     """Whether the schema accepts a file; where jsonschema is installed, it must think so too."""
-    found = accepts(schema(), file_of(text).tree)
+    found = accepts(schema(), tomllib.loads(text))
     try:
         import jsonschema  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: PLC0415
     except ModuleNotFoundError:
         return found
     jsonschema.Draft7Validator.check_schema(schema())
-    assert jsonschema.Draft7Validator(schema()).is_valid(file_of(text).tree) == found
+    assert jsonschema.Draft7Validator(schema()).is_valid(tomllib.loads(text)) == found
     return found
 
 
@@ -373,5 +372,5 @@ def test_the_sweeps_of_the_repository_name_what_there_is(path: Path, shared: Pat
     for name in ("checkpoints", "data"):
         Path(name).symlink_to(shared / name)
     np.save("bank.npy", np.zeros((20, 3, 5, 5), dtype=np.float32))  # which the file says how to make
-    cells = make_cells(SweepFile(path))
+    cells = make_cells(read_grid(path))
     assert all(shlex.join(run.words(Path("x"))) for run in make_runs(cells))

@@ -1,0 +1,1 @@
+"""What one can do with a model and its defenses, each from settings to a folder of records."""

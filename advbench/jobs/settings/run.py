@@ -1,0 +1,314 @@
+"""What one run can be told: `advbench attack`, a cell of a sweep, and a point of a curve."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from advbench.errors import SpecError
+
+from . import shared
+from .option import Setting, made, option, settings_of
+from .subject import NormName, SubjectOptions
+
+if TYPE_CHECKING:
+    from advbench.reports.style import Style
+
+PrecisionName = Literal["fp32", "bf16", "auto"]
+BatchSizeWord = int | Literal["auto"]
+
+_ATTACK: Final = "Defense and attack"
+
+
+def parse_batch_size(text: str) -> BatchSizeWord:
+    """Read `auto` or a number of images.
+
+    Raises:
+        SpecError: neither.
+    """
+    if text == "auto":
+        return "auto"
+    if not re.fullmatch(r"[1-9]\d{0,8}", text, re.ASCII):
+        raise SpecError(f"--batch-size must be auto or a whole number of at least 1, got {text!r}.")
+    return int(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Everything that one run is told; None where a default is to be found.
+
+    Each field is an option of `advbench attack` and, where `in_files` says so, a key of a sweep's file.
+
+    Args:
+        command: the words that started the run, for its record.
+
+    Raises:
+        SpecError: settings that do not fit each other.
+    """
+
+    checkpoint: Path | None = option(
+        None,
+        help="Weights: .pt, .pth, .th, .safetensors; TorchScript and .pt2 with --trust-program.",
+        panel=shared.MODEL,
+        shown="the model's own",
+    )
+    model: str | None = option(None, like=shared.NAMED_MODEL)
+    mean: str | None = option(None, like=shared.MEAN)
+    std: str | None = option(None, like=shared.STD)
+    trust_program: bool = option(False, like=shared.TRUST_PROGRAM)
+    dataset: str | None = option(None, like=shared.DATASET)
+    data_root: Path = option(Path("data"), like=shared.DATA_ROOT)
+    split: str = option("test", help="Which part of it.", panel=shared.DATA)
+    download: bool = option(False, like=shared.DOWNLOAD)
+    image_size: int | None = option(None, like=shared.IMAGE_SIZE)
+    limit: int | None = option(
+        None,
+        help="A seeded, class-balanced sample of N images.",
+        panel=shared.DATA,
+        least=1,
+        shown="all",
+    )
+    first: int | None = option(
+        None, help="The first N images instead.", panel=shared.DATA, least=1, shown="all"
+    )
+    defenses: tuple[str, ...] = option(
+        (),
+        word="--defense",
+        help="NAME[:key=value,...][@place], chained with '+'; repeat it for more rows. A place is input, "
+        "logits, or a module's name.",
+        panel=_ATTACK,
+        shown="none",
+    )
+    bpda: bool = option(False, help="Also attack with a substitute in the backward pass.", panel=_ATTACK)
+    ladder: bool = option(
+        False,
+        help="All rungs: static, shattered, bpda, gradient-free, and the worst of them.",
+        panel=_ATTACK,
+    )
+    fail_on: str = option(
+        "",
+        help="Exit code 1 where a row's verdict is one of these: masked, unreliable, "
+        "not-enough-evidence; implies --ladder.",
+        panel=shared.OUTPUT,
+        shown="none",
+        in_files=False,
+    )
+    rungs: str = option(
+        "",
+        help="Rungs beside clean and shattered: static, bpda, gradient_free, worst.",
+        panel=_ATTACK,
+        shown="none",
+    )
+    gradient_free: str = option(
+        "square:queries=1000",
+        help="Attack of the gradient-free rung.",
+        panel=_ATTACK,
+        shown="square, 1000 queries",
+    )
+    substitutes: tuple[str, ...] = option(
+        (),
+        word="--substitute",
+        help="Substitute of --bpda, which it implies: NAME (identity, exact, smooth, soft, learned, "
+        "finite-difference, skip), package.module:function or file.py:function, for a chain a+b; repeat "
+        "it to search among several; or search.",
+        panel=_ATTACK,
+        shown="what the defense lists; search where it lists several",
+    )
+    calibration: int = option(64, help="Images on which a search grades substitutes.", panel=_ATTACK, least=1)
+    attacks: tuple[str, ...] = option(
+        ("pgd",),
+        word="--attack",
+        help="NAME[:key=value,...]; repeat it for more rows.",
+        panel=_ATTACK,
+        shown="pgd",
+    )
+    norm: NormName = option("linf", help="Norm that bounds the perturbation.", panel=_ATTACK)
+    eps: str | None = option(
+        None,
+        help="Its radius in pixel units: 8/255 or 0.03; several, 2/255,4/255,inf, for a curve.",
+        panel=_ATTACK,
+        shown=shared.EPS_DEFAULT,
+    )
+    steps: int | None = option(None, help="Gradient steps.", panel=_ATTACK, least=1, shown="the attack's: 40")
+    step_size: str | None = option(None, help="Step in pixel units.", panel=_ATTACK, shown="2.5 eps / steps")
+    restarts: int | None = option(
+        None, help="Random restarts.", panel=_ATTACK, least=1, shown="the attack's: 1"
+    )
+    random_start: bool = option(
+        True,
+        word="--random-start/--no-random-start",
+        help="Begin at a random point of the ball.",
+        panel=_ATTACK,
+    )
+    eot: int = option(
+        20,
+        help="Draws of a random defense behind each gradient (expectation over transformation).",
+        panel=_ATTACK,
+        least=1,
+    )
+    judge_draws: int = option(
+        21,
+        help="Draws of a random defense in which an example is judged; the majority counts.",
+        panel=_ATTACK,
+        least=1,
+    )
+    seed: int = option(0, help="Seed of every draw.", panel=_ATTACK, least=0)
+    fast: bool = option(
+        True,
+        word="--fast/--no-fast",
+        help="Attack a copy of the model with BatchNorm folded; the judge sees the model itself.",
+        panel=_ATTACK,
+    )
+    precision: PrecisionName = option(
+        "fp32",
+        help="Of the model under attack; bf16 is judged in fp32, and attacked again where that differs.",
+        panel=_ATTACK,
+    )
+    compiled: bool = option(
+        False,
+        word="--compile/--no-compile",
+        help="Compile the model under attack, where the attacks may take long enough to pay for it.",
+        panel=_ATTACK,
+    )
+    batch_size: BatchSizeWord = option(
+        "auto",
+        help="Images at a time, or auto: chosen by a probe. Halved where memory runs out.",
+        panel=shared.OUTPUT,
+        read=parse_batch_size,
+        changes_numbers=False,
+    )
+    device: str = option("auto", like=shared.DEVICE)
+    out: Path | None = option(
+        None,
+        help="Folder of the run's files.",
+        panel=shared.OUTPUT,
+        shown="a dated folder under runs/",
+        in_files=False,
+    )
+    overwrite: bool = option(False, like=shared.OVERWRITE)
+    save_adversarial: bool = option(
+        False, help="Keep the adversarial examples, for 'advbench verify'.", panel=shared.OUTPUT
+    )
+    successful_only: bool = option(
+        False, help="Of these, only the ones that fool the model.", panel=shared.OUTPUT
+    )
+    formats: str = option(
+        "csv,markdown",
+        word="--format",
+        help="Tables to write: csv, markdown, latex, json; html: a page.",
+        panel=shared.OUTPUT,
+        changes_numbers=False,
+    )
+    columns: str | None = option(None, like=shared.COLUMNS)
+    sort: str = option("", like=shared.SORT)
+    percent: bool = option(True, like=shared.PERCENT)
+    digits: int | None = option(None, like=shared.DIGITS)
+    json: bool = option(False, like=shared.JSON)
+    quiet: bool = option(False, like=shared.QUIET)
+    debug: bool = option(False, like=shared.DEBUG)
+    command: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.successful_only and not self.save_adversarial:
+            raise SpecError("--successful-only says which examples --save-adversarial keeps; give both.")
+        _ = self.style  # a table that cannot be drawn is refused before anything runs
+
+    @property
+    def subject(self) -> SubjectOptions:
+        """What is attacked, and within which bounds."""
+        return SubjectOptions(
+            checkpoint=self.checkpoint,
+            model=self.model,
+            mean=self.mean,
+            std=self.std,
+            trust_program=self.trust_program,
+            dataset=self.dataset,
+            data_root=self.data_root,
+            split=self.split,
+            download=self.download,
+            image_size=self.image_size,
+            limit=self.limit,
+            first=self.first,
+            seed=self.seed,
+            defenses=self.defenses,
+            norm=self.norm,
+            eps=self.eps,
+            device=self.device,
+        )
+
+    @property
+    def wants_bpda(self) -> bool:
+        """Whether substitutes are attacked through; to name one is to ask for it."""
+        return self.bpda or bool(self.substitutes)
+
+    @property
+    def wants_ladder(self) -> bool:
+        """Whether all rungs are run; a verdict rests on all of them."""
+        return self.ladder or bool(self.fail_on)
+
+    @property
+    def kept_examples(self) -> Literal["all", "successful"] | None:
+        """Which adversarial examples are kept."""
+        if not self.save_adversarial:
+            return None
+        return "successful" if self.successful_only else "all"
+
+    @property
+    def style(self) -> "Style":
+        """How tables look."""
+        return shared.style_of_words(self.columns, self.sort, percent=self.percent, digits=self.digits)
+
+
+@cache
+def file_settings() -> Mapping[str, Setting]:
+    """Every setting that a sweep's file may hold, by its key, in the order of the options."""
+    known = settings_of(RunSettings).values()
+    return {setting.key: setting for setting in known if setting.option.in_files}
+
+
+def settings_from(values: Mapping[str, Any], out: Path | None, *, overwrite: bool = False) -> RunSettings:
+    """The settings that `advbench attack` would make of the same options.
+
+    Args:
+        values: by key, as `Setting.parse` returns them.
+        out: the folder of the run.
+        overwrite: whether another run there may be replaced.
+
+    Raises:
+        SpecError: settings that do not fit each other.
+    """
+    known = file_settings()
+    words = [*words_of(values), "--out", str(out), *(["--overwrite"] if overwrite else [])]
+    return made(
+        RunSettings,
+        {known[key].name: value for key, value in values.items()},
+        out=out,
+        overwrite=overwrite,
+        command=("advbench", "attack", *words),
+    )
+
+
+def words_of(values: Mapping[str, Any]) -> list[str]:
+    """The options of `advbench attack` that say what values of a file say."""
+    known = file_settings().items()
+    return [word for key, setting in known if key in values for word in setting.words(values[key])]
+
+
+def values_of(settings: RunSettings) -> dict[str, Any]:
+    """What settings say, by the keys of a file and as a file would hold it; nothing for what is not said."""
+    said: dict[str, Any] = {}
+    for key, setting in file_settings().items():
+        value = getattr(settings, setting.name)
+        # What is 0 or false unless told stays away, so that the folders of earlier curves are found again.
+        if value in (None, ()) or (value == 0 and setting.default == 0):
+            continue
+        said[key] = setting.parse(_as_in_a_file(value))
+    return said
+
+
+def _as_in_a_file(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,91 @@
+"""Options that several jobs have: what they work on, where they write, and how they speak."""
+
+from typing import TYPE_CHECKING, Final
+
+from .option import Option
+
+if TYPE_CHECKING:
+    from advbench.reports.style import Style
+
+MODEL: Final = "Model"
+DATA: Final = "Data"
+OUTPUT: Final = "Output"
+TABLES: Final = "Tables"
+
+NAMED_MODEL: Final = Option(
+    help="NAME, package.module:factory or file.py:factory.", panel=MODEL, shown="digits-cnn"
+)
+MEAN: Final = Option(
+    help="Normalisation inside the model, a number a channel: a,b,c.",
+    panel=MODEL,
+    shown="the model's, else the data set's",
+)
+STD: Final = Option(help="As --mean; --mean 0 --std 1 for none.", panel=MODEL, shown="likewise")
+TRUST_PROGRAM: Final = Option(
+    help="Run TorchScript and .pt2 files, which may hold any code.", panel=MODEL, changes_numbers=False
+)
+DATASET: Final = Option(help="Data set to take images from.", panel=DATA, shown="digits")
+DATA_ROOT: Final = Option(help="Folder that holds it.", panel=DATA, changes_numbers=False)
+DOWNLOAD: Final = Option(help="Fetch it if it is missing.", panel=DATA, changes_numbers=False)
+IMAGE_SIZE: Final = Option(
+    help="Resize and centre-crop images to this side.", panel=DATA, least=1, shown="as they are"
+)
+EPS_DEFAULT: Final = "usual for the data set"
+
+DEVICE: Final = Option(help="auto, cpu, cuda, cuda:1 or mps.", panel=OUTPUT, changes_numbers=False)
+OVERWRITE: Final = Option(help="Replace another run in --out.", panel=OUTPUT, in_files=False)
+JSON: Final = Option(help="Print the table's rows as JSON.", panel=OUTPUT, in_files=False)
+QUIET: Final = Option(help="Print the table and nothing else.", panel=OUTPUT, short="-q", in_files=False)
+DEBUG: Final = Option(help="Show a traceback if something fails.", panel=OUTPUT, in_files=False)
+
+COLUMNS: Final = Option(
+    help="Columns for reading, comma-separated: model, dataset, threat, attack, defense, substitute, "
+    "clean, shattered, bpda and other rungs, gap. CSV and JSON have all.",
+    panel=TABLES,
+    shown="what says something",
+    in_files=False,
+)
+SORT: Final = Option(
+    help="Order the rows by a column; -NAME for the largest first.",
+    panel=TABLES,
+    shown="as they were run",
+    in_files=False,
+)
+PERCENT: Final = Option(
+    help="How to print accuracies. CSV and JSON have fractions.",
+    panel=TABLES,
+    word="--percent/--fraction",
+    in_files=False,
+)
+DIGITS: Final = Option(
+    help="Digits after the point. CSV and JSON have all.",
+    panel=TABLES,
+    shown="1; of fractions 3",
+    in_files=False,
+)
+
+
+def style_of_words(
+    columns: str | None,
+    sort: str,
+    *,
+    percent: bool,
+    digits: int | None,
+    caption: str = "",
+    label: str | None = None,
+) -> "Style":
+    """The style that the options ask for.
+
+    Raises:
+        SpecError: a column that there is not, or digits out of range.
+    """
+    from advbench.reports.style import PLAIN, Style  # noqa: PLC0415  # imports pandas; --help must not
+
+    return Style(
+        columns=tuple(name.strip() for name in (columns or "").split(",") if name.strip()),
+        sort=sort.strip(),
+        percent=percent,
+        digits=digits,
+        caption=caption,
+        label=PLAIN.label if label is None else label,
+    )

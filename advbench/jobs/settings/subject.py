@@ -1,0 +1,31 @@
+"""What is attacked, and within which bounds: what runs, trainings and verifications are told alike."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+NormName = Literal["linf", "l2", "l1"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubjectOptions:
+    """What is attacked, and within which bounds; None where a default is to be found."""
+
+    checkpoint: Path | None
+    model: str | None
+    dataset: str | None
+    data_root: Path
+    device: str
+    eps: str | None
+    norm: NormName = "linf"
+    mean: str | None = None
+    std: str | None = None
+    trust_program: bool = False
+    split: str = "test"
+    download: bool = False
+    image_size: int | None = None
+    limit: int | None = None
+    first: int | None = None
+    seed: int = 0
+    defenses: tuple[str, ...] = ()
+    untrained: bool = False
