@@ -29,6 +29,7 @@ from torchvision.datasets import ImageFolder
 from advbench import Normalized
 from advbench.checkpoint.load import load_checkpoint
 from advbench.cli.stopping import asked_to_stop
+from advbench.data.pictures import read_picture
 from advbench.models.registry import MODELS
 from advbench.models.resnet_cifar import resnet20
 from advbench.spec import Spec
@@ -83,7 +84,7 @@ class InMemory:
     """A folder of images as bytes: `images[i]` is (pixels in [0, 1], label)."""
 
     def __init__(self, folder: Path, every: int) -> None:
-        found = ImageFolder(str(folder))
+        found = ImageFolder(str(folder), loader=read_picture)
         found.samples = found.samples[::every]
         self.x = torch.from_numpy(np.stack([np.asarray(image) for image, _ in found])).permute(0, 3, 1, 2)
         self.y = [label for _, label in found.samples]

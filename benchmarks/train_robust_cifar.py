@@ -22,6 +22,7 @@ from torchvision.datasets import ImageFolder
 
 from advbench import Normalized, Threat, evaluate
 from advbench.attacks import PGD
+from advbench.data.pictures import read_picture
 from advbench.models.registry import MODELS
 from advbench.models.resnet_cifar import resnet20
 
@@ -47,7 +48,7 @@ class Training(NamedTuple):
 
 def read_images(root: Path) -> tuple[Tensor, Tensor]:
     """The training images `(n, 3, 32, 32)` uint8 and their labels, all in memory."""
-    folder = ImageFolder(str(root / "train"))
+    folder = ImageFolder(str(root / "train"), loader=read_picture)
     x = np.stack([np.asarray(image) for image, _ in folder])
     return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(), torch.tensor(folder.targets)
 

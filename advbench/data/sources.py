@@ -19,6 +19,7 @@ from torch.utils.data import TensorDataset
 from advbench.archives import bomb_in
 from advbench.data.digits import load
 from advbench.data.images import LabelledImages
+from advbench.data.pictures import read_picture
 from advbench.errors import DatasetError, first_line
 
 
@@ -172,26 +173,10 @@ def _folder(place: Place) -> LabelledImages:
             raise DatasetError(f"there is no split {place.split!r}, only {', '.join(splits)}.")
         root = place.root
     try:
-        dataset = ImageFolder(str(root), transform=_pixels(place.image_size), loader=_load_image)
+        dataset = ImageFolder(str(root), transform=_pixels(place.image_size), loader=read_picture)
     except (FileNotFoundError, OSError) as error:
         raise DatasetError(f"{first_line(error).rstrip('.')}.") from error
     return LabelledImages(dataset, np.asarray(dataset.targets, dtype=np.int64), dataset.classes)
-
-
-def _load_image(path: str) -> Any:
-    from PIL import Image  # noqa: PLC0415  # with torchvision
-    from torchvision.datasets.folder import default_loader  # noqa: PLC0415  # a second to import
-
-    try:
-        with Image.open(path) as image:
-            mode = image.mode
-        if mode.startswith(("I", "F")):
-            raise DatasetError(f"image {path} has more than 8 bits a channel (mode {mode}); save it with 8.")
-        return default_loader(path)
-    except DatasetError:
-        raise
-    except Exception as error:  # a damaged image can make PIL raise anything
-        raise DatasetError(f"image {path} cannot be read: {first_line(error)}.") from error
 
 
 def _pixels(image_size: int | None) -> Callable[[Any], Tensor]:
