@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from advbench.data.roundings import without_roundings
 from advbench.errors import DatasetError
 
 
@@ -75,7 +76,7 @@ def _stack(images: list[Any], indices: Sequence[int]) -> Tensor:
     shape = next(iter(shapes))
     if len(shape) != 3 or 0 in shape or not isinstance(images[0], Tensor):
         raise DatasetError(f"an image must be a tensor (c, h, w), got {type(images[0]).__name__} {shape}.")
-    x = torch.stack(images).to(torch.float32)
+    x = without_roundings(torch.stack(images).to(torch.float32), images[0].dtype)
     low, high = float(x.min()), float(x.max())
     if not (low >= 0.0 and high <= 1.0):
         raise DatasetError(
