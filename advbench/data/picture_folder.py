@@ -41,6 +41,10 @@ class PictureFolder:
         """Pixels in [0, 1], `(c, h, w)`, and label of picture number `index`."""
         return read_pixels(self.files[index], self.reading), self.targets[index]
 
+    def name_of(self, index: int) -> str:
+        """The path of picture number `index`."""
+        return self.files[index]
+
     def is_grey(self, index: int) -> bool:
         """Whether a picture has no colour by its header.
 

@@ -95,7 +95,7 @@ def _sixteen_bits(picture: "Picture", path: str | Path, reading: Reading) -> Ten
         planes = torch.stack([_resized(plane, reading.side) for plane in planes])
     if len(planes) > reading.channels:
         planes = planes.mul(_LUMA).sum(0, keepdim=True).to(torch.float32)
-    return planes.div(_WHITE).clamp(0.0, 1.0).expand(reading.channels, -1, -1)
+    return planes.div_(_WHITE).clamp_(0.0, 1.0).expand(reading.channels, -1, -1)
 
 
 def _deep_png(picture: "Picture", path: str | Path) -> Tensor:
@@ -109,8 +109,9 @@ def _deep_png(picture: "Picture", path: str | Path) -> Tensor:
     with open_picture(path) as again:
         unread: Any = again
         unread.tile = [(*unread.tile[0][:3], _raw_mode(again).replace(";16B", ";16L"))]
-        high, low = (np.array(each, np.float32)[:, :, :3] for each in (picture, again))
-    return torch.from_numpy(high * 256 + low).permute(2, 0, 1)
+        high, low = (np.asarray(each)[:, :, :3] for each in (picture, again))
+    levels = high.astype(np.uint16) << 8 | low
+    return torch.from_numpy(levels.astype(np.float32)).permute(2, 0, 1)
 
 
 def _resized(plane: Tensor, side: int) -> Tensor:

@@ -138,8 +138,8 @@ def test_a_folder_of_images_is_read_in_alphabetical_order(inside: str, tmp_path:
 def test_images_of_mixed_sizes_are_refused_until_a_size_is_given(tmp_path: Path) -> None:
     write_folder(tmp_path, sides=(4, 9))
     message = refusal("imagefolder", place(tmp_path))
-    assert "(3, 4, 4)" in message
-    assert "(3, 9, 9)" in message
+    assert f"(3, 4, 4) at index 2 ({tmp_path}/dog/0.png)" in message
+    assert f"(3, 9, 9) at index 3 ({tmp_path}/dog/1.png)" in message
     assert "--image-size" in message
     batch = read("imagefolder", place(tmp_path, image_size=8))
     assert batch.x.shape == (4, 3, 8, 8)
