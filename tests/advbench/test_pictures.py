@@ -145,10 +145,10 @@ def test_every_other_format_in_one_folder_is_refused_in_a_process_of_its_own(tmp
         (tmp_path / f"{kind}.png").write_bytes(file_of(kind))
     code = (
         "import sys, pathlib\n"
+        "from advbench.data.pixels import Reading, read_pixels\n"  # torch looks for its libraries
         "started = []\n"
         "kinds = 'subprocess', 'os.system', 'os.posix_spawn', 'os.exec', 'os.fork'\n"
         "sys.addaudithook(lambda event, _: event.startswith(kinds) and started.append(event))\n"
-        "from advbench.data.pixels import Reading, read_pixels\n"
         "for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):\n"
         "    try: read_pixels(path, Reading())\n"
         "    except ValueError as error: print(path.stem, 'not read' in str(error))\n"
