@@ -42,6 +42,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
     split: Annotated[str, typer.Option(help="Which part of it.", rich_help_panel=shared.DATA)] = "test",
     download: shared.Download = False,
     image_size: shared.ImageSize = None,
+    channels: shared.Channels = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -266,6 +267,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         split=split,
         download=download,
         image_size=image_size,
+        channels=channels,
         limit=limit,
         first=first,
         seed=seed,

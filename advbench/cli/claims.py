@@ -127,6 +127,7 @@ def _subject(said: "_Entries", settings: "_Entries", options: VerifyOptions) -> 
         split=settings.text("split"),
         download=False,
         image_size=settings.optional_number("image_size"),
+        channels=settings.optional_number("channels"),
         limit=settings.optional_number("limit"),
         first=settings.optional_number("first"),
         seed=settings.number("seed", least=0),

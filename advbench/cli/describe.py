@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from advbench.cli.assemble import Job
+from advbench.cli.channels import channels_of
 from advbench.cli.options import AttackOptions, PrecisionName
 from advbench.cli.ranks import Ranks
 from advbench.models.registry import PIXELS
@@ -32,6 +33,7 @@ def manifest_of(options: AttackOptions, job: Job, ranks: Ranks) -> dict[str, Any
             "dataset": subject.dataset,
             "split": given.split,
             "image_size": given.image_size,
+            "channels": channels_of(subject.images),
             "limit": given.limit,
             "first": given.first,
             "norm": subject.threat.norm,
@@ -78,10 +80,11 @@ def announcement(job: Job) -> str:
         " ".join(f"{each:g}" for each in part) for part in dataclasses.astuple(classifier.normalization)
     )
     normalization = "no normalisation" if classifier.normalization == PIXELS else f"mean {mean}, std {std}"
+    grey = "grey " if channels_of(subject.images) == 1 else ""
     return ", ".join(
         [
             f"{classifier.name} ({classifier.provenance['source']}; {normalization})",
-            f"{len(subject.indices)} images of {subject.dataset}",
+            f"{len(subject.indices)} {grey}images of {subject.dataset}",
             f"{subject.threat.norm} eps {subject.threat.text}",
             *job.attacks.objects,
             str(subject.device),

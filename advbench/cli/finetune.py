@@ -39,6 +39,7 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
     split: Annotated[str, typer.Option(help="Part to measure on.", rich_help_panel=shared.DATA)] = "test",
     download: shared.Download = False,
     image_size: shared.ImageSize = None,
+    channels: shared.Channels = None,
     train_limit: Annotated[
         int | None,
         typer.Option(
@@ -198,6 +199,7 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
         split=split,
         download=download,
         image_size=image_size,
+        channels=channels,
         limit=limit,
         first=None,
         seed=seed,

@@ -31,6 +31,7 @@ class SubjectOptions:
     split: str = "test"
     download: bool = False
     image_size: int | None = None
+    channels: int | None = None
     limit: int | None = None
     first: int | None = None
     seed: int = 0

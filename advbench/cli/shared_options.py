@@ -56,6 +56,15 @@ ImageSize = Annotated[
         show_default="as they are",
     ),
 ]
+Channels = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Read pictures in 1 (grey) or 3 (RGB).",
+        rich_help_panel=DATA,
+        show_default="3, or 1 where they are grey and the network takes 1",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=OUTPUT)]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace another run in --out.", rich_help_panel=OUTPUT)

@@ -14,6 +14,7 @@ from torch import nn
 
 from advbench import registry
 from advbench.checkpoint.load import load_checkpoint, sha256
+from advbench.cli.channels import fitted
 from advbench.cli.options import SubjectOptions
 from advbench.cli.ranks import Ranks
 from advbench.data.images import LabelledImages
@@ -79,6 +80,7 @@ def load_subject(options: SubjectOptions, ranks: Ranks) -> Subject:
     device = choose_device(options.device, ranks)
     images, indices = open_images(options, dataset)
     classifier = load_classifier(options, model, entry, len(images.classes) or None, device)
+    images = fitted(images, indices, classifier.model)
     defenses = make_defenses(options, classifier.model)
     return Subject(classifier, dataset, images, indices, threat, defenses, device)
 
@@ -137,7 +139,11 @@ def shown_name(model: str | None, checkpoint: Path | None) -> str:
 def place_of(options: SubjectOptions) -> Place:
     """Where the images are looked for."""
     return Place(
-        root=options.data_root, split=options.split, download=options.download, image_size=options.image_size
+        root=options.data_root,
+        split=options.split,
+        download=options.download,
+        image_size=options.image_size,
+        channels=options.channels,
     )
 
 

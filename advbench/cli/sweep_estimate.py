@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from advbench.cli.assemble import gradient_free_attack, rungs_of
+from advbench.cli.channels import fitted
 from advbench.cli.options import SubjectOptions
 from advbench.cli.ranks import Ranks
 from advbench.cli.settings import options_of
@@ -65,6 +66,7 @@ def _seconds_a_pass(options: SubjectOptions) -> float:
     images, indices = open_images(options, dataset)
     device = choose_device(options.device, Ranks())
     classifier = load_classifier(options, model, find_dataset(dataset), len(images.classes) or None, device)
+    images = fitted(images, indices, classifier.model)
     x = read_batch(images, indices[:_IMAGES]).to(device).x
     with prepared(classifier.model):
         times = _times(classifier.model, x)

@@ -11,6 +11,7 @@ from torch import nn
 from advbench.attacks import PGD
 from advbench.batch_norm import BatchNorm
 from advbench.check import checked_logits
+from advbench.cli.channels import channels_of, fitted
 from advbench.cli.describe import selection_hash
 from advbench.cli.options import FinetuneOptions
 from advbench.cli.ranks import Ranks
@@ -23,6 +24,7 @@ from advbench.cli.subject import (
     open_images,
 )
 from advbench.data.batches import Images, read_batch
+from advbench.data.images import LabelledImages
 from advbench.data.load import find_dataset, load_dataset
 from advbench.data.sampling import balanced_sample
 from advbench.data.sources import Place
@@ -59,7 +61,7 @@ def assemble_training(options: FinetuneOptions, ranks: Ranks) -> TrainingJob:
     threat = make_threat(options.subject, entry)
     device = choose_device(options.subject.device, ranks)
     images, indices = open_images(options.subject, dataset)
-    data, labels_hash = _training_images(options, dataset)
+    training, data, labels_hash = _training_images(options, dataset)
     usual: Augment = "crop-flip" if entry.mirrored else "crop"
     recipe = dataclasses.replace(options.recipe, augment=options.augment or usual)
     ways = {"plain": recipe} if options.plain else {}
@@ -68,6 +70,8 @@ def assemble_training(options: FinetuneOptions, ranks: Ranks) -> TrainingJob:
     for each in ways.values():
         check_shares(each, ranks.count, len(data.indices))
     classifier = load_classifier(options.subject, model, entry, len(images.classes) or None, device)
+    images = fitted(images, indices, classifier.model)
+    data = dataclasses.replace(data, images=fitted(training, data.indices, classifier.model))
     _check_model(classifier.model, images, indices, ways, device)
     ladder = Ladder(
         images=images,
@@ -94,6 +98,7 @@ def training_manifest(options: FinetuneOptions, job: TrainingJob, ranks: Ranks) 
             "train_split": options.train_split,
             "split": given.split,
             "image_size": given.image_size,
+            "channels": channels_of(ladder.images),
             "train_indices": selection_hash(job.data.indices),
             "train_labels": job.labels_hash,
             "held_out": selection_hash(job.data.held_out),
@@ -132,14 +137,15 @@ def training_announcement(job: TrainingJob, ranks: Ranks) -> str:
     )
 
 
-def _training_images(options: FinetuneOptions, dataset: str) -> tuple[TrainingImages, str]:
-    """The training images, some of which are held out, and a hash of their labels."""
+def _training_images(options: FinetuneOptions, dataset: str) -> tuple[LabelledImages, TrainingImages, str]:
+    """The data set, its training images, some of which are held out, and a hash of their labels."""
     given = options.subject
     place = Place(
         root=given.data_root,
         split=options.train_split,
         download=given.download,
         image_size=given.image_size,
+        channels=given.channels,
     )
     images = load_dataset(dataset, place)
     count = len(images) if options.train_limit is None else options.train_limit
@@ -151,7 +157,7 @@ def _training_images(options: FinetuneOptions, dataset: str) -> tuple[TrainingIm
         raise InputError(f"--held-out {kept} leaves {len(indices)} of {len(chosen)} images to train on.")
     digest = hashlib.sha256(images.labels[chosen].tobytes()).hexdigest()[:16]
     data = TrainingImages(images=images, indices=indices, held_out=sorted(held), workers=options.workers)
-    return data, digest
+    return images, data, digest
 
 
 def _check_model(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from advbench.data.batches import Images
+from advbench.data.batches import Images, Named
 
 Labels = npt.NDArray[np.int64]
 
@@ -32,3 +32,7 @@ class LabelledImages:
     def __getitem__(self, index: int) -> Any:
         """Image and label number `index`."""
         return self.images[index]
+
+    def name_of(self, index: int) -> str:
+        """The name of image number `index`, for messages; empty where it has none."""
+        return self.images.name_of(index) if isinstance(self.images, Named) else ""

@@ -20,27 +20,6 @@ MOST_PIXELS: Final = 89_478_485
 """The largest picture, 9,459 pixels square: the size from which Pillow warns of a decompression bomb."""
 
 
-def read_picture(path: str | Path) -> "Picture":
-    """A picture as 8-bit RGB.
-
-    Raises:
-        DatasetError: no regular file, in none of `FORMATS`, of more than `MOST_PIXELS` pixels, of more than
-            8 bits a channel, or damaged; the message names the file.
-    """
-    check_regular(path)
-    try:
-        with open_picture(path) as picture:
-            if picture.mode.startswith(("I", "F")):
-                raise DatasetError(
-                    f"image {path} has more than 8 bits a channel (mode {picture.mode}); save it with 8."
-                )
-            return picture.convert("RGB")
-    except DatasetError:
-        raise
-    except Exception as error:  # a damaged image can make PIL raise anything
-        raise DatasetError(f"image {path} cannot be read: {first_line(error)}.") from error
-
-
 def open_picture(path: str | Path) -> "Picture":
     """A picture whose header has been read and whose pixels have not; close it after use.
 

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import EpsImagePlugin, Image, features
 
 from advbench.data import pictures
 from advbench.data.load import load_dataset
-from advbench.data.pictures import FORMATS, read_picture
+from advbench.data.pictures import FORMATS
+from advbench.data.pixels import Reading, read_pixels
 from advbench.data.read_ahead import ReadAhead
 from advbench.data.sources import Place
 from advbench.errors import DatasetError
@@ -43,7 +43,7 @@ def write_good(root: Path) -> Path:
 def refused(path: Path) -> str:
     """The line that refuses a file, and that names it."""
     with pytest.raises(DatasetError) as caught:
-        read_picture(str(path))
+        read_pixels(str(path), Reading())
     message = str(caught.value)
     del caught  # a file that was left open warns here, not in a later test
     assert "\n" not in message
@@ -86,7 +86,7 @@ def test_each_format_that_is_read_is_read_whatever_the_ending(kind: str, ending:
         pytest.skip("Pillow without WebP")
     path = tmp_path / f"picture{ending}"
     path.write_bytes(file_of(kind))
-    assert np.asarray(read_picture(path)).shape == (32, 32, 3)
+    assert read_pixels(path, Reading()).shape == (3, 32, 32)
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -145,12 +145,12 @@ def test_every_other_format_in_one_folder_is_refused_in_a_process_of_its_own(tmp
         (tmp_path / f"{kind}.png").write_bytes(file_of(kind))
     code = (
         "import sys, pathlib\n"
+        "from advbench.data.pixels import Reading, read_pixels\n"  # torch looks for its libraries
         "started = []\n"
         "kinds = 'subprocess', 'os.system', 'os.posix_spawn', 'os.exec', 'os.fork'\n"
         "sys.addaudithook(lambda event, _: event.startswith(kinds) and started.append(event))\n"
-        "from advbench.data.pictures import read_picture\n"
         "for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):\n"
-        "    try: read_picture(path)\n"
+        "    try: read_pixels(path, Reading())\n"
         "    except ValueError as error: print(path.stem, 'not read' in str(error))\n"
         "print(started)\n"
     )
@@ -186,7 +186,7 @@ def test_the_bound_on_pixels_is_the_largest_size_that_is_read(
     monkeypatch.setattr(pictures, "MOST_PIXELS", 32 * 32)
     for side in (32, 33):
         Image.new("RGB", (side, 32)).save(tmp_path / f"{side}.png")
-    assert read_picture(tmp_path / "32.png").size == (32, 32)
+    assert read_pixels(tmp_path / "32.png", Reading()).shape == (3, 32, 32)
     assert "more than 1,024 pixels" in refused(tmp_path / "33.png")
     assert Image.MAX_IMAGE_PIXELS == 89_478_485, "the message would be wrong"
 
@@ -258,17 +258,17 @@ SHIPPED = [
 
 
 def test_no_shipped_file_opens_a_picture_without_a_list_of_formats() -> None:
-    """Calls of Pillow's opener and of torchvision's folders, wherever they are written."""
+    """Calls of Pillow's opener; torchvision's folders, which open with any, are called nowhere."""
     careless, seen = [], 0
     for path in SHIPPED:
         for call in ast.walk(ast.parse(path.read_text())):
             if not isinstance(call, ast.Call):
                 continue
             name = ast.unparse(call.func)
-            needs = {"Image.open": "formats", "pil.open": "formats", "ImageFolder": "loader"}.get(name)
+            needs = {"Image.open": "formats", "pil.open": "formats", "ImageFolder": "nothing"}.get(name)
             seen += needs is not None
             if needs and needs not in {each.arg for each in call.keywords}:
                 careless.append(f"{path}:{call.lineno}")
         assert "default_loader" not in path.read_text(), path
     assert careless == []
-    assert seen >= 5
+    assert seen >= 2

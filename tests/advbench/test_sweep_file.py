@@ -52,6 +52,7 @@ VALUES: dict[str, Any] = {
     "split": "train",
     "download": True,
     "image_size": 32,
+    "channels": 1,
     "limit": 30,
     "first": 20,
     "defense": ["round", "none"],
