@@ -21,6 +21,7 @@ from advbench.cli.subject import (
     make_threat,
     names_of,
     open_images,
+    returning_logits,
 )
 from advbench.data.batches import Images, read_batch
 from advbench.data.load import find_dataset, load_dataset
@@ -67,7 +68,8 @@ def assemble_training(options: FinetuneOptions, ranks: Ranks) -> TrainingJob:
         ways["apart"] = dataclasses.replace(recipe, apart=options.perturbation)
     for each in ways.values():
         check_shares(each, ranks.count, len(data.indices))
-    classifier = load_classifier(options.subject, model, entry, len(images.classes) or None, device)
+    loaded = load_classifier(options.subject, model, entry, len(images.classes) or None, device)
+    classifier = returning_logits(loaded, images, indices, device)
     _check_model(classifier.model, images, indices, ways, device)
     ladder = Ladder(
         images=images,
@@ -87,6 +89,7 @@ def training_manifest(options: FinetuneOptions, job: TrainingJob, ranks: Ranks) 
         "settings": {
             "command": "finetune",
             "model": classifier.name,
+            "weights": given.weights,
             "mean": classifier.normalization.mean,
             "std": classifier.normalization.std,
             "untrained": given.untrained,
