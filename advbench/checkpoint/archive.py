@@ -79,8 +79,9 @@ def legacy_contents(path: Path) -> Iterator[Contents]:
     with path.open("rb") as whole:
         size = path.stat().st_size
         file = _Bounded(whole, size)
-        if Reader(file).load() != _MAGIC:
-            raise NoTorchFileError
+        first = Reader(file)
+        if first.load() != _MAGIC:
+            raise NoTorchFileError(", ".join(first.skipped))
         for _ in range(2):  # the format's version, and the machine's types
             Reader(file).load()
         reader = Reader(file)

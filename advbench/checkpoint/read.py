@@ -47,7 +47,7 @@ def read_state_dicts(path: Path, form: Format) -> States:
         raise CheckpointError(_pickled_code(path, str(error))) from error
     except NoTorchFileError as error:
         raise CheckpointError(
-            f"{path} is a pickle that torch.save did not write. Save the weights with "
+            f"{path} is a pickle that torch.save did not write{_beside(str(error))}. Save the weights with "
             "torch.save(model.state_dict(), FILE)."
         ) from error
     except Exception as error:  # a damaged pickle can make the reader raise anything
@@ -72,6 +72,10 @@ def _read_safetensors(path: Path) -> StateDict:
     if not read:
         raise CheckpointError(f"{path} holds no state dict: it has no tensors.")
     return read
+
+
+def _beside(names: str) -> str:
+    return f" (it names {printable(names)[:200]}; it was not run)" if names else ""
 
 
 def _nothing_in(path: Path, contents: Contents, search: Found) -> str:

@@ -5,10 +5,13 @@ goes past it instead: a name stays a name, and what would be made of it is a pla
 """
 
 import pickle
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, Protocol
 
 from advbench.checkpoint.notes import INERT, Name, StorageNote, made_of, storage_note
+
+_FIRST_OF_PYTHON_3: Final = 3  # protocol; names in earlier ones are those of Python 2
 
 
 class Stream(Protocol):
@@ -42,12 +45,15 @@ class Reader(pickle._Unpickler):
 
     def __init__(self, file: Stream) -> None:
         super().__init__(file, encoding="latin1")
+        self.proto = 0
         self.skipped: dict[str, int] = {}
         self.storages: dict[str, StorageNote] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """The name alone; nothing is looked up."""
-        found = Name(str(module), str(name))
+        """The name alone, as Python 3 has it; nothing is looked up."""
+        if self.proto < _FIRST_OF_PYTHON_3:
+            module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+        found = Name(module, name)
         if _runs_code(found):
             raise CodeError(str(found))
         return found
@@ -172,26 +178,18 @@ for _code in (
     del Reader.dispatch[_code[0]]
 
 
-_PROGRAMS: Final = (
-    "subprocess",
-    "multiprocessing",
-    "pty",
-    "runpy",
-    "importlib",
-    "ctypes",
-    "code",
-    "webbrowser",
+_PROGRAMS: Final = frozenset(
+    {"subprocess", "multiprocessing", "pty", "runpy", "importlib", "ctypes", "code", "webbrowser", "shutil"}
 )
-_SYSTEM: Final = ("os", "posix", "nt")
-_STARTS: Final = ("system", "popen", "exec", "spawn", "posix_spawn", "fork", "startfile", "remove", "unlink")
-_BUILT_IN: Final = ("eval", "exec", "execfile", "compile", "open", "__import__")
+_SYSTEM: Final = frozenset({"os", "posix", "nt", "sys"})
+_BUILT_IN: Final = frozenset({"eval", "exec", "execfile", "compile", "open", "__import__"})
 
 
 def _runs_code(found: Name) -> bool:
     """Whether a name is known to start programs or code. Here it cannot; the file is refused all the same."""
     home = found.module.partition(".")[0]
     if home in _SYSTEM:
-        return found.name.startswith(_STARTS)
+        return found.name[:1].islower() and not found.name.endswith("_result")  # functions, no records
     if home in ("builtins", "__builtin__"):
         return found.name in _BUILT_IN
     if home in ("pickle", "_pickle", "cPickle", "marshal"):
