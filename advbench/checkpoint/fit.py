@@ -65,10 +65,12 @@ def fit_weights(
         raise CheckpointError(explain(best, parts, own, found=found, path=path, spec=spec))
     match, extras = fitting[0]
     network.load_state_dict(dict(match.weights))
-    others = [other.name for other, _ in fitting[1:] if not _same(other, match)]
+    different = [other for other, _ in fitting[1:] if not _same(other, match)]
+    others = [other.name for other in different]
     constants = normalisations_in(match, own)
     used = set(constants[0].keys) if len(constants) == 1 else set()
-    left_out = [key for key in extras.harmless if key not in used]
+    told = used.union(*(other.keys.values() for other in different if other.state is match.state))
+    left_out = [key for key in extras.harmless if key not in told]
     notes = _notes(match, others, left_out, constants, path, chosen=weights is not None)
     record: dict[str, Any] = {"weights": match.name}
     if others:
