@@ -34,7 +34,7 @@ def npy() -> bytes:
     return file.getvalue()
 
 
-# A ModelProto: ir_version 7 (field 1), producer_name "pytorch" (field 2). A SavedModel: its version 1, a graph.
+# A ModelProto: ir_version 7 (field 1), producer_name "pytorch" (field 2). A SavedModel: version 1, a graph.
 ONNX = b"\x08\x07\x12\x07pytorch\x1a\x051.9.0:" + bytes(100)
 SAVED_MODEL = b"\x08\x01\x12" + bytes(100)
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
