@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from advbench.backward import name_of
 from advbench.defended import DefendedModel, network_of
 from advbench.errors import AdvbenchError, ModelError, first_line
+from advbench.logits import way_to_logits
 from advbench.memory import ran_out_of_memory
+from advbench.user_code import line_of
 
 
 @torch.no_grad()
@@ -33,14 +35,17 @@ def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     except Exception as error:  # the model's code may raise anything
         if ran_out_of_memory(error):
             raise
-        raise ModelError(f"the model cannot take images of shape {shape}: {first_line(error)}") from error
+        raise ModelError(
+            f"the model cannot take images of shape {shape}: {first_line(error)}{line_of(error)}"
+        ) from error
     if x._version != version:
         raise ModelError("the model or the defense changes its input in place; give it a copy (x.clone()).")
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x):
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ModelError(f"the model must return logits ({len(x)}, classes) for {len(x)} images, got {got}.")
+        raise ModelError(_describe_shape(logits, len(x)))
     if not logits.is_floating_point():
         raise ModelError(f"the model must return logits, got {logits.dtype}.")
+    if logits.shape[1] == 1:
+        raise ModelError(f"the model returns one logit an image, {tuple(logits.shape)}; {_TWO_LOGITS}")
     if int(y.max()) >= logits.shape[1]:
         raise ModelError(
             f"the model has {logits.shape[1]} classes and cannot hold label {int(y.max())}. "
@@ -116,6 +121,26 @@ def check_substitutes(model: nn.Module, x: Tensor) -> None:
     logits = model(x)
     if logits.requires_grad:
         torch.autograd.grad(logits.sum(), x, allow_unused=True)
+
+
+_TWO_LOGITS = (
+    "a binary classifier is attacked through two: return torch.cat([torch.zeros_like(z), z], 1) for its "
+    "logit z (n, 1)."
+)
+
+
+def _describe_shape(output: object, count: int) -> str:
+    """What a model returned in place of logits, and what to do."""
+    got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    wanted = f"the model must return logits ({count}, classes) for {count} images, got {got}."
+    if isinstance(output, Tensor):
+        is_single = output.shape == (count,) and output.is_floating_point()
+        return f"{wanted} {_TWO_LOGITS[0].upper()}{_TWO_LOGITS[1:]}" if is_single else wanted
+    way = way_to_logits(output)
+    advice = "Return its logits alone"
+    if way is not None:
+        advice = f"Wrap it in a module whose forward returns {way.words.removeprefix('its ')} of that"
+    return f"{wanted} {advice}."
 
 
 def _describe_non_finite(model: nn.Module, x: Tensor, logits: Tensor) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from advbench.backward import BPDA, Map, TrueGradient, identity
 from advbench.draws import Draws
 from advbench.errors import DefenseError, nearest
+from advbench.logits import LogitsOf
 from advbench.normalized import Normalized
 from advbench.randomness import ONE_DRAW, Sampling, is_random
 from advbench.spec import INPUT, LOGITS
@@ -201,10 +202,10 @@ def roomy(count: int, lanes: int) -> int:
 
 
 def network_of(model: nn.Module) -> nn.Module:
-    """The user's own network, without the wrappers that defenses and normalisation add."""
+    """The user's own network, without the wrappers that defenses, normalisation and logits add."""
     if isinstance(model, DefendedModel):
         return network_of(model.model)
-    return network_of(model.network) if isinstance(model, Normalized) else model
+    return network_of(model.network) if isinstance(model, Normalized | LogitsOf) else model
 
 
 def find_module(model: nn.Module, name: str) -> nn.Module:

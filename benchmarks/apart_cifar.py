@@ -113,7 +113,7 @@ def first_model(task: Task, checkpoint: Path | None) -> Normalized:
     if task.experiment == "finetune":
         if checkpoint is None:
             raise SystemExit("finetune begins with a checkpoint: give --checkpoint resnet20-12fca82f.th")
-        network, _ = load_checkpoint(checkpoint, resnet20, Spec("resnet20", {}), CPU)
+        network = load_checkpoint(checkpoint, resnet20, Spec("resnet20", {}), CPU).network
     normalization = MODELS["resnet20"].normalization
     assert normalization is not None
     return Normalized(network, normalization.mean, normalization.std)

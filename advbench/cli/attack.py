@@ -27,6 +27,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         ),
     ] = None,
     model: shared.Model = None,
+    weights: shared.Weights = None,
     mean: shared.Mean = None,
     std: shared.Std = None,
     trust_program: Annotated[
@@ -259,6 +260,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
     subject = SubjectOptions(
         checkpoint=checkpoint,
         model=model,
+        weights=weights,
         mean=mean,
         std=std,
         trust_program=trust_program,

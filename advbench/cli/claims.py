@@ -122,6 +122,7 @@ def _subject(said: "_Entries", settings: "_Entries", options: VerifyOptions) -> 
         mean=",".join(settings.numbers("mean")),
         std=",".join(settings.numbers("std")),
         trust_program=options.trust_program,
+        weights=settings.optional_text("weights"),
         dataset=settings.text("dataset"),
         data_root=options.data_root or Path(root),
         split=settings.text("split"),

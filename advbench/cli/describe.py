@@ -28,6 +28,7 @@ def manifest_of(options: AttackOptions, job: Job, ranks: Ranks) -> dict[str, Any
         "command": list(options.command),
         "settings": {
             "model": subject.classifier.name,
+            "weights": given.weights,
             "mean": subject.classifier.normalization.mean,
             "std": subject.classifier.normalization.std,
             "dataset": subject.dataset,

@@ -29,6 +29,7 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
     scratch: Annotated[
         bool, typer.Option("--scratch", help="Begin with untrained weights.", rich_help_panel=shared.MODEL)
     ] = False,
+    weights: shared.Weights = None,
     mean: shared.Mean = None,
     std: shared.Std = None,
     dataset: shared.Dataset = None,
@@ -191,6 +192,7 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
     subject = SubjectOptions(
         checkpoint=checkpoint,
         model=model,
+        weights=weights,
         mean=mean,
         std=std,
         trust_program=False,

@@ -37,6 +37,7 @@ class SubjectOptions:
     seed: int = 0
     defenses: tuple[str, ...] = ()
     untrained: bool = False
+    weights: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,6 +89,8 @@ def perform(
             stopping.check()
             progress.follow()
 
+        for note in job.subject.classifier.provenance.get("notes", ()):
+            progress.note(note)
         keeper = Keeper(options, manifest, progress, ranks, idle, carried=carried)
         try:
             found = keeper.collect(_evaluate(options, job, keeper, stopping.check, ranks))

@@ -20,6 +20,15 @@ Model = Annotated[
         show_default="digits-cnn",
     ),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Which of several networks in the checkpoint: model_ema, state_dict.0, module.teacher.",
+        rich_help_panel=MODEL,
+        show_default="the first that fits",
+    ),
+]
 Mean = Annotated[
     str | None,
     typer.Option(

@@ -4,7 +4,7 @@ Nothing here knows an attack, so that examples can be judged again without any.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from advbench import registry
-from advbench.checkpoint.load import load_checkpoint, sha256
+from advbench.checkpoint.load import Loaded, load_checkpoint, sha256
 from advbench.cli.channels import fitted
 from advbench.cli.options import SubjectOptions
 from advbench.cli.ranks import Ranks
+from advbench.data.batches import read_batch
 from advbench.data.images import LabelledImages
 from advbench.data.load import find_dataset, load_dataset
 from advbench.data.registry import DATASETS, DatasetEntry
@@ -25,6 +26,7 @@ from advbench.data.sources import Place
 from advbench.defended import DefendedModel, Placement
 from advbench.defenses import DEFENSES
 from advbench.errors import CheckpointError, InputError, SpecError, first_line
+from advbench.logits import logits_alone
 from advbench.memory import keep_freed_memory
 from advbench.models.load import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
@@ -79,8 +81,9 @@ def load_subject(options: SubjectOptions, ranks: Ranks) -> Subject:
     threat = make_threat(options, entry)
     device = choose_device(options.device, ranks)
     images, indices = open_images(options, dataset)
-    classifier = load_classifier(options, model, entry, len(images.classes) or None, device)
-    images = fitted(images, indices, classifier.model)
+    loaded = load_classifier(options, model, entry, len(images.classes) or None, device)
+    images = fitted(images, indices, loaded.model)
+    classifier = returning_logits(loaded, images, indices, device)
     defenses = make_defenses(options, classifier.model)
     return Subject(classifier, dataset, images, indices, threat, defenses, device)
 
@@ -179,22 +182,55 @@ def load_classifier(
     entry = None if spec is None else find_model(spec.name)
     normalization = find_normalization(options, entry.normalization if entry else None, dataset)
     path = options.checkpoint or (bundled_weights(spec) if spec else None)
-    build = partial(build_network, spec, classes) if spec else None
+    arguments: dict[str, Any] = {}
+    build = partial(build_network, spec, classes, arguments) if spec else None
+    if options.weights is not None and (options.untrained or path is None):
+        raise CheckpointError("--weights chooses inside a checkpoint: give --checkpoint FILE.")
     if options.untrained and build is not None:
-        network, source, path = _untrained(build, options.seed).to(device), "untrained", None
+        loaded, path = Loaded(_untrained(build, options.seed).to(device), "untrained"), None
     elif path is not None:
-        network, source = load_checkpoint(path, build, spec, device, trust_program=options.trust_program)
+        loaded = load_checkpoint(
+            path, build, spec, device, trust_program=options.trust_program, weights=options.weights
+        )
     elif build is not None and entry is None:
-        network, source = build().to(device), "the factory's own weights"
+        loaded = Loaded(build().to(device), "the factory's own weights")
     else:
         raise CheckpointError(f"model {name!r} comes without weights: give --checkpoint FILE.")
+    network, notes = loaded.network, list(loaded.notes)
+    if loaded.normalization is not None and options.mean is None:
+        normalization = loaded.normalization
+        notes.append(_told_by_file(loaded))
     provenance = {
         "path": str(options.checkpoint) if options.checkpoint else None,
         "sha256": sha256(path) if path else None,
-        "source": source,
+        "source": loaded.source,
+        "arguments": arguments,
+        "notes": notes,
+        **loaded.record,
     }
     wrapped = network if normalization == PIXELS else Normalized(network, *dataclasses.astuple(normalization))
     return Classifier(wrapped.to(device), name, normalization, provenance)
+
+
+def returning_logits(
+    classifier: Classifier, images: LabelledImages, indices: Sequence[int], device: torch.device
+) -> Classifier:
+    """The classifier, or where it returns more than logits, one that hands on these alone and says so."""
+    x, model = read_batch(images, indices[:1]).to(device).x, classifier.model
+    network, word = logits_alone(model, x) if not isinstance(model, Normalized) else model.logits_alone(x)
+    if not word:
+        return classifier
+    notes = [*classifier.provenance["notes"], word]
+    return classifier._replace(model=network, provenance={**classifier.provenance, "notes": notes})
+
+
+def _told_by_file(loaded: Loaded) -> str:
+    """The normalisation that a checkpoint holds, in words."""
+    assert loaded.normalization is not None
+    mean, std = (" ".join(f"{each:g}" for each in part) for part in dataclasses.astuple(loaded.normalization))
+    return (
+        f"normalisation from the checkpoint ({', '.join(loaded.normalization_keys)}): mean {mean}, std {std}"
+    )
 
 
 def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:

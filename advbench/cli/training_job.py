@@ -22,6 +22,7 @@ from advbench.cli.subject import (
     make_threat,
     names_of,
     open_images,
+    returning_logits,
 )
 from advbench.data.batches import Images, read_batch
 from advbench.data.images import LabelledImages
@@ -69,9 +70,10 @@ def assemble_training(options: FinetuneOptions, ranks: Ranks) -> TrainingJob:
         ways["apart"] = dataclasses.replace(recipe, apart=options.perturbation)
     for each in ways.values():
         check_shares(each, ranks.count, len(data.indices))
-    classifier = load_classifier(options.subject, model, entry, len(images.classes) or None, device)
-    images = fitted(images, indices, classifier.model)
-    data = dataclasses.replace(data, images=fitted(training, data.indices, classifier.model))
+    loaded = load_classifier(options.subject, model, entry, len(images.classes) or None, device)
+    images = fitted(images, indices, loaded.model)
+    data = dataclasses.replace(data, images=fitted(training, data.indices, loaded.model))
+    classifier = returning_logits(loaded, images, indices, device)
     _check_model(classifier.model, images, indices, ways, device)
     ladder = Ladder(
         images=images,
@@ -91,6 +93,7 @@ def training_manifest(options: FinetuneOptions, job: TrainingJob, ranks: Ranks) 
         "settings": {
             "command": "finetune",
             "model": classifier.name,
+            "weights": given.weights,
             "mean": classifier.normalization.mean,
             "std": classifier.normalization.std,
             "untrained": given.untrained,

@@ -22,8 +22,8 @@ from advbench.cli.stopping import Stopping, asked_to_stop
 from advbench.cli.training_job import TrainingJob, assemble_training, training_announcement, training_manifest
 from advbench.cli.training_progress import TrainingProgress
 from advbench.cli.voice import one_voice
+from advbench.defended import network_of
 from advbench.errors import RunError
-from advbench.normalized import Normalized
 from advbench.provenance import origin_of
 from advbench.reports.training import print_training, training_csv, training_json, training_markdown
 from advbench.run_folder import check_free, unfinished_run
@@ -73,6 +73,8 @@ def _run(options: FinetuneOptions, ranks: Ranks) -> None:
         asked_to_stop(progress.note) as stopping,
     ):
         progress.note(training_announcement(job, ranks))
+        for note in job.classifier.provenance.get("notes", ()):
+            progress.note(note)
         if options.evaluate:
             found = _measured(job, _kept_models(options, job), progress, stopping.check)
             _show(options, job, found, origin_of(manifest))
@@ -171,7 +173,7 @@ def _train(run: "_Running", way: str, recipe: Recipe, model: nn.Module) -> nn.Mo
 
 def _network(model: nn.Module) -> nn.Module:
     """What a checkpoint holds: the network without the normalisation before it."""
-    return model.network if isinstance(model, Normalized) else model
+    return network_of(model)
 
 
 def _kept_models(options: FinetuneOptions, job: TrainingJob) -> dict[str, nn.Module]:
@@ -182,7 +184,7 @@ def _kept_models(options: FinetuneOptions, job: TrainingJob) -> dict[str, nn.Mod
         path = options.out / way / LAST
         if path.exists():
             model = copy.deepcopy(job.classifier.model)
-            (_, weights) = read_state_dicts(path, Format.SAFETENSORS)[0]
+            (_, weights) = read_state_dicts(path, Format.SAFETENSORS).found[0]
             _network(model).load_state_dict(weights)
             models[way] = model
     return models

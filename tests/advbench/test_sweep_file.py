@@ -44,6 +44,7 @@ def cells_of(text: str) -> list[Cell]:
 VALUES: dict[str, Any] = {
     "checkpoint": "weights.pt",
     "model": "resnet20",
+    "weights": "model_ema",
     "mean": [0.5, 0.25],
     "std": "1,1",
     "trust_program": True,
