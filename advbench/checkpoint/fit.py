@@ -18,6 +18,19 @@ PREFIXES: Final = ("module.", "_orig_mod.", "model.")
 _BOOKKEEPING: Final = frozenset({"n_averaged"})  # of torch.optim.swa_utils.AveragedModel
 
 
+class HeadMisfitError(CheckpointError):
+    """Weights that fit but for the number of classes.
+
+    Args:
+        message: what is said of it.
+        classes: how many the weights have.
+    """
+
+    def __init__(self, message: str, classes: int) -> None:
+        super().__init__(message)
+        self.classes = classes
+
+
 class Misfit(NamedTuple):
     """How the keys of a state dict differ from a network's."""
 
@@ -49,7 +62,8 @@ def fit_weights(network: nn.Module, found: Sequence[tuple[str, StateDict]], path
     best = {key: value for key, value in best.items() if key in own or key not in _BOOKKEEPING}
     misfit = _compare(own, best)
     if any(misfit):
-        raise CheckpointError(_explain(misfit, own, best, path, spec))
+        message, classes = _explain(misfit, own, best, path, spec), _other_head(misfit, own, best)
+        raise CheckpointError(message) if classes is None else HeadMisfitError(message, classes)
     network.load_state_dict(best)
     return label
 
@@ -99,10 +113,9 @@ def _explain(misfit: Misfit, own: StateDict, given: StateDict, path: Path, spec:
 
 def _likely_reason(misfit: Misfit, own: StateDict, given: StateDict, spec: Spec) -> str:
     if misfit.reshaped and not misfit.missing and not misfit.unexpected:
-        weights = [key for key in misfit.reshaped if given[key].dim() > 1]
-        if len(weights) == 1 and given[weights[0]].shape[1:] == own[weights[0]].shape[1:]:
-            classes = str(given[weights[0]].shape[0])
-            right = Spec(spec.name, {**spec.parameters, "num_classes": classes})
+        classes = _other_head(misfit, own, given)
+        if classes is not None:
+            right = Spec(spec.name, {**spec.parameters, "num_classes": str(classes)})
             return f"Most likely it has {classes} classes: give --model {right}."
         return "Most likely it is a wider or narrower version of this architecture."
     other = _architecture_of(given)
@@ -111,6 +124,16 @@ def _likely_reason(misfit: Misfit, own: StateDict, given: StateDict, spec: Spec)
     if not own.keys() & given.keys():
         return "Most likely it belongs to another architecture: no key is the same."
     return "Most likely it belongs to a variant of this architecture or to another version of its code."
+
+
+def _other_head(misfit: Misfit, own: StateDict, given: StateDict) -> int | None:
+    """How many classes the weights have, where nothing but their number differs from the network's."""
+    if not misfit.reshaped or misfit.missing or misfit.unexpected:
+        return None
+    weights = [key for key in misfit.reshaped if given[key].dim() > 1]
+    if len(weights) != 1 or given[weights[0]].shape[1:] != own[weights[0]].shape[1:]:
+        return None
+    return int(given[weights[0]].shape[0])
 
 
 def _architecture_of(given: StateDict) -> str | None:

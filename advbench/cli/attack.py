@@ -29,6 +29,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
     model: shared.Model = None,
     mean: shared.Mean = None,
     std: shared.Std = None,
+    normalization: shared.Normalization = None,
     trust_program: Annotated[
         bool,
         typer.Option(
@@ -42,6 +43,8 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
     split: Annotated[str, typer.Option(help="Which part of it.", rich_help_panel=shared.DATA)] = "test",
     download: shared.Download = False,
     image_size: shared.ImageSize = None,
+    classes: shared.Classes = None,
+    class_index: shared.ClassIndex = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -260,12 +263,15 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         model=model,
         mean=mean,
         std=std,
+        normalization=normalization,
         trust_program=trust_program,
         dataset=dataset,
         data_root=data_root,
         split=split,
         download=download,
         image_size=image_size,
+        classes=classes,
+        class_index=class_index,
         limit=limit,
         first=first,
         seed=seed,

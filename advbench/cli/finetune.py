@@ -31,6 +31,7 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
     ] = False,
     mean: shared.Mean = None,
     std: shared.Std = None,
+    normalization: shared.Normalization = None,
     dataset: shared.Dataset = None,
     data_root: shared.DataRoot = Path("data"),
     train_split: Annotated[
@@ -39,6 +40,8 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
     split: Annotated[str, typer.Option(help="Part to measure on.", rich_help_panel=shared.DATA)] = "test",
     download: shared.Download = False,
     image_size: shared.ImageSize = None,
+    classes: shared.Classes = None,
+    class_index: shared.ClassIndex = None,
     train_limit: Annotated[
         int | None,
         typer.Option(
@@ -192,12 +195,15 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
         model=model,
         mean=mean,
         std=std,
+        normalization=normalization,
         trust_program=False,
         dataset=dataset,
         data_root=data_root,
         split=split,
         download=download,
         image_size=image_size,
+        classes=classes,
+        class_index=class_index,
         limit=limit,
         first=None,
         seed=seed,

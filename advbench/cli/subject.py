@@ -13,9 +13,18 @@ import torch
 from torch import nn
 
 from advbench import registry
+from advbench.checkpoint.fit import HeadMisfitError
 from advbench.checkpoint.load import load_checkpoint, sha256
+from advbench.cli.normalizing import (
+    Chosen,
+    Weights,
+    choose_normalization,
+    given_normalization,
+    usual_normalization,
+)
 from advbench.cli.options import SubjectOptions
 from advbench.cli.ranks import Ranks
+from advbench.data.class_names import ClassNames, read_class_index, read_class_names
 from advbench.data.images import LabelledImages
 from advbench.data.load import find_dataset, load_dataset
 from advbench.data.registry import DATASETS, DatasetEntry
@@ -30,7 +39,7 @@ from advbench.models.registry import PIXELS, Normalization
 from advbench.normalized import Normalized
 from advbench.plugins import Plugin, defense_of
 from advbench.records import UNDEFENDED
-from advbench.spec import INPUT, Spec, parse_chain, parse_number, parse_spec
+from advbench.spec import INPUT, Spec, parse_chain, parse_spec
 from advbench.substitutes import listed
 from advbench.threat import Threat
 from advbench.user_code import load_object, names_user_code
@@ -44,8 +53,21 @@ class Classifier(NamedTuple):
 
     model: nn.Module
     name: str
-    normalization: Normalization
     provenance: dict[str, Any]
+    chosen: Chosen
+    head: int | None
+    """How many classes its checkpoint has, where that is not how many the data set has."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def normalization(self) -> Normalization:
+        """What stands before the network."""
+        return self.chosen.normalization
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """What the table says of how the model was understood."""
+        return (*filter(None, (self.chosen.note,)), *self.notes)
 
 
 class Named(NamedTuple):
@@ -78,7 +100,7 @@ def load_subject(options: SubjectOptions, ranks: Ranks) -> Subject:
     threat = make_threat(options, entry)
     device = choose_device(options.device, ranks)
     images, indices = open_images(options, dataset)
-    classifier = load_classifier(options, model, entry, len(images.classes) or None, device)
+    classifier = load_classifier(options, model, entry, images, device, ranks=ranks)
     defenses = make_defenses(options, classifier.model)
     return Subject(classifier, dataset, images, indices, threat, defenses, device)
 
@@ -137,8 +159,27 @@ def shown_name(model: str | None, checkpoint: Path | None) -> str:
 def place_of(options: SubjectOptions) -> Place:
     """Where the images are looked for."""
     return Place(
-        root=options.data_root, split=options.split, download=options.download, image_size=options.image_size
+        root=options.data_root,
+        split=options.split,
+        download=options.download,
+        image_size=options.image_size,
+        names=names_of_classes(options),
     )
+
+
+def names_of_classes(options: SubjectOptions) -> ClassNames | None:
+    """Which output each class stands for, where the words say it.
+
+    Raises:
+        InputError: said in two ways, or a file that cannot be read.
+    """
+    if options.classes is not None and options.class_index is not None:
+        raise InputError("give --classes or --class-index, not both.")
+    if options.class_names is not None:
+        return ClassNames(*options.class_names)
+    if options.classes is not None:
+        return read_class_names(options.classes)
+    return None if options.class_index is None else read_class_index(options.class_index)
 
 
 def check_selection(options: SubjectOptions) -> None:
@@ -164,57 +205,90 @@ def load_classifier(
     options: SubjectOptions,
     model: str | None,
     dataset: DatasetEntry,
-    classes: int | None,
+    images: LabelledImages,
     device: torch.device,
+    *,
+    ranks: Ranks | None = None,
 ) -> Classifier:
-    """The network with its weights, behind its normalisation, on its device."""
+    """The network with its weights, behind its normalisation, on its device.
+
+    Args:
+        options: the words.
+        model: its name; None for a program that names itself.
+        dataset: the data set's entry.
+        images: the data set, whose classes the network gets, and which may have to tell its normalisation.
+        device: where the network goes.
+        ranks: the processes that share the run; None to take the usual normalisation and measure nothing.
+    """
+    given = given_normalization(options, dataset)
     name = shown_name(model, options.checkpoint)
-    spec = None if model is None else parse_spec(model)
+    loaded = _load_network(options, None if model is None else parse_spec(model), name, images, device)
+    weights = loaded.weights
+    chosen = given or (
+        Chosen(usual_normalization(weights.entry, dataset), "usual")
+        if ranks is None
+        else choose_normalization(weights, images, dataset, device, seed=options.seed, ranks=ranks)
+    )
+    provenance = {
+        "path": str(options.checkpoint) if options.checkpoint else None,
+        "sha256": weights.sha256,
+        "source": loaded.source,
+    }
+    normalization, network = chosen.normalization, weights.network
+    wrapped = network if normalization == PIXELS else Normalized(network, *dataclasses.astuple(normalization))
+    return Classifier(wrapped.to(device), name, provenance, chosen, loaded.head, loaded.notes)
+
+
+class _Loaded(NamedTuple):
+    weights: Weights
+    source: str
+    head: int | None
+    notes: tuple[str, ...]
+
+
+def _load_network(
+    options: SubjectOptions, spec: Spec | None, name: str, images: LabelledImages, device: torch.device
+) -> _Loaded:
+    """The network with its weights; the head of a checkpoint wins over the number of classes in the data."""
     entry = None if spec is None else find_model(spec.name)
-    normalization = find_normalization(options, entry.normalization if entry else None, dataset)
+    bundled = options.checkpoint is None
     path = options.checkpoint or (bundled_weights(spec) if spec else None)
+    classes = len(images.classes) or None
     build = partial(build_network, spec, classes) if spec else None
+    head: int | None = None
+    notes: tuple[str, ...] = ()
     if options.untrained and build is not None:
         network, source, path = _untrained(build, options.seed).to(device), "untrained", None
     elif path is not None:
-        network, source = load_checkpoint(path, build, spec, device, trust_program=options.trust_program)
+        load = partial(load_checkpoint, path, spec=spec, device=device, trust_program=options.trust_program)
+        try:
+            network, source = load(build)
+        except HeadMisfitError as error:
+            if spec is None or "num_classes" in spec.parameters:
+                raise
+            head = error.classes
+            network, source = load(partial(build_network, spec, head))
+            notes = (f"the checkpoint has {head} classes, the data set {classes}; its own head was built",)
     elif build is not None and entry is None:
         network, source = build().to(device), "the factory's own weights"
     else:
         raise CheckpointError(f"model {name!r} comes without weights: give --checkpoint FILE.")
-    provenance = {
-        "path": str(options.checkpoint) if options.checkpoint else None,
-        "sha256": sha256(path) if path else None,
-        "source": source,
-    }
-    wrapped = network if normalization == PIXELS else Normalized(network, *dataclasses.astuple(normalization))
-    return Classifier(wrapped.to(device), name, normalization, provenance)
+    weights = Weights(
+        network=network,
+        name=spec.name if spec else name,
+        entry=entry,
+        path=path,
+        sha256=sha256(path) if path else None,
+        bundled=bundled,
+        untrained=options.untrained,
+    )
+    return _Loaded(weights, source, head, notes)
 
 
 def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()
-
-
-def find_normalization(
-    options: SubjectOptions, models: Normalization | None, dataset: DatasetEntry
-) -> Normalization:
-    """What the user gave, else what the model's weights need, else the data set's usual constants.
-
-    Raises:
-        InputError: one of the two constants without the other, or something that is no number.
-    """
-    usual = models or dataset.normalization
-    if options.mean is None and options.std is None:
-        return usual
-    if options.mean is None or options.std is None:
-        raise InputError("give --mean and --std together.")
-    mean, std = (
-        tuple(parse_number(each, option) for each in text.split(","))
-        for option, text in (("--mean", options.mean), ("--std", options.std))
-    )
-    return Normalization(mean, std)
 
 
 def make_threat(options: SubjectOptions, dataset: DatasetEntry) -> Threat:

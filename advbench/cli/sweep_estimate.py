@@ -64,7 +64,7 @@ def _seconds_a_pass(options: SubjectOptions) -> float:
     model, dataset = names_of(options)
     images, indices = open_images(options, dataset)
     device = choose_device(options.device, Ranks())
-    classifier = load_classifier(options, model, find_dataset(dataset), len(images.classes) or None, device)
+    classifier = load_classifier(options, model, find_dataset(dataset), images, device)
     x = read_batch(images, indices[:_IMAGES]).to(device).x
     with prepared(classifier.model):
         times = _times(classifier.model, x)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from advbench.archives import bomb_in
+from advbench.data.class_names import ClassNames
 from advbench.data.digits import load
 from advbench.data.images import LabelledImages
 from advbench.errors import DatasetError, first_line
@@ -31,12 +32,14 @@ class Place:
         split: `train`, `test`, ...
         download: whether it may be fetched.
         image_size: side of the square that images are resized and cropped to; None leaves them.
+        names: which output of the model each class stands for; None for the order of the classes.
     """
 
     root: Path
     split: str
     download: bool = False
     image_size: int | None = None
+    names: ClassNames | None = None
 
 
 def digits(place: Place) -> LabelledImages:
