@@ -32,7 +32,9 @@ _ENOUGH: Final = 5  # images a label; with fewer the best of all orders explains
 _THRICE: Final = 3.0
 _THIRD: Final = 1 / 3
 _MOST: Final = 0.4
-"""What an order that was searched for must explain: a model that collapses to a few outputs does not."""
+"""What an order that was searched for must explain."""
+
+_MOST_LABELS: Final = 0.5
 
 
 class Order(NamedTuple):
@@ -89,6 +91,7 @@ def _known_order(y: Indices, guesses: Indices, names: Sequence[str], k: int) -> 
         and counts[best] >= max((1 / k + _ABOVE_CHANCE) * len(y), share * matched)
         and int(right[moved].sum()) >= _TWICE * int(as_is[moved].sum())
         and chance * len(known) <= _RARELY
+        and _is_everywhere(y, right)
     )
     return Order(best, known[best], counts[best], int(as_is.sum()), len(y)) if better else None
 
@@ -150,6 +153,7 @@ def _matched_order(y: Indices, guesses: Indices, k: int) -> Order | None:
         and right.sum() - as_is.sum() >= _GAIN * len(y)
         and held_out >= max(_THRICE * before, _THIRD * int(moved.sum()))
         and chance <= _RARELY
+        and _is_everywhere(y, right)
     )
     if not better:
         return None
@@ -173,6 +177,13 @@ def best_assignment(y: Indices, guesses: Indices, k: int) -> Indices:
     confusion[np.arange(k), np.arange(k)] += 0.5
     assigned: Indices = linear_sum_assignment(confusion, maximize=True)[1]
     return assigned
+
+
+def _is_everywhere(y: Indices, right: BoolArray) -> bool:
+    """Whether most labels are right about as often as all, which those of a model that collapses are not."""
+    labels = np.unique(y)
+    shares = np.asarray([right[y == label].mean() for label in labels])
+    return bool((shares >= right.mean() / 2).mean() > _MOST_LABELS)
 
 
 def _halves(y: Indices) -> BoolArray:

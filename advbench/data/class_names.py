@@ -55,8 +55,9 @@ def read_class_index(path: Path) -> ClassNames:
     """
     where = f"--class-index {path}"
     wrong = DatasetError(f'{where}: expected {{"0": ["n01440764", "tench"], ...}}.')
+    text = _text(path, "--class-index")
     try:
-        said: Any = json.loads(_text(path, "--class-index"))
+        said: Any = json.loads(text)
     except (ValueError, RecursionError):
         raise wrong from None
     if not isinstance(said, Mapping) or not said:
