@@ -84,14 +84,14 @@ def _known_order(y: Indices, guesses: Indices, names: Sequence[str], k: int) -> 
     best = max(counts, key=lambda order: counts[order])
     right, moved = np.asarray(best)[y] == guesses, np.asarray(best)[y] != y
     chance = mcnemar_exact(int((right & ~as_is).sum()), int((as_is & ~right).sum()))
-    matched = int((best_assignment(y, guesses, k)[y] == guesses).sum())
     share = _SHARE if len(y) >= _ENOUGH * k else _OVERFITTED_SHARE
     better = (
         counts[best] - int(as_is.sum()) >= _GAIN * len(y)
-        and counts[best] >= max((1 / k + _ABOVE_CHANCE) * len(y), share * matched)
+        and counts[best] >= (1 / k + _ABOVE_CHANCE) * len(y)
         and int(right[moved].sum()) >= _TWICE * int(as_is[moved].sum())
         and chance * len(known) <= _RARELY
         and _is_everywhere(y, right)
+        and counts[best] >= share * int((best_assignment(y, guesses, k)[y] == guesses).sum())
     )
     return Order(best, known[best], counts[best], int(as_is.sum()), len(y)) if better else None
 
@@ -140,6 +140,8 @@ def _ranks(keys: Sequence[object]) -> Indices:
 
 def _matched_order(y: Indices, guesses: Indices, k: int) -> Order | None:
     """The order that the confusion matrix is matched to, if images that had no part in it bear it out."""
+    if _most(y, guesses) - int((y == guesses).sum()) < _GAIN * len(y):
+        return None
     whole = best_assignment(y, guesses, k)
     half = _halves(y)
     right = np.zeros(len(y), bool)
@@ -184,6 +186,13 @@ def _is_everywhere(y: Indices, right: BoolArray) -> bool:
     labels = np.unique(y)
     shares = np.asarray([right[y == label].mean() for label in labels])
     return bool((shares >= right.mean() / 2).mean() > _MOST_LABELS)
+
+
+def _most(y: Indices, guesses: Indices) -> int:
+    """No order makes more answers right than each label's most frequent answer does."""
+    told = guesses >= 0
+    pairs, counts = np.unique(np.stack([y[told], guesses[told]]), axis=1, return_counts=True)
+    return sum(int(counts[pairs[0] == label].max()) for label in np.unique(pairs[0]))
 
 
 def _halves(y: Indices) -> BoolArray:

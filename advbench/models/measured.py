@@ -25,8 +25,11 @@ from advbench.models.registry import Normalization
 from advbench.normalized import Normalized
 from advbench.preserve import prepared
 
-SAMPLES: Final = (64, 256, 1024)
+SAMPLES: Final = (32, 64, 128, 256, 512, 1024)
 """Images of the sample: the next larger one is looked at while several candidates are near."""
+
+_TO_DESPAIR: Final = 256
+"""Images after which a network that only guesses is given up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +130,7 @@ def _news(images: LabelledImages, count: int, known: int, seed: int) -> list[int
 
 def _is_told(found: Measured) -> bool:
     if found.standing.at_chance:
-        return len(found.labels) >= SAMPLES[1]
+        return len(found.labels) >= _TO_DESPAIR
     return len(found.standing.near) == 1
 
 

@@ -24,7 +24,7 @@ HALF: Final = Normalization((0.5,), (0.5,))
 BYTES: Final = Normalization((0.0,), (1 / 255,))
 """No normalisation but pixels from 0 to 255."""
 
-_Z: Final = 3.0  # a difference's interval holds the true one 99.7 % of the time; samples are looked at thrice
+_Z: Final = 3.0  # standard deviations: 99.7 %, as a sample is looked at up to six times
 _LEAST: Final = 0.02  # a wrong normalisation can sharpen a robust network by less than this
 _ABOVE_CHANCE: Final = 0.15
 _LOUDER: Final = 10.0

@@ -42,12 +42,13 @@ def told(right: Sequence[int], n: int, loss: float = 0.1) -> Answers:
     return Answers([1 - y if at in wrong else y for at, y in enumerate(labels)], [loss] * n)
 
 
-def left(n: int, losses: dict[NormalizationName, float] | None = None, **wrong: int) -> tuple[str, ...]:
+def left(
+    n: int, wrong: dict[NormalizationName, int], losses: dict[NormalizationName, float] | None = None
+) -> tuple[str, ...]:
     """Which candidates are near where so many of `n` images are wrong under each, other ones each time."""
     answers: dict[NormalizationName, Answers] = {}
     start = 0
-    for word, count in wrong.items():
-        name: NormalizationName = "255" if word == "bytes" else word  # type: ignore[assignment]  # one of them
+    for name, count in wrong.items():
         answers[name] = told([(start + at) % n for at in range(count)], n, (losses or {}).get(name, 0.1))
         start += count
     return standing_of(answers, [each % 2 for each in range(n)]).near
@@ -66,9 +67,9 @@ def left(n: int, losses: dict[NormalizationName, float] | None = None, **wrong: 
     ],
 )
 def test_what_wins_by_two_points_for_certain_is_clear(
-    n: int, wrong: dict[str, int], near: tuple[str, ...]
+    n: int, wrong: dict[NormalizationName, int], near: tuple[str, ...]
 ) -> None:
-    assert left(n, **wrong) == near
+    assert left(n, wrong) == near
 
 
 @given(
@@ -84,10 +85,10 @@ def test_of_two_accuracies_at_most_one_is_clearly_better(n: int, first: int, sec
 
 
 def test_bytes_that_only_make_the_logits_louder_are_ruled_out() -> None:
-    assert left(256, {"none": 0.05, "255": 7.5}, none=4, bytes=4) == ("none",)
-    assert left(256, {"none": 0.05, "255": 7.5}, none=4, bytes=3) == ("none",)
-    assert left(256, {"none": 2.1, "255": 0.05}, none=150, bytes=4) == ("255",)
-    assert left(256, {"none": 0.05, "255": 0.2}, none=4, bytes=4) == ("none", "255")
+    assert left(256, {"none": 4, "255": 4}, {"none": 0.05, "255": 7.5}) == ("none",)
+    assert left(256, {"none": 4, "255": 3}, {"none": 0.05, "255": 7.5}) == ("none",)
+    assert left(256, {"none": 150, "255": 4}, {"none": 2.1, "255": 0.05}) == ("255",)
+    assert left(256, {"none": 4, "255": 4}, {"none": 0.05, "255": 0.2}) == ("none", "255")
 
 
 def test_guesses_are_told_from_answers() -> None:
@@ -159,7 +160,8 @@ class Own(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         mean, std = (getattr(self, name) for name in self.names)
-        return (x - mean) / std
+        normalized: Tensor = (x - mean) / std
+        return normalized
 
 
 class Later(nn.Module):
@@ -200,7 +202,7 @@ def test_torchvisions_weights_are_known_by_their_hash() -> None:
 
 
 NAMED = LabelledImages(
-    [(torch.full((1, 2, 2), 0.1), 0), (torch.full((1, 2, 2), 0.2), 1)],  # type: ignore[arg-type]  # a list will do
+    [(torch.full((1, 2, 2), 0.1), 0), (torch.full((1, 2, 2), 0.2), 1)],
     np.asarray([0, 1]),
     ("cat", "dog"),
 )

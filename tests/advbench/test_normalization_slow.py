@@ -61,7 +61,7 @@ def test_a_robust_network_in_a_class_of_ones_own_is_not_guessed_at(
 def test_behind_its_own_normalisation_it_stands_as_published(
     shared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = "--first 200 --normalization none --eps 0.3 --step-size 0.01 --no-random-start --json"
+    words = "--limit 200 --normalization none --eps 0.3 --step-size 0.01 --no-random-start --json"
     assert main(shlex.split(f"{own_class(shared)} {words}")) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["shattered_count"] == 187
@@ -85,12 +85,8 @@ RESNET = "--model resnet20 --dataset imagefolder --data-root pictures --steps 1 
         ([str(each + 1) for each in range(10)], "where they follow the numbers in their names."),
         ([each if each != "deer" else "" for each in CLASSES], "no label is output 4"),
         ([each if each != "airplane" else "" for each in CLASSES], "shifted by one: label 0 is output 1"),
-        (
-            ["h", "b", "j", "a", "c", "g", "d", "i", "e", "f"],
-            "one name a line: h, b, j, a, c, g, d, i, e, f.",
-        ),
     ],
-    ids=["one to ten", "without deer", "without airplane", "scrambled"],
+    ids=["one to ten", "without deer", "without airplane"],
 )
 def test_cifar_folders_in_another_order_end_the_run(
     names: list[str], said: str, shared: Path, capsys: pytest.CaptureFixture[str]
@@ -124,6 +120,4 @@ def test_processes_that_share_a_run_agree(shared: Path) -> None:
     assert done.returncode == 0, done.stderr
     manifest = json.loads(Path("run/run.json").read_text())
     assert manifest["settings"]["mean"] == [0.485, 0.456, 0.406]
-    assert manifest["notes"][0].startswith("normalisation imagenet") or manifest["notes"][0].startswith(
-        "normalisation dataset"
-    )
+    assert manifest["notes"][0].startswith("normalisation dataset (--mean 0.485,0.456,0.406")
