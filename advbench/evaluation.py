@@ -40,11 +40,13 @@ class Checked:
         digests: a digest of each image with its label, by its index.
         work: how many (image, rung) pairs are to come.
         batch_size: how many images are computed at a time.
+        clean: the records of the clean images on the undefended model.
     """
 
     digests: Mapping[int, bytes]
     work: int
     batch_size: int
+    clean: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,9 @@ def evaluate(
         clean = _clean_pass(plan, chosen, ready(chains, options))
         heading = plan.heading(names, clean.doubts)
         cells = [cell for cell in heading.cells() if cell.rung != "clean"]
-        known = begin(Checked(clean.digests, len(chosen) * len(cells), plan.size.images))
+        known = begin(
+            Checked(clean.digests, len(chosen) * len(cells), plan.size.images, clean.samples[UNDEFENDED])
+        )
         chooser = Chooser(plan, options, store, note)
         stand_ins = {defense: chooser.choose(defense) for defense in options} if "bpda" in rungs else {}
         heading = heading.with_substitutes({defense: each.words for defense, each in stand_ins.items()})

@@ -94,6 +94,7 @@ def _heading(path: Path, said: Any) -> Heading:
         and isinstance(said.get("indicators"), list)
         and isinstance(doubts, Mapping)
         and all(map(_are_texts, doubts.values()))
+        and _are_texts(said.get("notes", []))
     )
     if not holds:
         raise RunFolderError(f"the run.json of {path} does not say what its table is about.")
@@ -103,6 +104,7 @@ def _heading(path: Path, said: Any) -> Heading:
             "attacks": tuple(listed),
             "rungs": tuple(said["rungs"]),
             "doubts": {name: tuple(each) for name, each in doubts.items()},
+            "notes": tuple(said.get("notes", ())),
             "indicators": _indicators(path, said["indicators"]),
         }
     )

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from advbench.errors import ModelError
-from advbench.logits import logits_alone
 
 
 class Normalized(nn.Module):
@@ -33,16 +32,6 @@ class Normalized(nn.Module):
         self.network = network
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
-
-    def logits_alone(self, x: Tensor) -> tuple["Normalized", str]:
-        """As `logits.logits_alone`, of the classifier behind the normalisation."""
-        if len(self.mean) not in (1, x.shape[1]):
-            return self, ""
-        network, word = logits_alone(self.network, (x - self.mean) / self.std)
-        if not word:
-            return self, ""
-        made = Normalized(network, self.mean.flatten().tolist(), self.std.flatten().tolist())
-        return made.to(self.mean.device), word
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, `(n, k)`, of pixels in [0, 1], `(n, c, h, w)`."""

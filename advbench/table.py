@@ -51,6 +51,7 @@ class Heading:
         gradient_free: the attack of the gradient-free rung; empty without.
         indicators: what was measured of the attacks themselves, where the whole ladder was climbed.
         doubts: for each defense, what keeps its answers from being a function of each image alone.
+        notes: how the model was understood, where that had to be found out, a sentence each.
     """
 
     model: str
@@ -63,10 +64,15 @@ class Heading:
     gradient_free: str = ""
     indicators: tuple[Indicator, ...] = ()
     doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def with_doubts(self, doubts: Mapping[str, tuple[str, ...]]) -> "Heading":
         """The same table with other doubts."""
         return replace(self, doubts=doubts)
+
+    def with_notes(self, notes: Iterable[str]) -> "Heading":
+        """The same table with notes on how the model was understood."""
+        return replace(self, notes=tuple(notes))
 
     def with_substitutes(self, substitutes: Mapping[str, str]) -> "Heading":
         """The same table with other substitutes, for the defenses that are named."""
@@ -134,6 +140,7 @@ def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> 
         verdict="" if verdict is None else str(verdict),
         advice=() if verdict is None else verdict.advice,
         warnings=(*doubts, *warnings_of(mine, defense, attack)),
+        notes=heading.notes,
     )
 
 

@@ -225,7 +225,16 @@ def notes_of(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
     missing += [f"{MISSING} ({'; '.join(names)}): {error}" for error, names in failed.items()]
     notes += _under_way(rows)
     doubts = [f"WARNING ({row.defense}): {each}." for row in rows for each in row.warnings]
-    return notes + list(dict.fromkeys(missing + doubts))
+    understood: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes:
+            understood.setdefault(note, []).append(row.model)
+    several = len({row.model for row in rows}) > 1
+    told = [
+        f"NOTE ({', '.join(dict.fromkeys(models))}): {note}." if several else f"NOTE: {note}."
+        for note, models in understood.items()
+    ]
+    return notes + list(dict.fromkeys(missing + told + doubts))
 
 
 def _under_way(rows: Sequence[Row]) -> list[str]:

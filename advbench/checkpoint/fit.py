@@ -9,7 +9,7 @@ from torch import nn
 
 from advbench.checkpoint.extras import Constants, extras_of, normalisations_in
 from advbench.checkpoint.match import TOP, Match, matches_of
-from advbench.checkpoint.misfit import explain, few
+from advbench.checkpoint.misfit import explain, few, other_head
 from advbench.checkpoint.read import StateDict
 from advbench.errors import CheckpointError, nearest
 from advbench.models.registry import Normalization
@@ -18,13 +18,28 @@ from advbench.spec import Spec
 _RECORDED = 50  # names of entries that are left out
 
 
+class HeadMisfitError(CheckpointError):
+    """Weights that fit but for the number of classes.
+
+    Args:
+        message: what is said of it.
+        classes: how many the weights have.
+    """
+
+    def __init__(self, message: str, classes: int) -> None:
+        super().__init__(message)
+        self.classes = classes
+
+
 class Fitted(NamedTuple):
     """Which weights a network got, and what else lay beside them."""
 
     label: str
     """The keys that led to the state dict, `state_dict` for example; empty at the top level."""
     notes: tuple[str, ...]
-    """What a user should know: a choice that was made, entries that were left out."""
+    """What the table says of it: a choice that was made, a normalisation that was not."""
+    remarks: tuple[str, ...]
+    """What is said once beside it: entries that were left out."""
     normalization: Normalization | None
     """The constants of a normalisation that lay beside the weights, for a network that has none."""
     normalization_keys: tuple[str, ...]
@@ -62,7 +77,9 @@ def fit_weights(
     if not fitting:
         best = matches[0] if matches else None
         parts = extras_of(best, complete).parts if best else []
-        raise CheckpointError(explain(best, parts, own, found=found, path=path, spec=spec))
+        message = explain(best, parts, own, found=found, path=path, spec=spec)
+        classes = None if best is None or parts else other_head(best, own)
+        raise CheckpointError(message) if classes is None else HeadMisfitError(message, classes)
     match, extras = fitting[0]
     network.load_state_dict(dict(match.weights))
     different = [other for other, _ in fitting[1:] if not _same(other, match)]
@@ -71,7 +88,8 @@ def fit_weights(
     used = set(constants[0].keys) if len(constants) == 1 else set()
     told = used.union(*(other.keys.values() for other in different if other.state is match.state))
     left_out = [key for key in extras.harmless if key not in told]
-    notes = _notes(match, others, left_out, constants, path, chosen=weights is not None)
+    notes = _notes(match, others, constants, path, chosen=weights is not None)
+    remarks = (_left_out(left_out, path),) if left_out else ()
     record: dict[str, Any] = {"weights": match.name}
     if others:
         record["other_weights"] = others
@@ -80,10 +98,16 @@ def fit_weights(
     return Fitted(
         match.label,
         notes,
+        remarks,
         constants[0].normalization if len(constants) == 1 else None,
         constants[0].keys if len(constants) == 1 else (),
         record,
     )
+
+
+def _left_out(keys: Sequence[str], path: Path) -> str:
+    entries = "1 entry" if len(keys) == 1 else f"{len(keys)} entries"
+    return f"{path.name}: {entries} beside the network left out: {few(keys)}"
 
 
 def _named(
@@ -112,7 +136,6 @@ def _same(one: Match, other: Match) -> bool:
 def _notes(
     match: Match,
     others: Sequence[str],
-    left_out: Sequence[str],
     constants: Sequence[Constants],
     path: Path,
     *,
@@ -124,14 +147,11 @@ def _notes(
             f"{path.name} holds {len(others) + 1} networks that fit; {match.name} is taken, not "
             f"{few(others)} (--weights NAME takes another)"
         )
-    if left_out:
-        entries = "1 entry" if len(left_out) == 1 else f"{len(left_out)} entries"
-        notes.append(f"{path.name}: {entries} beside the network left out: {few(left_out)}")
     if len(constants) > 1:
         told = few([each.keys[0] for each in constants])
         notes.append(
-            f"warning: {path.name} holds {len(constants)} normalisations that differ ({told}) and none was "
-            "taken: give --mean and --std"
+            f"{path.name} holds {len(constants)} normalisations that differ ({told}), and none of them was "
+            "taken"
         )
     if len(constants) == 1 and constants[0].in_bytes:
         notes.append(

@@ -24,7 +24,9 @@ class Loaded(NamedTuple):
     source: str
     """How the file holds them: `state dict`, `state dict at state_dict`, `TorchScript`, ..."""
     notes: tuple[str, ...] = ()
-    """What a user should know: which of several weights were taken, what was left out."""
+    """What the table says of it: which of several weights were taken."""
+    remarks: tuple[str, ...] = ()
+    """What is said once beside it: what was left out."""
     normalization: Normalization | None = None
     """The normalisation whose constants lie beside the weights, for a network that has none of its own."""
     normalization_keys: tuple[str, ...] = ()
@@ -73,6 +75,7 @@ def load_checkpoint(
         network.to(device),
         f"state dict at {fitted.label}" if fitted.label else "state dict",
         fitted.notes,
+        fitted.remarks,
         fitted.normalization,
         fitted.normalization_keys,
         record,

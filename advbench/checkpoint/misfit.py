@@ -79,12 +79,9 @@ def _likely_reason(
 
 def _of_another_size(match: Match, own: StateDict, spec: Spec) -> str:
     """All keys are there, and some have other shapes."""
-    given = match.weights
-    weights = [key for key in match.reshaped if given[key].dim() > 1]
-    counts = {given[key].shape[0] for key in match.reshaped if given[key].dim() > 0}
-    if len(weights) == 1 and len(counts) == 1 and given[weights[0]].shape[1:] == own[weights[0]].shape[1:]:
-        classes = str(counts.pop())
-        right = Spec(spec.name, {**spec.parameters, "num_classes": classes})
+    classes = other_head(match, own)
+    if classes is not None:
+        right = Spec(spec.name, {**spec.parameters, "num_classes": str(classes)})
         if names_user_code(spec.name):
             return (
                 f"Most likely it has {classes} classes: build the network with as many, --model {right} "
@@ -92,6 +89,18 @@ def _of_another_size(match: Match, own: StateDict, spec: Spec) -> str:
             )
         return f"Most likely it has {classes} classes: give --model {right}."
     return "Most likely it is a wider or narrower version of this architecture."
+
+
+def other_head(match: Match, own: StateDict) -> int | None:
+    """How many classes the weights have, where nothing but their number differs from the network's."""
+    if match.missing or not match.reshaped:
+        return None
+    given = match.weights
+    weights = [key for key in match.reshaped if given[key].dim() > 1]
+    counts = {given[key].shape[0] for key in match.reshaped if given[key].dim() > 0}
+    if len(weights) != 1 or len(counts) != 1 or given[weights[0]].shape[1:] != own[weights[0]].shape[1:]:
+        return None
+    return int(counts.pop())
 
 
 def _architecture_of(found: Sequence[tuple[str, StateDict]]) -> str | None:

@@ -30,6 +30,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
     weights: shared.Weights = None,
     mean: shared.Mean = None,
     std: shared.Std = None,
+    normalization: shared.Normalization = None,
     trust_program: Annotated[
         bool,
         typer.Option(
@@ -44,6 +45,8 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
     download: shared.Download = False,
     image_size: shared.ImageSize = None,
     channels: shared.Channels = None,
+    classes: shared.Classes = None,
+    class_index: shared.ClassIndex = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -263,6 +266,7 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         weights=weights,
         mean=mean,
         std=std,
+        normalization=normalization,
         trust_program=trust_program,
         dataset=dataset,
         data_root=data_root,
@@ -270,6 +274,8 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         download=download,
         image_size=image_size,
         channels=channels,
+        classes=classes,
+        class_index=class_index,
         limit=limit,
         first=first,
         seed=seed,

@@ -47,9 +47,9 @@ def fitted(images: LabelledImages, indices: Sequence[int], model: nn.Module) -> 
 
 
 def channels_of(images: Images) -> int | None:
-    """In how many channels pictures are read; None for data sets that are no folders of pictures."""
+    """1 where pictures are read as grey; None for pictures in colour, as ever, and for other data sets."""
     folder = images.images if isinstance(images, LabelledImages) else images
-    return folder.reading.channels if isinstance(folder, PictureFolder) else None
+    return 1 if isinstance(folder, PictureFolder) and folder.reading.channels == 1 else None
 
 
 def _seems_grey(network: nn.Module) -> bool:

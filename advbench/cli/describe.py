@@ -11,6 +11,8 @@ from advbench.cli.assemble import Job
 from advbench.cli.channels import channels_of
 from advbench.cli.options import AttackOptions, PrecisionName
 from advbench.cli.ranks import Ranks
+from advbench.data.batches import Images
+from advbench.data.images import LabelledImages
 from advbench.models.registry import PIXELS
 from advbench.provenance import commits, machine, versions
 
@@ -35,6 +37,7 @@ def manifest_of(options: AttackOptions, job: Job, ranks: Ranks) -> dict[str, Any
             "split": given.split,
             "image_size": given.image_size,
             "channels": channels_of(subject.images),
+            "class_names": class_settings(subject.images),
             "limit": given.limit,
             "first": given.first,
             "norm": subject.threat.norm,
@@ -61,10 +64,23 @@ def manifest_of(options: AttackOptions, job: Job, ranks: Ranks) -> dict[str, Any
             "processes": ranks.count,
         },
         "checkpoint": subject.classifier.provenance,
+        "normalization": subject.classifier.chosen.account,
         "data": {"n": len(subject.indices)},
         "versions": versions(),
         "commits": commits(),
         "machine": {**machine(subject.device), "precision": _PRECISION[options.precision]},
+    }
+
+
+def class_settings(images: Images) -> dict[str, Any] | None:
+    """Which output each class stands for, where that is not the data set's own order."""
+    if not isinstance(images, LabelledImages) or images.outputs is None:
+        return None
+    if list(images.outputs) == list(range(len(images.classes))):
+        return None
+    return {
+        "count": len(images.classes),
+        "outputs": {images.classes[output]: output for output in images.outputs},
     }
 
 

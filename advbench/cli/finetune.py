@@ -32,6 +32,7 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
     weights: shared.Weights = None,
     mean: shared.Mean = None,
     std: shared.Std = None,
+    normalization: shared.Normalization = None,
     dataset: shared.Dataset = None,
     data_root: shared.DataRoot = Path("data"),
     train_split: Annotated[
@@ -41,6 +42,8 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
     download: shared.Download = False,
     image_size: shared.ImageSize = None,
     channels: shared.Channels = None,
+    classes: shared.Classes = None,
+    class_index: shared.ClassIndex = None,
     train_limit: Annotated[
         int | None,
         typer.Option(
@@ -195,6 +198,7 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
         weights=weights,
         mean=mean,
         std=std,
+        normalization=normalization,
         trust_program=False,
         dataset=dataset,
         data_root=data_root,
@@ -202,6 +206,8 @@ def finetune(  # noqa: PLR0917  # typer reads options from parameters, and takes
         download=download,
         image_size=image_size,
         channels=channels,
+        classes=classes,
+        class_index=class_index,
         limit=limit,
         first=None,
         seed=seed,

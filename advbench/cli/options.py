@@ -9,6 +9,7 @@ from advbench.training.recipe import Augment, Perturbation, Recipe
 if TYPE_CHECKING:
     from advbench.reports.style import Style
 
+NormalizationWord = Literal["none", "dataset", "half", "imagenet", "255"]
 NormName = Literal["linf", "l2", "l1"]
 PrecisionName = Literal["fp32", "bf16", "auto"]
 BatchSizeWord = int | Literal["auto"]
@@ -16,7 +17,10 @@ BatchSizeWord = int | Literal["auto"]
 
 @dataclass(frozen=True, kw_only=True)
 class SubjectOptions:
-    """What is attacked, and within which bounds; None where a default is to be found."""
+    """What is attacked, and within which bounds; None where a default is to be found.
+
+    `class_names` is what a file of `classes` or `class_index` said, where a run has kept it.
+    """
 
     checkpoint: Path | None
     model: str | None
@@ -27,11 +31,15 @@ class SubjectOptions:
     norm: NormName = "linf"
     mean: str | None = None
     std: str | None = None
+    normalization: NormalizationWord | None = None
     trust_program: bool = False
     split: str = "test"
     download: bool = False
     image_size: int | None = None
     channels: int | None = None
+    classes: Path | None = None
+    class_index: Path | None = None
+    class_names: tuple[tuple[tuple[str, int], ...], int] | None = None
     limit: int | None = None
     first: int | None = None
     seed: int = 0

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from advbench.cli import complete
+from advbench.cli.options import NormalizationWord
 
 MODEL = "Model"
 DATA = "Data"
@@ -34,13 +35,38 @@ Mean = Annotated[
     typer.Option(
         help="Normalisation inside the model, a number a channel: a,b,c.",
         rich_help_panel=MODEL,
-        show_default="the model's, else the data set's",
+        show_default="what the weights need, if one wins clearly",
     ),
 ]
 Std = Annotated[
     str | None,
     typer.Option(
         help="As --mean; --mean 0 --std 1 for none.", rich_help_panel=MODEL, show_default="likewise"
+    ),
+]
+Normalization = Annotated[
+    NormalizationWord | None,
+    typer.Option(
+        help="The same by name: none (pixels in [0, 1]), the data set's usual constants, half (0.5 and 0.5), "
+        "ImageNet's, or 255 (pixels from 0 to 255).",
+        rich_help_panel=MODEL,
+        show_default="likewise",
+    ),
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        help="The classes in the order of the model's outputs: a file with one name a line, or 'index name'.",
+        rich_help_panel=DATA,
+        show_default="the data set's order",
+    ),
+]
+ClassIndex = Annotated[
+    Path | None,
+    typer.Option(
+        help="Likewise, ImageNet's JSON of synsets: imagenet_class_index.json.",
+        rich_help_panel=DATA,
+        show_default="likewise",
     ),
 ]
 Dataset = Annotated[

@@ -5,16 +5,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from advbench.cli.assemble import gradient_free_attack, rungs_of
-from advbench.cli.channels import fitted
+from advbench.cli.classifier import load_classifier
 from advbench.cli.options import SubjectOptions
 from advbench.cli.ranks import Ranks
 from advbench.cli.settings import options_of
 from advbench.cli.subject import (
     choose_device,
-    load_classifier,
     names_of,
     open_images,
-    returning_logits,
 )
 from advbench.cli.sweep_cells import NOWHERE, Cell
 from advbench.data.batches import read_batch
@@ -71,9 +69,9 @@ def _seconds_a_pass(options: SubjectOptions) -> float:
     model, dataset = names_of(options)
     images, indices = open_images(options, dataset)
     device = choose_device(options.device, Ranks())
-    loaded = load_classifier(options, model, find_dataset(dataset), len(images.classes) or None, device)
-    images = fitted(images, indices, loaded.model)
-    classifier = returning_logits(loaded, images, indices, device)
+    classifier, images = load_classifier(
+        options, model, find_dataset(dataset), images, device, indices=indices
+    )
     x = read_batch(images, indices[:_IMAGES]).to(device).x
     with prepared(classifier.model):
         times = _times(classifier.model, x)

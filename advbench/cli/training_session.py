@@ -16,6 +16,7 @@ from torch import nn
 
 from advbench.checkpoint.formats import Format
 from advbench.checkpoint.read import read_state_dicts
+from advbench.cli.normalizing import notes_of_normalization
 from advbench.cli.options import FinetuneOptions
 from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.stopping import Stopping, asked_to_stop
@@ -23,7 +24,7 @@ from advbench.cli.training_job import TrainingJob, assemble_training, training_a
 from advbench.cli.training_progress import TrainingProgress
 from advbench.cli.voice import one_voice
 from advbench.defended import network_of
-from advbench.errors import RunError
+from advbench.errors import RunError, printable
 from advbench.provenance import origin_of
 from advbench.reports.training import print_training, training_csv, training_json, training_markdown
 from advbench.run_folder import check_free, unfinished_run
@@ -73,8 +74,10 @@ def _run(options: FinetuneOptions, ranks: Ranks) -> None:
         asked_to_stop(progress.note) as stopping,
     ):
         progress.note(training_announcement(job, ranks))
-        for note in job.classifier.provenance.get("notes", ()):
-            progress.note(note)
+        for remark in job.classifier.remarks:
+            progress.note(remark)
+        for note in job.notes if ranks.leads else ():  # also where it is quiet
+            sys.stderr.write(printable(f"note: {note}.") + "\n")
         if options.evaluate:
             found = _measured(job, _kept_models(options, job), progress, stopping.check)
             _show(options, job, found, origin_of(manifest))
@@ -149,10 +152,12 @@ def _train(run: "_Running", way: str, recipe: Recipe, model: nn.Module) -> nn.Mo
     run.progress.begin(way, recipe.epochs * steps, training.epoch * steps + training.step)
     write_events = epoch_writer(home, training.epoch) if leads else None
 
+    notes = origin_of(run.folder.manifest) | notes_of_normalization(job.classifier.normalization)
+
     def keep(training: Training) -> None:
         if not leads:
             return
-        run.folder.keep(way, training, _network(training.model), origin_of(run.folder.manifest))
+        run.folder.keep(way, training, _network(training.model), notes)
         if training.step == 0:
             run.progress.epoch(way, recipe.epochs, training.history[-1])
             if write_events is not None:

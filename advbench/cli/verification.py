@@ -138,6 +138,7 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
         gradient_free=claims.gradient_free,
         indicators=claims.indicators,
         doubts=claims.doubts,
+        notes=claims.notes,
     )
 
 

@@ -20,11 +20,13 @@ class LabelledImages:
         images: `images[i]` is (pixels in [0, 1] `(c, h, w)`, label).
         labels: all labels, `(n,)`.
         classes: their names in order; empty where the data do not say how many there are.
+        outputs: where a file of names has given the labels, the label of each class of the data set.
     """
 
     images: Images
     labels: Labels
     classes: Sequence[str]
+    outputs: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from advbench.archives import bomb_in
+from advbench.data.class_names import ClassNames
 from advbench.data.digits import load
 from advbench.data.images import LabelledImages
 from advbench.data.picture_folder import open_folder
@@ -35,6 +36,7 @@ class Place:
         download: whether it may be fetched.
         image_size: side of the square that images are resized and cropped to; None leaves them.
         channels: 1 or 3 that pictures are read in; None leaves it to what the network takes.
+        names: which output of the model each class stands for; None for the order of the classes.
     """
 
     root: Path
@@ -42,6 +44,7 @@ class Place:
     download: bool = False
     image_size: int | None = None
     channels: int | None = None
+    names: ClassNames | None = None
 
 
 def digits(place: Place) -> LabelledImages:

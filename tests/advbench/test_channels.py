@@ -196,12 +196,12 @@ def test_grey_pictures_have_three_channels_unless_the_network_takes_one_alone(
     model = build().train()
     before = {name: each.clone() for name, each in model.state_dict().items()}
     images = fitted(opened(), [2, 5], model)
-    assert channels_of(images) == channels
+    assert channels_of(images) == (1 if channels == 1 else None)
     assert images[0][0].shape == (channels, 8, 8)
     assert model.training
     assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
     for given in (1, 3):
-        assert channels_of(fitted(opened(given), [2, 5], model)) == given
+        assert fitted(opened(given), [2, 5], model)[0][0].shape == (given, 8, 8)
 
 
 def test_a_data_set_that_is_no_folder_of_pictures_stays_as_it_is() -> None:
