@@ -14,7 +14,8 @@ compiled model keeps its graph to itself; there `Inward` is part of what is comp
 A bound counts as reached where rounding alone has led beyond it, as on the way from pixels to normalised
 values and back. A clip whose bounds are equal is a constant. Torch's derivative stays where a bound moves
 with the pixels; in `relu`; and, as activations like it, in `hardtanh`, `relu6` and `hardsigmoid` behind a
-layer with weights (compiled code does not show what is behind one, and has the derivative from inside).
+layer with weights. Compiled code does not show what is behind one: the first two have the derivative from
+inside there everywhere, and `hardsigmoid` has torch's.
 """
 
 import sys
@@ -99,7 +100,7 @@ def _mend(y: Any, x: Tensor) -> bool:
     """Mend the clips between `x` and `y`; whether compiled code, into which nobody sees, lies there too."""
     start = y.grad_fn if isinstance(y, Tensor) else None
     waiting = [] if start is None or start is x.grad_fn else [start]
-    seen = {None, x.grad_fn, start}
+    seen = {x.grad_fn, start}
     compiled = False
     while waiting:
         node = waiting.pop()
@@ -108,7 +109,7 @@ def _mend(y: Any, x: Tensor) -> bool:
             _mend_one(node, operation, x)
         compiled |= operation == _OPAQUE
         for following, _ in node.next_functions:
-            if following not in seen:
+            if following is not None and following not in seen:
                 seen.add(following)
                 waiting.append(following)
     return compiled

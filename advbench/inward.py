@@ -168,10 +168,6 @@ def _hardsigmoid(input: Any, inplace: bool = False) -> _Call:  # noqa: A002
     return _Call(input, -3.0, 3.0, inplace, 1.0 / 6.0)
 
 
-def _hardsigmoid_(input: Any) -> _Call:  # noqa: A002
-    return _hardsigmoid(input, inplace=True)
-
-
 def _greater(input: Any, other: Any = None, **_: Any) -> _Call | None:  # noqa: A002
     if not (isinstance(other, Tensor) and isinstance(input, Tensor)):
         return None  # the greatest entry of one tensor
@@ -193,8 +189,7 @@ _READ_BY: Final[Mapping[Callable[..., _Call | None], tuple[Any, ...]]] = {
     _clamp_max_: (torch.clamp_max_, Tensor.clamp_max_),
     _hardtanh: (F.hardtanh,),
     _relu6: (F.relu6,),
-    _hardsigmoid: (F.hardsigmoid, torch._C._nn.hardsigmoid),  # the second is what a compiler sees
-    _hardsigmoid_: (torch._C._nn.hardsigmoid_,),
+    _hardsigmoid: (F.hardsigmoid,),
     _greater: (torch.maximum, Tensor.maximum, torch.fmax, Tensor.fmax, torch.max, Tensor.max),
     _less: (torch.minimum, Tensor.minimum, torch.fmin, Tensor.fmin, torch.min, Tensor.min),
 }
