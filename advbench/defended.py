@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from advbench.backward import BPDA, Map, TrueGradient, identity
+from advbench.clips import clipped_from_inside
 from advbench.draws import Draws
 from advbench.errors import DefenseError, nearest
 from advbench.logits import LogitsOf
@@ -124,7 +125,8 @@ class DefendedModel(nn.Module):
     def draws(self) -> list[Map]:
         """The defended model under each of its draws, pixels `(n, c, h, w)` to logits `(n, k)`."""
         count = self.sampling.count if self.is_random else 1
-        return [partial(self._in_pieces, number=number) for number in range(count)]
+        draws = [partial(self._in_pieces, number=number) for number in range(count)]
+        return [partial(clipped_from_inside, draw, network=self.model) for draw in draws]
 
     def pieces(self, count: int) -> list[slice]:
         """The parts of a batch of `count` images that the network sees one after another."""

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from advbench.clips import clipped_from_inside
 from advbench.defended import DefendedModel
 
 Model = Callable[[Tensor], Tensor]
@@ -26,8 +28,9 @@ def loss_and_gradient(model: Model, x: Tensor, loss: Loss) -> Ascent:
 
     Only the input's gradient is computed, in the pieces that a defended model asks for, so that memory does
     not grow with the batch. Where the model gives none (a defense that cuts the graph), it
-    is zero, which is what an attack that follows it would see. Behind a random defense all three are means
-    over its draws: the expectation over transformation of Athalye, Engstrom, Ilyas, Kwok 2018, section 2.
+    is zero, which is what an attack that follows it would see. At the bounds of a clip it is that from inside
+    (`advbench.clips`). Behind a random defense all three are means over its draws: the expectation over
+    transformation of Athalye, Engstrom, Ilyas, Kwok 2018, section 2.
 
     Args:
         model: pixels `(n, c, h, w)` to logits `(n, k)`.
@@ -38,6 +41,9 @@ def loss_and_gradient(model: Model, x: Tensor, loss: Loss) -> Ascent:
     draws, pieces = [model], [slice(0, len(x))]
     if isinstance(model, DefendedModel):
         draws, pieces = list(model.draws()), model.pieces(len(x))
+    else:
+        network = model if isinstance(model, nn.Module) else None
+        draws = [partial(clipped_from_inside, model, network=network)]
     found = [_joined([_one_piece(draw, x, loss, piece) for piece in pieces], torch.cat) for draw in draws]
     return _joined(found, lambda each: torch.stack(each).mean(0))
 
@@ -68,7 +74,7 @@ def seconds_a_gradient(model: nn.Module, x: Tensor, clock: Callable[[], float] =
     """
     began = clock()
     x = x.detach().requires_grad_()
-    logits = model(x)
+    logits = clipped_from_inside(model, x, model)
     if logits.requires_grad:
         torch.autograd.grad(logits.float().logsumexp(1).sum(), x, allow_unused=True)
     if x.device.type != "cpu":

@@ -49,6 +49,12 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "zero_coordinates": Meaning(
         "coordinates of the gradient are exactly zero", 0.95, "look for a cut in the graph, or --bpda"
     ),
+    # Our own: clips that `advbench.clips` does not see. Random crops, other ones in each pass, come to 0.1.
+    "border_gradient": Meaning(
+        "the gradient is zero at pixels of exactly 0 and 1, and not just inside",
+        0.25,
+        "clip by torch.clamp, outside of TorchScript, or not at all: all images are in [0, 1]",
+    ),
     # Our own, from the gallery: along a right gradient the cosine is 0.7 and more.
     "agreement": Meaning(
         "the gradient does not foretell how the loss changes",
