@@ -1,5 +1,7 @@
 """The contract of a model, checked where it first meets images."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -27,9 +29,10 @@ def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         ModelError: the model refuses the images' shape, returns something else than finite logits
             `(n, k)`, or has too few classes for the labels.
     """
-    shape, version = tuple(x.shape[1:]), x._version
+    shape = tuple(x.shape[1:])
     try:
-        logits = model(x)
+        with _input_watched(model) as spoiled:
+            logits = model(x)
     except AdvbenchError:
         raise
     except Exception as error:  # the model's code may raise anything
@@ -38,8 +41,8 @@ def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         raise ModelError(
             f"the model cannot take images of shape {shape}: {first_line(error)}{line_of(error)}"
         ) from error
-    if x._version != version:
-        raise ModelError("the model or the defense changes its input in place; give it a copy (x.clone()).")
+    if spoiled:
+        raise ModelError("the model changes its input in place; let it work on a copy (x.clone()).")
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x):
         raise ModelError(_describe_shape(logits, len(x)))
     if not logits.is_floating_point():
@@ -54,6 +57,31 @@ def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     if not bool(logits.isfinite().all()):
         raise ModelError(_describe_non_finite(model, x, logits))
     return logits
+
+
+@contextmanager
+def _input_watched(model: nn.Module) -> Iterator[list[bool]]:
+    """Whether the classifier itself, behind all defenses, writes over what it is given, told in a list.
+
+    What a defended model is given says nothing: the classifier sees a copy of it where a batch is filled up.
+    """
+    spoiled: list[bool] = []
+    given: list[Tensor] = []
+
+    def before(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        given[:] = [inputs[0].clone()]
+
+    def after(_module: nn.Module, inputs: tuple[Tensor, ...], _output: object) -> None:
+        if not torch.equal(inputs[0], given[0]):
+            spoiled.append(True)
+
+    classifier = model.model if isinstance(model, DefendedModel) else model
+    handles = [classifier.register_forward_pre_hook(before), classifier.register_forward_hook(after)]
+    try:
+        yield spoiled
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @torch.no_grad()
@@ -110,6 +138,9 @@ _ALONE = 0.02
 since a quantiser inside the network makes a whole step of the last bit."""
 
 
+_FEW = 8  # images: that one of them has no gradient is usual
+
+
 @torch.enable_grad()
 def check_substitutes(model: nn.Module, x: Tensor) -> None:
     """Take one gradient through a model with BPDA, so that a substitute that does not fit is found at once.
@@ -117,7 +148,7 @@ def check_substitutes(model: nn.Module, x: Tensor) -> None:
     Raises:
         DefenseError: it does not fit.
     """
-    x = x[:1].detach().clone().requires_grad_()
+    x = x[:_FEW].detach().clone().requires_grad_()
     logits = model(x)
     if logits.requires_grad:
         torch.autograd.grad(logits.sum(), x, allow_unused=True)
