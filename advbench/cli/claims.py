@@ -36,6 +36,7 @@ class Claims:
         gradient_free: the attack of the gradient-free rung; empty without.
         indicators: what the run measured of its attacks.
         doubts: for each defense, what the run said against its numbers.
+        rules: by which table of decisions its verdicts were written.
         substitutes: for each defense, what stood in for it, as the table names it.
         kept: which examples were kept.
         batch_size: how many clean images were judged at a time.
@@ -55,6 +56,7 @@ class Claims:
     gradient_free: str
     indicators: tuple[Indicator, ...]
     doubts: Mapping[str, tuple[str, ...]]
+    rules: int
     substitutes: Mapping[str, str]
     kept: Literal["all", "successful"]
     batch_size: int
@@ -97,6 +99,7 @@ def claims_of(manifest: Mapping[str, Any], options: VerifyOptions) -> Claims:
         gradient_free="".join(settings.inside("gradient_free").values),
         indicators=_indicators(said.inside("heading")),
         doubts={defense: doubts.texts(defense) for defense in doubts.values},
+        rules=said.inside("heading").optional_number("rules") or 1,
         substitutes={defense: substitutes.text(defense) for defense in substitutes.values},
         kept=cast("Literal['all', 'successful']", kept),
         batch_size=min(said.inside("execution").number("batch_size"), _LARGEST_BATCH),
