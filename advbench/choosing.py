@@ -84,21 +84,21 @@ def options_for(defense: str, chain: Links, wanted: Sequence[str]) -> Options:
     return Options(tuple(_candidates(link, everything=bool(wanted)) for link in chain), True)
 
 
-def with_exact(options: Options, chain: Links, passable: Sequence[bool]) -> Options:
+def with_exact(options: Options, chain: Links, passable: Callable[[], Sequence[bool]]) -> Options:
     """The same, where a defense that lists nothing is also tried under its own derivative.
 
     Args:
         options: what may stand in for it.
         chain: its elements in their places.
-        passable: which of them have a derivative.
+        passable: tells which of them have a derivative; it is asked only where that matters.
     """
-    if not options.separate:
+    if not options.separate or all(map(_knows_its_own, chain)):
         return options
     elements = tuple(
-        (make_substitute("exact", link.defense), *candidates)
-        if passes and not _knows_its_own(link) and EXACT not in map(element_name, candidates)
+        (make_substitute(EXACT, link.defense), *candidates)
+        if passes and not _knows_its_own(link)
         else candidates
-        for link, candidates, passes in zip(chain, options.elements, passable, strict=True)
+        for link, candidates, passes in zip(chain, options.elements, passable(), strict=True)
     )
     return options._replace(elements=elements)
 

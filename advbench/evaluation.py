@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -207,7 +208,7 @@ def _widened(plan: Plan, options: Mapping[str, Options]) -> dict[str, Options]:
     if "bpda" not in plan.rungs:
         return dict(options)
     return {
-        defense: with_exact(each, plan.chains[defense], passable(plan, defense))
+        defense: with_exact(each, plan.chains[defense], partial(passable, plan, defense))
         for defense, each in options.items()
     }
 

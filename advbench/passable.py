@@ -61,5 +61,8 @@ def _in_graph(_stage: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 def _moves(before: Tensor, behind: Tensor) -> bool:
     weights = torch.linspace(0.5, 1.5, behind.numel(), dtype=behind.dtype, device=behind.device)
     total = (behind * weights.view_as(behind)).sum()
-    (grad,) = torch.autograd.grad(total, before, retain_graph=True, allow_unused=True)
+    grads: tuple[Tensor | None, ...] = torch.autograd.grad(
+        total, before, retain_graph=True, allow_unused=True
+    )
+    grad = grads[0]
     return grad is not None and bool((grad != 0.0).any()) and bool(grad.isfinite().all())

@@ -142,12 +142,17 @@ class Case:
         return {each.name: each for each in self.indicators if each.tripped and each.rung == rung}
 
     @property
+    def strongest(self) -> Rung:
+        """The gradient rung that leaves less; BPDA where both leave as much."""
+        return min(self.gradient_rungs, key=lambda rung: int(self.standing[rung].to_numpy().sum()))
+
+    @property
     def resting(self) -> Rung:
         """The gradient rung that the row rests on: the one that leaves less.
 
         Where the two cannot be told apart it is the one whose gradient is sound, and BPDA if both are.
         """
-        best = min(self.gradient_rungs, key=lambda rung: int(self.standing[rung].sum()))
+        best = self.strongest
         measured = [
             rung for rung in self.gradient_rungs if any(each.rung == rung for each in self.indicators)
         ]
@@ -302,7 +307,7 @@ def _unsettled(case: Case) -> Iterator[Told]:
             f"{_flat(case, case.resting)} of {case.n} images stand where the cross-entropy has no gradient",
             (by_margin(setup),),
         )
-    best = min(case.gradient_rungs, key=lambda rung: int(standing[rung].sum()))
+    best = case.strongest
     weaker: tuple[Rung, ...] = ("static", "gradient_free")
     for rung in weaker:
         if rung in standing and _better(case, rung, best):

@@ -93,8 +93,6 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
     min_robust: Annotated[
         float | None,
         typer.Option(
-            min=0.0,
-            max=1.0,
             help="Exit code 1 where less than this fraction of the images stands on every rung, behind the "
             "defenses if there are any, or where the verdict is masked or unreliable; implies --ladder.",
             rich_help_panel=shared.OUTPUT,

@@ -57,8 +57,10 @@ def refusals(fail_on: str, least: float | None) -> Refusals:
     """What `--fail-on a,b` and `--min-robust` refuse.
 
     Raises:
-        SpecError: a verdict that there is not.
+        SpecError: a verdict that there is not, or no fraction.
     """
+    if least is not None and not 0.0 <= least <= 1.0:
+        raise SpecError(f"--min-robust must be a fraction of the images in [0, 1], like 0.4; got {least:g}.")
     known = {kind.replace(" ", "-"): kind for kind in KINDS}
     named = listed(fail_on)
     unknown = [each for each in named if each not in known]

@@ -18,7 +18,7 @@ Outcome = Literal["right", "undecided", "wrong"]
 UNDECIDED: Final = frozenset(
     {"adversarially trained, logits divided by 10", "the same, its logits a hundredfold"}
 )
-"""Rows on which the verdict asks for more, rightly: a gradient-free attack beats PGD, and a loss saturates."""
+"""Rows on which the verdict rightly asks for more: another attack beats PGD, and a loss saturates."""
 
 MOST_UNDECIDED: Final = 0.2
 
