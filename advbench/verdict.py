@@ -5,10 +5,10 @@
     masked                another rung fells at least 10 % of all images that the defense's own gradient
                           left (with McNemar's exact p < 0.01)
     not robust            less than a third of what is right when clean stands on every rung
-    unreliable            the gradient that the row rests on is zero, undefined or wrong, or the attack cannot
-                          fell images at any radius
-    not enough evidence   a rung is missing, the loss saturates, more steps, one step, noise or a weaker
-                          attack do better, or the images are too few
+    unreliable            the gradient that the row rests on is zero or undefined, or the attack cannot fell
+                          images at any radius
+    not enough evidence   a rung is missing, the loss saturates, the gradient does not foretell the loss, more
+                          steps, one step, noise or a weaker attack do better, or the images are too few
     robust as measured    none of these; the worst accuracy stands, and is named
 
 The first line that holds is the verdict. What has fallen has fallen, whatever else may be said of the attack:
@@ -69,9 +69,12 @@ _NAMES: Final[Mapping[Rung, str]] = {
     "bpda": "attacks with BPDA",
     "gradient_free": "gradient-free attacks",
 }
-_NO_GRADIENT: Final = ("zero_gradient:margin", "border_gradient", "zero_coordinates", "agreement")
-"""What says that a gradient leads nowhere, in the order of causes. The gradient of the DLR loss dies with the
-margin's, or where logits are equal."""
+_NO_GRADIENT: Final = ("zero_gradient:margin", "border_gradient")
+"""What says that there is no gradient to follow. That of the DLR loss dies with the margin's, or where logits
+are equal."""
+_NO_GUIDE: Final = ("zero_coordinates", "agreement")
+"""What says that the gradient may lead nowhere. A quantiser of one bit before a robust network moves the loss
+in jumps that no gradient foretells, and still stands: so these alone ask for more, and accuse nobody."""
 _OF_STEPS: Final = ("plateau", "one_step", "noise", "wider")
 
 Told = tuple[str, tuple[str, ...]]
@@ -238,24 +241,39 @@ def _broken(case: Case) -> Iterator[Told]:
     """Why the attacks cannot have shown what they should."""
     yield from ((doubt, ()) for doubt in case.doubts if doubt == WITHOUT_EXPECTATION)
     rung = case.resting
-    dead = list(_dead(case, rung))
-    yield from dead
+    cut = list(_cut(case, rung))
+    if cut:
+        yield from _dead(case, rung)
     mine = case.samples[case.samples["rung"] == rung]
     undecided = int((mine["prediction"] < 0).sum())
     if undecided > FLAT * case.n:
         yield f"{undecided} of {case.n} examples gave NaN logits", ("mend the model's numbers",)
     unbounded = case.tripped(rung).get("unbounded")
-    if unbounded is not None and (dead or not _saturates(case)):
+    if unbounded is not None and (cut or not _saturates(case)):
         yield _told(unbounded, case)
 
 
 def _dead(case: Case, rung: Rung) -> Iterator[Told]:
     """What says that the gradient of a rung leads nowhere."""
+    yield from _cut(case, rung)
+    yield from _misled(case, rung)
+
+
+def _cut(case: Case, rung: Rung) -> Iterator[Told]:
+    """Images that show no gradient."""
     flat, tripped = _flat(case, rung), case.tripped(rung)
     if flat > FLAT * case.n and not _margin_is_sound(case, rung):
         told = f"{flat} of {case.n} images stand without a gradient to follow"
         yield told, about_gradient(case.setup)
     for name in _NO_GRADIENT:
+        if name in tripped:
+            yield _told(tripped[name], case)
+
+
+def _misled(case: Case, rung: Rung) -> Iterator[Told]:
+    """A gradient that is there, and no guide."""
+    tripped = case.tripped(rung)
+    for name in _NO_GUIDE:
         if name in tripped and not (name == "zero_coordinates" and _agreement(case, rung) >= FAITHFUL):
             yield _told(tripped[name], case)
 
@@ -308,6 +326,7 @@ def _unsettled(case: Case) -> Iterator[Told]:
             (by_margin(setup),),
         )
     best = case.strongest
+    yield from _misled(case, case.resting)
     weaker: tuple[Rung, ...] = ("static", "gradient_free")
     for rung in weaker:
         if rung in standing and _better(case, rung, best):

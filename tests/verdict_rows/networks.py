@@ -135,12 +135,14 @@ def ascended(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> Tensor:
     return x_adv.detach()
 
 
+@cache
 def held_out(count: int = IMAGES) -> tuple[Tensor, Tensor]:
     """Images and labels that no network was trained on."""
     x, y = digits()
     return x[TRAINED_ON : TRAINED_ON + count], y[TRAINED_ON : TRAINED_ON + count]
 
 
+@cache
 def training_images(count: int = 600) -> tuple[Tensor, Tensor]:
     """Some of those that they were trained on."""
     x, y = digits()
