@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from advbench.backward import name_of
 from advbench.defended import DefendedModel, network_of
 from advbench.errors import AdvbenchError, ModelError, first_line
 from advbench.logits import way_to_logits
@@ -82,60 +80,6 @@ def _input_watched(model: nn.Module) -> Iterator[list[bool]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@torch.no_grad()
-def doubts_about(model: DefendedModel, x: Tensor, logits: Tensor) -> list[str]:
-    """What keeps a defended model's answers from being a function of each image alone, a sentence each.
-
-    A random defense gets the same draws in every pass, so that two passes differ only where something draws
-    from a generator of the process.
-
-    Args:
-        model: pixels `(n, c, h, w)` to logits `(n, k)`.
-        x: clean images.
-        logits: what the model said of them, `(n, k)`.
-    """
-    if not torch.equal(model(x), logits):
-        return [f"two passes over the same images differ: {_who_differs(model, x)}; the table is random too"]
-    alone = model(x[:1])
-    if not torch.allclose(alone, logits[:1], rtol=_ALONE, atol=_ALONE * float(logits.abs().max())):
-        return ["an image's logits depend on its batch (BatchNorm in training mode?), and so do the results"]
-    return []
-
-
-def _who_differs(model: DefendedModel, x: Tensor) -> str:
-    """Which elements of a defense answer the same input differently, or else the model: two more passes."""
-    seen: dict[int, list[tuple[Tensor, Tensor]]] = {}
-
-    def watch(number: int, _stage: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen.setdefault(number, []).append((inputs[0].clone(), output.clone()))
-
-    handles = [each.register_forward_hook(partial(watch, number)) for number, each in enumerate(model.stages)]
-    try:
-        for _ in range(2):
-            model(x)
-    finally:
-        for handle in handles:
-            handle.remove()
-    guilty = []
-    for number, passes in seen.items():
-        half = len(passes) // 2
-        pairs = zip(passes[:half], passes[half:], strict=True)
-        if any(torch.equal(a, b) and not torch.equal(c, d) for (a, c), (b, d) in pairs):
-            defense: Any = model.stages[number].defense
-            guilty.append(f"{name_of(defense)} at {model.places[number]}")
-    if not guilty:
-        return "the model is random"
-    return (
-        f"{' and '.join(guilty)} draws from a generator of the process (declare `random = True`, and take "
-        "draws from the parameter `draws`)"
-    )
-
-
-_ALONE = 0.02
-"""How far, relative to the largest logit, rounding may move an image's logits between batch sizes. Loose,
-since a quantiser inside the network makes a whole step of the last bit."""
 
 
 _FEW = 8  # images: that one of them has no gradient is usual

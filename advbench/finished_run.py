@@ -92,6 +92,7 @@ def _heading(path: Path, said: Any) -> Heading:
         and isinstance(substitutes, Mapping)
         and _are_texts(list(substitutes.values()))
         and isinstance(said.get("indicators"), list)
+        and isinstance(said.get("rules", 1), int)
         and isinstance(doubts, Mapping)
         and all(map(_are_texts, doubts.values()))
         and _are_texts(said.get("notes", []))
@@ -101,6 +102,7 @@ def _heading(path: Path, said: Any) -> Heading:
     return Heading(
         **{
             **said,
+            "rules": said.get("rules", 1),
             "attacks": tuple(listed),
             "rungs": tuple(said["rungs"]),
             "doubts": {name: tuple(each) for name, each in doubts.items()},

@@ -7,10 +7,12 @@ from typing import Final, NamedTuple
 
 import pandas as pd
 
+from advbench.advice import Setup
+from advbench.chance import chance_told
 from advbench.indicators import Indicator, incomplete
 from advbench.paired import PairedCounts
 from advbench.records import RUNGS, UNDEFENDED, Rate, Row, Rung, Spread
-from advbench.verdict import Verdict, paired, standing_of, verdict_of
+from advbench.verdict import RULES, Case, Verdict, paired, standing_of, verdict_of
 
 ATTACKED: Final[tuple[Rung, ...]] = ("static", "shattered", "bpda")
 """The rungs of each attack."""
@@ -52,6 +54,7 @@ class Heading:
         indicators: what was measured of the attacks themselves, where the whole ladder was climbed.
         doubts: for each defense, what keeps its answers from being a function of each image alone.
         notes: how the model was understood, where that had to be found out, a sentence each.
+        rules: by which table of decisions its verdicts were written (`verdict.RULES`).
     """
 
     model: str
@@ -65,6 +68,7 @@ class Heading:
     indicators: tuple[Indicator, ...] = ()
     doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    rules: int = RULES
 
     def with_doubts(self, doubts: Mapping[str, tuple[str, ...]]) -> "Heading":
         """The same table with other doubts."""
@@ -147,16 +151,27 @@ def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> 
 def _verdict(
     mine: pd.DataFrame, standing: pd.DataFrame, heading: Heading, defense: str, attack: str
 ) -> Verdict:
-    rung: Rung = "bpda" if "bpda" in standing else "shattered"
+    measured = [
+        each for each in heading.indicators if each.defense == defense and each.attack in ("", attack)
+    ]
+    rungs: tuple[Rung, ...] = ("shattered", "bpda")
     return verdict_of(
-        standing,
-        mine,
-        [
-            *(each for each in heading.indicators if each.defense == defense and each.attack in ("", attack)),
-            incomplete(mine, defense, attack, rung),
-        ],
-        heading.doubts.get(defense, ()),
-        defense,
+        Case(
+            standing=standing,
+            samples=mine,
+            indicators=[
+                *measured,
+                *(incomplete(mine, defense, attack, rung) for rung in rungs if rung in standing),
+            ],
+            doubts=heading.doubts.get(defense, ()),
+            setup=Setup(
+                defense=defense,
+                attack=attack,
+                substitute=heading.substitutes[defense] if "bpda" in standing else "",
+                gradient_free=heading.gradient_free,
+            ),
+            chance=chance_told(mine[mine["rung"] == "clean"]),
+        )
     )
 
 

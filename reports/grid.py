@@ -68,7 +68,7 @@ def layout(rows: Sequence[Row], style: Style = PLAIN) -> Layout:
     """
     traits = _traits(rows)
     said = {name: len(set(values)) > 1 for name, values in traits.items()}
-    said |= {"defense": True, "substitute": any(row.substitute not in ("", "identity") for row in rows)}
+    said |= {"defense": True, "substitute": any(row.substitute for row in rows)}
     labels = [name for name in LABELS if said[name]]
     rungs = rungs_run(rows)
     gap = any(row.masking_gap is not None for row in rows)

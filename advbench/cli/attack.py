@@ -90,11 +90,20 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         str,
         typer.Option(
             help="Exit code 1 where a row's verdict is one of these: masked, unreliable, "
-            "not-enough-evidence; implies --ladder.",
+            "not-enough-evidence, not-robust (of the defenses, where there are any); implies --ladder.",
             rich_help_panel=shared.OUTPUT,
             show_default="none",
         ),
     ] = "",
+    min_robust: Annotated[
+        float | None,
+        typer.Option(
+            help="Exit code 1 where less than this fraction of the images stands on every rung, behind the "
+            "defenses if there are any, or where the verdict is masked or unreliable; implies --ladder.",
+            rich_help_panel=shared.OUTPUT,
+            show_default="none",
+        ),
+    ] = None,
     rungs: Annotated[
         str,
         typer.Option(
@@ -288,8 +297,9 @@ def attack_options(  # noqa: PLR0917  # typer reads options from parameters, as 
         command=("advbench", *(context.obj or ())),
         subject=subject,
         bpda=bpda or bool(substitute),
-        ladder=ladder or bool(fail_on),
+        ladder=ladder or bool(fail_on) or min_robust is not None,
         fail_on=fail_on,
+        min_robust=min_robust,
         rungs=rungs,
         gradient_free=gradient_free,
         substitutes=tuple(substitute or ()),

@@ -37,6 +37,7 @@ class Claims:
         indicators: what the run measured of its attacks.
         doubts: for each defense, what the run said against its numbers.
         notes: what the run said of how it understood the model.
+        rules: by which table of decisions its verdicts were written.
         substitutes: for each defense, what stood in for it, as the table names it.
         kept: which examples were kept.
         batch_size: how many clean images were judged at a time.
@@ -57,6 +58,7 @@ class Claims:
     indicators: tuple[Indicator, ...]
     doubts: Mapping[str, tuple[str, ...]]
     notes: tuple[str, ...]
+    rules: int
     substitutes: Mapping[str, str]
     kept: Literal["all", "successful"]
     batch_size: int
@@ -100,6 +102,7 @@ def claims_of(manifest: Mapping[str, Any], options: VerifyOptions) -> Claims:
         indicators=_indicators(said.inside("heading")),
         notes=said.inside("heading").texts("notes") if "notes" in said.inside("heading").values else (),
         doubts={defense: doubts.texts(defense) for defense in doubts.values},
+        rules=said.inside("heading").optional_number("rules") or 1,
         substitutes={defense: substitutes.text(defense) for defense in substitutes.values},
         kept=cast("Literal['all', 'successful']", kept),
         batch_size=min(said.inside("execution").number("batch_size"), _LARGEST_BATCH),

@@ -40,6 +40,8 @@ def run(options: AttackOptions, given: Mapping[str, Any]) -> None:
     """
     if options.fail_on:
         raise SpecError("--fail-on judges one radius; give a single --eps.")
+    if options.min_robust is not None:
+        raise SpecError("--min-robust judges one radius; give a single --eps.")
     radii = listed(options.subject.eps or "")
     radii.sort(key=lambda text: Threat.parse(options.subject.norm, text).eps)
     if len(set(radii)) < len(radii):

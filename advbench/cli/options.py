@@ -57,6 +57,7 @@ class AttackOptions:
     bpda: bool
     ladder: bool
     fail_on: str
+    min_robust: float | None
     rungs: str
     gradient_free: str
     substitutes: tuple[str, ...]

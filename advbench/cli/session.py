@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 import pandas as pd
 from rich.console import Console
 
-from advbench.cli.assemble import Job, assemble, listed
+from advbench.cli.assemble import Job, assemble
 from advbench.cli.carrying import Carried
 from advbench.cli.describe import announcement, manifest_of
 from advbench.cli.formats import HTML, formats_of
@@ -18,16 +18,16 @@ from advbench.cli.options import AttackOptions
 from advbench.cli.order_check import check_order_of_run
 from advbench.cli.progress import RunProgress
 from advbench.cli.ranks import Ranks, join_ranks
+from advbench.cli.refusals import refusals
 from advbench.cli.report_page import write_page
 from advbench.cli.stopping import asked_to_stop
 from advbench.cli.voice import one_voice
-from advbench.errors import RunError, SpecError, printable
+from advbench.errors import printable
 from advbench.evaluation import Checked, Evaluation, evaluate
 from advbench.reports import print_table, render
 from advbench.reports.formats import FILE_NAMES, Format
 from advbench.run_folder import check_free
 from advbench.rungs import RungDone
-from advbench.verdict import KINDS
 
 _NEAR_CHANCE = 1.5
 
@@ -40,12 +40,12 @@ def run(options: AttackOptions) -> None:
     """
     ranks = join_ranks()
     with one_voice(ranks):
-        failing = _failing(options.fail_on)
+        refused = refusals(options.fail_on, options.min_robust)
         done = perform(options, ranks)
         if done is not None:
             _show(done, options)
             done.note(f"written to {done.folder}")
-            _refuse(done.found, failing)
+            refused.check(done.found.rows)
 
 
 class Done(NamedTuple):
@@ -183,28 +183,6 @@ def _near_chance(found: Evaluation, named: int) -> list[str]:
             "normalisation (--mean, --std) and the order of the classes those of the model?"
         ]
     return []
-
-
-def _failing(text: str) -> list[str]:
-    """The verdicts of `--fail-on a,b`, as rows have them.
-
-    Raises:
-        SpecError: one that there is not.
-    """
-    known = {kind.replace(" ", "-"): kind for kind in KINDS}
-    named = listed(text)
-    unknown = [each for each in named if each not in known]
-    if unknown:
-        raise SpecError(f"there is no verdict {unknown[0]!r}; known: {', '.join(known)}.")
-    return [known[each] for each in named]
-
-
-def _refuse(found: Evaluation, failing: Sequence[str]) -> None:
-    """End with exit code 1 where a row has one of these verdicts."""
-    rows = [row for row in found.rows if row.verdict.partition(":")[0] in failing]
-    if rows:
-        told = "; ".join(f"{row.defense} under {row.attack} is {row.verdict}" for row in rows)
-        raise RunError(f"--fail-on: {told}.")
 
 
 def _show(done: Done, options: AttackOptions) -> None:

@@ -22,7 +22,7 @@ from advbench.errors import SpecError
 Kind = Literal["flag", "number", "choice", "texts", "text"]
 
 _OF_THE_COMMAND: Final = (
-    *("out", "overwrite", "fail_on", "json", "quiet", "debug"),
+    *("out", "overwrite", "fail_on", "min_robust", "json", "quiet", "debug"),
     *("columns", "sort", "percent", "digits"),
 )
 """Options that say what one start of the command does or prints, and so stand on the command line alone."""

@@ -88,7 +88,7 @@ VALUES: dict[str, Any] = {
 
 
 def test_every_option_of_attack_is_a_setting() -> None:
-    own = {"context", "out", "overwrite", "fail_on", "json", "quiet", "debug"}
+    own = {"context", "out", "overwrite", "fail_on", "min_robust", "json", "quiet", "debug"}
     own |= {"columns", "sort", "percent", "digits"}
     assert {each.parameter for each in settings().values()} == set(signature(attack_options).parameters) - own
     assert set(VALUES) == set(settings()), "each has an example here"
