@@ -6,12 +6,14 @@ backward pass.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from advbench.clips import clipped_from_inside
 from advbench.draws import Draws
 from advbench.errors import DefenseError, first_line
 from advbench.memory import ran_out_of_memory
@@ -126,7 +128,7 @@ class _Substituted(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            s = _run(ctx.substitute, x, "substitute")
+            s = clipped_from_inside(partial(_run, ctx.substitute, what="substitute"), x)
         _check_shapes(grad, s, name_of(ctx.substitute))
         if not s.requires_grad:
             return torch.zeros_like(x), None, None

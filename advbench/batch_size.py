@@ -31,6 +31,8 @@ _SHARE = 0.5  # of the free memory
 _SOON = 10.0  # seconds
 _AT_MOST = 16  # times what goes through the network together
 _BUSY = 128  # images; where half of them have fallen, the rest still fill what goes through together
+_WRITTEN = (1, 2, 4, 16, 32, 64, 128, 256, 512, 10, 20, 50, 100, 200, 250, 500, 1000)  # into networks' code
+_TRIED = 2**24  # numbers in a batch that is tried
 _STATE = 32  # copies of an image that an attack holds, with room to spare
 _OVERHEAD = 3.0  # gradients and temporaries beside the activations that autograd keeps
 
@@ -137,6 +139,33 @@ def fitting_lanes(model: nn.Module, placements: Sequence[Placement], x: Tensor) 
     except Exception:  # whatever else is wrong with the model, the clean pass will say
         return 1
     return LANES
+
+
+def only_size(model: nn.Module, x: Tensor, wanted: int | str) -> int:
+    """The number of images that a model takes, where it is written into its code and takes no other.
+
+    Args:
+        model: pixels `(n, c, h, w)` to logits `(n, k)`, which does not take `LANES` images.
+        x: a clean image, `(1, c, h, w)`.
+        wanted: how many images at a time the user asks for, which is tried first.
+
+    Returns:
+        The number; 0 where none of those that are tried fits, or where memory ran out.
+    """
+    first = [wanted] if isinstance(wanted, int) else []
+    for size in dict.fromkeys([LANES, *first, *_WRITTEN]):
+        if size * x.numel() > _TRIED:
+            continue
+        try:
+            with torch.no_grad():
+                fits = len(model(x.expand(size, -1, -1, -1).contiguous())) == size
+        except Exception as error:  # what is wrong with a model that takes none, the clean pass says
+            if ran_out_of_memory(error):
+                return 0
+            fits = False
+        if fits:
+            return size
+    return 0
 
 
 def probed_size(model: nn.Module, x: Tensor, most: int) -> int:

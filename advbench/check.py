@@ -1,15 +1,17 @@
 """The contract of a model, checked where it first meets images."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from advbench.backward import name_of
 from advbench.defended import DefendedModel, network_of
 from advbench.errors import AdvbenchError, ModelError, first_line
+from advbench.logits import way_to_logits
 from advbench.memory import ran_out_of_memory
+from advbench.user_code import line_of
 
 
 @torch.no_grad()
@@ -25,22 +27,26 @@ def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         ModelError: the model refuses the images' shape, returns something else than finite logits
             `(n, k)`, or has too few classes for the labels.
     """
-    shape, version = tuple(x.shape[1:]), x._version
+    shape = tuple(x.shape[1:])
     try:
-        logits = model(x)
+        with _input_watched(model) as spoiled:
+            logits = model(x)
     except AdvbenchError:
         raise
     except Exception as error:  # the model's code may raise anything
         if ran_out_of_memory(error):
             raise
-        raise ModelError(f"the model cannot take images of shape {shape}: {first_line(error)}") from error
-    if x._version != version:
-        raise ModelError("the model or the defense changes its input in place; give it a copy (x.clone()).")
+        raise ModelError(
+            f"the model cannot take images of shape {shape}: {first_line(error)}{line_of(error)}"
+        ) from error
+    if spoiled:
+        raise ModelError("the model changes its input in place; let it work on a copy (x.clone()).")
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x):
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ModelError(f"the model must return logits ({len(x)}, classes) for {len(x)} images, got {got}.")
+        raise ModelError(_describe_shape(logits, len(x)))
     if not logits.is_floating_point():
         raise ModelError(f"the model must return logits, got {logits.dtype}.")
+    if logits.shape[1] == 1:
+        raise ModelError(f"the model returns one logit an image, {tuple(logits.shape)}; {_TWO_LOGITS}")
     if int(y.max()) >= logits.shape[1]:
         raise ModelError(
             f"the model has {logits.shape[1]} classes and cannot hold label {int(y.max())}. "
@@ -51,58 +57,32 @@ def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return logits
 
 
-@torch.no_grad()
-def doubts_about(model: DefendedModel, x: Tensor, logits: Tensor) -> list[str]:
-    """What keeps a defended model's answers from being a function of each image alone, a sentence each.
+@contextmanager
+def _input_watched(model: nn.Module) -> Iterator[list[bool]]:
+    """Whether the classifier itself, behind all defenses, writes over what it is given, told in a list.
 
-    A random defense gets the same draws in every pass, so that two passes differ only where something draws
-    from a generator of the process.
-
-    Args:
-        model: pixels `(n, c, h, w)` to logits `(n, k)`.
-        x: clean images.
-        logits: what the model said of them, `(n, k)`.
+    What a defended model is given says nothing: the classifier sees a copy of it where a batch is filled up.
     """
-    if not torch.equal(model(x), logits):
-        return [f"two passes over the same images differ: {_who_differs(model, x)}; the table is random too"]
-    alone = model(x[:1])
-    if not torch.allclose(alone, logits[:1], rtol=_ALONE, atol=_ALONE * float(logits.abs().max())):
-        return ["an image's logits depend on its batch (BatchNorm in training mode?), and so do the results"]
-    return []
+    spoiled: list[bool] = []
+    given: list[Tensor] = []
 
+    def before(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        given[:] = [inputs[0].clone()]
 
-def _who_differs(model: DefendedModel, x: Tensor) -> str:
-    """Which elements of a defense answer the same input differently, or else the model: two more passes."""
-    seen: dict[int, list[tuple[Tensor, Tensor]]] = {}
+    def after(_module: nn.Module, inputs: tuple[Tensor, ...], _output: object) -> None:
+        if not torch.equal(inputs[0], given[0]):
+            spoiled.append(True)
 
-    def watch(number: int, _stage: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen.setdefault(number, []).append((inputs[0].clone(), output.clone()))
-
-    handles = [each.register_forward_hook(partial(watch, number)) for number, each in enumerate(model.stages)]
+    classifier = model.model if isinstance(model, DefendedModel) else model
+    handles = [classifier.register_forward_pre_hook(before), classifier.register_forward_hook(after)]
     try:
-        for _ in range(2):
-            model(x)
+        yield spoiled
     finally:
         for handle in handles:
             handle.remove()
-    guilty = []
-    for number, passes in seen.items():
-        half = len(passes) // 2
-        pairs = zip(passes[:half], passes[half:], strict=True)
-        if any(torch.equal(a, b) and not torch.equal(c, d) for (a, c), (b, d) in pairs):
-            defense: Any = model.stages[number].defense
-            guilty.append(f"{name_of(defense)} at {model.places[number]}")
-    if not guilty:
-        return "the model is random"
-    return (
-        f"{' and '.join(guilty)} draws from a generator of the process (declare `random = True`, and take "
-        "draws from the parameter `draws`)"
-    )
 
 
-_ALONE = 0.02
-"""How far, relative to the largest logit, rounding may move an image's logits between batch sizes. Loose,
-since a quantiser inside the network makes a whole step of the last bit."""
+_FEW = 8  # images: that one of them has no gradient is usual
 
 
 @torch.enable_grad()
@@ -112,10 +92,30 @@ def check_substitutes(model: nn.Module, x: Tensor) -> None:
     Raises:
         DefenseError: it does not fit.
     """
-    x = x[:1].detach().clone().requires_grad_()
+    x = x[:_FEW].detach().clone().requires_grad_()
     logits = model(x)
     if logits.requires_grad:
         torch.autograd.grad(logits.sum(), x, allow_unused=True)
+
+
+_TWO_LOGITS = (
+    "a binary classifier is attacked through two: return torch.cat([torch.zeros_like(z), z], 1) for its "
+    "logit z (n, 1)."
+)
+
+
+def _describe_shape(output: object, count: int) -> str:
+    """What a model returned in place of logits, and what to do."""
+    got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    wanted = f"the model must return logits ({count}, classes) for {count} images, got {got}."
+    if isinstance(output, Tensor):
+        is_single = output.shape == (count,) and output.is_floating_point()
+        return f"{wanted} {_TWO_LOGITS[0].upper()}{_TWO_LOGITS[1:]}" if is_single else wanted
+    way = way_to_logits(output)
+    advice = "Return its logits alone"
+    if way is not None:
+        advice = f"Wrap it in a module whose forward returns {way.words.removeprefix('its ')} of that"
+    return f"{wanted} {advice}."
 
 
 def _describe_non_finite(model: nn.Module, x: Tensor, logits: Tensor) -> str:

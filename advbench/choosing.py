@@ -26,6 +26,8 @@ from advbench.substitutes import LEARNED, UNLISTED, Element, element_name, liste
 
 SEARCH: Final = "search"
 
+EXACT: Final = "exact"
+
 FITTED_ON: Final = 256
 """Images that a network is fitted on, at most."""
 
@@ -82,6 +84,25 @@ def options_for(defense: str, chain: Links, wanted: Sequence[str]) -> Options:
     return Options(tuple(_candidates(link, everything=bool(wanted)) for link in chain), True)
 
 
+def with_exact(options: Options, chain: Links, passable: Callable[[], Sequence[bool]]) -> Options:
+    """The same, where a defense that lists nothing is also tried under its own derivative.
+
+    Args:
+        options: what may stand in for it.
+        chain: its elements in their places.
+        passable: tells which of them have a derivative; it is asked only where that matters.
+    """
+    if not options.separate or all(map(_knows_its_own, chain)):
+        return options
+    elements = tuple(
+        (make_substitute(EXACT, link.defense), *candidates)
+        if passes and not _knows_its_own(link)
+        else candidates
+        for link, candidates, passes in zip(chain, options.elements, passable(), strict=True)
+    )
+    return options._replace(elements=elements)
+
+
 def ready(chains: Mapping[str, Links], options: Mapping[str, Options]) -> dict[str, Links]:
     """The defenses with a single choice of substitutes, none of it to be learned, and these in place."""
     return {
@@ -103,11 +124,20 @@ def _asked_for(text: str, defense: str, chain: Links) -> Elements:
 
 
 def _candidates(link: Placement, *, everything: bool) -> tuple[Element, ...]:
-    own = link.substitute or getattr(link.defense, "substitute", None)
+    own = _own(link)
     if own is not None:
         return (own,)
     names = listed(link.defense) or (UNLISTED if everything else ("identity",))
     return tuple(_element(name, link) for name in names)
+
+
+def _own(link: Placement) -> Any:
+    return link.substitute or getattr(link.defense, "substitute", None)
+
+
+def _knows_its_own(link: Placement) -> bool:
+    """Whether somebody has said what stands in for an element."""
+    return _own(link) is not None or bool(listed(link.defense))
 
 
 def _element(name: str, link: Placement) -> Element:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from advbench.backward import BPDA, Map, TrueGradient, identity
+from advbench.clips import clipped_from_inside
 from advbench.draws import Draws
 from advbench.errors import DefenseError, nearest
+from advbench.logits import LogitsOf
 from advbench.normalized import Normalized
 from advbench.randomness import ONE_DRAW, Sampling, is_random
 from advbench.spec import INPUT, LOGITS
@@ -123,7 +125,8 @@ class DefendedModel(nn.Module):
     def draws(self) -> list[Map]:
         """The defended model under each of its draws, pixels `(n, c, h, w)` to logits `(n, k)`."""
         count = self.sampling.count if self.is_random else 1
-        return [partial(self._in_pieces, number=number) for number in range(count)]
+        draws = [partial(self._in_pieces, number=number) for number in range(count)]
+        return [partial(clipped_from_inside, draw, network=self.model) for draw in draws]
 
     def pieces(self, count: int) -> list[slice]:
         """The parts of a batch of `count` images that the network sees one after another."""
@@ -201,10 +204,10 @@ def roomy(count: int, lanes: int) -> int:
 
 
 def network_of(model: nn.Module) -> nn.Module:
-    """The user's own network, without the wrappers that defenses and normalisation add."""
+    """The user's own network, without the wrappers that defenses, normalisation and logits add."""
     if isinstance(model, DefendedModel):
         return network_of(model.model)
-    return network_of(model.network) if isinstance(model, Normalized) else model
+    return network_of(model.network) if isinstance(model, Normalized | LogitsOf) else model
 
 
 def find_module(model: nn.Module, name: str) -> nn.Module:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -12,13 +13,15 @@ import torch
 from torch import nn
 
 from advbench.batch_size import AUTO, in_batches
-from advbench.check import check_substitutes, checked_logits, doubts_about
-from advbench.choosing import Chooser, options_for, ready
+from advbench.check import check_substitutes, checked_logits
+from advbench.choosing import Chooser, Options, options_for, ready, with_exact
 from advbench.data.batches import Batch, Images
+from advbench.doubts import WITHOUT_EXPECTATION, doubts_about
 from advbench.errors import InputError
 from advbench.indicators import added
 from advbench.interfaces import Attack, is_chunked
 from advbench.judge import judge
+from advbench.passable import passable
 from advbench.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
 from advbench.preserve import prepared
 from advbench.probes import Subject, measured
@@ -40,11 +43,13 @@ class Checked:
         digests: a digest of each image with its label, by its index.
         work: how many (image, rung) pairs are to come.
         batch_size: how many images are computed at a time.
+        clean: the records of the clean images on the undefended model.
     """
 
     digests: Mapping[int, bytes]
     work: int
     batch_size: int
+    clean: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -172,10 +177,13 @@ def evaluate(
     )
     with torch.inference_mode(False), prepared(*plan.modules()):
         plan = at_speed(plan, chosen, batch_size, Copies(fast, precision, compiled), note)
+        options = _widened(plan, options)
         clean = _clean_pass(plan, chosen, ready(chains, options))
         heading = plan.heading(names, clean.doubts)
         cells = [cell for cell in heading.cells() if cell.rung != "clean"]
-        known = begin(Checked(clean.digests, len(chosen) * len(cells), plan.size.images))
+        known = begin(
+            Checked(clean.digests, len(chosen) * len(cells), plan.size.images, clean.samples[UNDEFENDED])
+        )
         chooser = Chooser(plan, options, store, note)
         stand_ins = {defense: chooser.choose(defense) for defense in options} if "bpda" in rungs else {}
         heading = heading.with_substitutes({defense: each.words for defense, each in stand_ins.items()})
@@ -197,6 +205,16 @@ def evaluate(
     samples = join_samples([whole[cell] for cell in heading.cells()])
     candidates = tuple(each for choice in stand_ins.values() for each in choice.candidates)
     return Evaluation(heading, samples, clean.digests, candidates)
+
+
+def _widened(plan: Plan, options: Mapping[str, Options]) -> dict[str, Options]:
+    """What may stand in for each defense, its own derivative included where there is one."""
+    if "bpda" not in plan.rungs:
+        return dict(options)
+    return {
+        defense: with_exact(each, plan.chains[defense], partial(passable, plan, defense))
+        for defense, each in options.items()
+    }
 
 
 def _probed(plan: Plan, stand_ins: Mapping[str, Choice]) -> list[Subject]:
@@ -282,14 +300,11 @@ def _judge_clean(plan: Plan, defense: str, batch: Batch, doubts: dict[str, tuple
     model, (_, x, y) = plan.judged(defense), batch.to(plan.device)
     logits = checked_logits(model, x, y)
     if defense not in doubts:
-        doubts[defense] = tuple(doubts_about(model, x, logits))
+        doubts[defense] = tuple(doubts_about(model, x, y, logits))
         if plan.is_random(defense) and plan.eot == 1:
-            doubts[defense] += (_NO_EXPECTATION,)
+            doubts[defense] += (WITHOUT_EXPECTATION,)
     drawn = model.sampled(x) if plan.is_random(defense) else logits[None]
     return samples_of(Cell(defense, "", "clean"), batch, judge(drawn, x, x, y, plan.threat))
-
-
-_NO_EXPECTATION = "the defense is random, and was attacked without expectation over its draws (--eot 20)"
 
 
 def _replayed(cell: Cell, cells: Sequence[Cell], clean: _Clean) -> dict[Cell, set[int]]:

@@ -92,17 +92,21 @@ def _heading(path: Path, said: Any) -> Heading:
         and isinstance(substitutes, Mapping)
         and _are_texts(list(substitutes.values()))
         and isinstance(said.get("indicators"), list)
+        and isinstance(said.get("rules", 1), int)
         and isinstance(doubts, Mapping)
         and all(map(_are_texts, doubts.values()))
+        and _are_texts(said.get("notes", []))
     )
     if not holds:
         raise RunFolderError(f"the run.json of {path} does not say what its table is about.")
     return Heading(
         **{
             **said,
+            "rules": said.get("rules", 1),
             "attacks": tuple(listed),
             "rungs": tuple(said["rungs"]),
             "doubts": {name: tuple(each) for name, each in doubts.items()},
+            "notes": tuple(said.get("notes", ())),
             "indicators": _indicators(path, said["indicators"]),
         }
     )

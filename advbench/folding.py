@@ -1,5 +1,6 @@
 """BatchNorm folded into the layer before it: in evaluation mode both are linear, and one does for two."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,9 +29,9 @@ def fold_batch_norm(model: nn.Module, x: Tensor, places: Collection[str] = ()) -
 
     Which layer follows which is seen in one forward pass: the output of the one is the very tensor that the
     other is given, each has been called with no other partner, and nobody else watches them. (A trace would
-    find the same pairs, in fewer models.) What else uses a layer's output cannot be seen so; whoever calls
-    compares the logits. A BatchNorm that was folded is an identity of the same name, so that places in the
-    network keep their meaning.
+    find the same pairs, in fewer models.) A BatchNorm that the model knows by two names is left as it is.
+    What else uses a layer's output cannot be seen so; whoever calls compares the logits. A BatchNorm that was
+    folded is an identity of the same name, so that places in the network keep their meaning.
 
     Args:
         model: in evaluation mode; changed.
@@ -42,10 +43,11 @@ def fold_batch_norm(model: nn.Module, x: Tensor, places: Collection[str] = ()) -
     """
     seen = _watch(model, x)
     names = {module: name for name, module in model.named_modules()}
+    uses = Counter(module for _, module in model.named_modules(remove_duplicate=False))
     count = 0
     for first, norm in dict.fromkeys(seen.pairs):
         alone = seen.calls.count(first) == seen.calls.count(norm) == seen.pairs.count((first, norm))
-        if alone and names[first] not in places and _foldable(first, norm):
+        if alone and uses[norm] == 1 and names[first] not in places and _foldable(first, norm):
             _fold(first, norm)
             parent, _, own = names[norm].rpartition(".")
             setattr(model.get_submodule(parent), own, nn.Identity())
@@ -70,9 +72,15 @@ class _Seen:
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         self.calls.append(module)
         if isinstance(module, _LINEAR):
-            self.last[id(output)] = (module, output)
+            if not _over_tokens(module, output):
+                self.last[id(output)] = (module, output)
         elif inputs and id(inputs[0]) in self.last:
             self.pairs.append((self.last[id(inputs[0])][0], module))
+
+
+def _over_tokens(module: nn.Module, output: Any) -> bool:
+    """Whether a linear layer acts on the last of several axes, of which BatchNorm takes the second."""
+    return isinstance(module, nn.Linear) and output.dim() > 2
 
 
 def _watch(model: nn.Module, x: Tensor) -> _Seen:
@@ -102,7 +110,9 @@ def watch_forward(
 
 
 def _foldable(first: Any, norm: Any) -> bool:
-    """Whether the weights say everything about both layers."""
+    """Whether the weights say everything about both layers, and torch can fuse them."""
+    if getattr(first, "transposed", False) and first.groups > 1:
+        return False  # `fuse_conv_bn_weights` scales the wrong axis of these
     watched = [each._forward_hooks or each._forward_pre_hooks for each in (first, norm)]  # no other way
     own = isinstance(first.weight, nn.Parameter) and set(dict(first.named_parameters())) <= {"weight", "bias"}
     return own and not any(watched) and norm.running_mean is not None and not norm.training

@@ -85,7 +85,7 @@ def _row(records: Records, n: int, defense: str, attack: str) -> Row:
         attack=attack,
         rates=rates,
         reasons=heading.reasons(defense),
-        substitute=heading.substitutes[defense],
+        substitute=heading.substitutes[defense] if "bpda" in heading.rungs else "",
         pairs=pairs_of(standing) if "shattered" in standing else {},
         verdict=UNJUDGED if "worst" in rates else "",
         warnings=tuple(warnings_of(whole, defense, attack)),

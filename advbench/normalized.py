@@ -36,6 +36,9 @@ class Normalized(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits, `(n, k)`, of pixels in [0, 1], `(n, c, h, w)`."""
         if len(self.mean) not in (1, x.shape[1]):
-            raise ModelError(f"mean and std are for {len(self.mean)} channels, the images have {x.shape[1]}.")
+            raise ModelError(
+                f"mean and std are for {len(self.mean)} channels, the images have {x.shape[1]}. "
+                "Give --mean and --std with one number a channel, or one for all."
+            )
         logits: Tensor = self.network((x - self.mean) / self.std)
         return logits

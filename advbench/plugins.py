@@ -7,7 +7,7 @@ or else found out on its first call. Its contract is checked there too.
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from advbench.backward import Map, name_of
-from advbench.errors import DefenseError, SpecError, first_line
+from advbench.errors import AdvbenchError, DefenseError, SpecError, first_line
 from advbench.memory import ran_out_of_memory
 from advbench.randomness import is_random, takes_draws
-from advbench.registry import converted, parameters
+from advbench.registry import converted, parameters, takes_more
 from advbench.spec import Spec
 from advbench.substitutes import UNLISTED
+from advbench.user_code import as_own_program, told
 
 Form = Literal["tensor", "array", "images", "pil"]
 """A tensor or an array `(n, c, h, w)`, or image by image an array `(h, w, c)` or a PIL image."""
@@ -157,9 +158,27 @@ def defense_of(thing: Any, spec: Spec) -> Map:
     known = parameters(thing)
     if not inspect.isclass(thing) and _needs_an_argument(thing):
         first = next(iter(known), "")
-        given = converted(spec, {name: each for name, each in known.items() if name != first}, "defense")
+        others = {name: each for name, each in known.items() if name != first}
+        given = converted(spec, others, "defense", takes_more=takes_more(thing))
         return adapted(partial(thing, **given) if given else thing)
-    return adapted(thing(**converted(spec, known, "defense")))
+    return adapted(_called(thing, spec, converted(spec, known, "defense", takes_more=takes_more(thing))))
+
+
+def _called(make: Callable[..., Any], spec: Spec, given: Mapping[str, Any]) -> Any:
+    """The defense that a class or a function of the user's makes.
+
+    Raises:
+        SpecError: it fails.
+    """
+    try:
+        with as_own_program(spec.name):
+            return make(**given)
+    except AdvbenchError:
+        raise
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        if ran_out_of_memory(error):
+            raise
+        raise SpecError(f"defense {spec.name} failed: {told(error, spec.name)}") from error
 
 
 def adapted(defense: Any) -> Map:

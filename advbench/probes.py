@@ -30,6 +30,7 @@ PROBED: Final = 32
 """Images that are looked at."""
 
 _BOX = 8 / 255
+_JUST_INSIDE = 1e-4  # far above what normalisation rounds, far below a step of 1/255
 _POINTS = 20  # of a box, and of the ball
 _SUMS_TO_ONE = 1e-5
 _LEAST_CLASSES = 4
@@ -70,7 +71,7 @@ def measured(
 
         def work(batch: Batch, subject: Subject = subject) -> list[Indicator]:
             probe = _Probe(plan, subject, batch.to(plan.device))
-            told = [*probe.flags(), *probe.gradients(), probe.agreement(), probe.unstable()]
+            told = [*probe.flags(), *probe.gradients(), probe.border(), probe.agreement(), probe.unstable()]
             if last[subject.defense] is subject:
                 for name in plan.attacks:
                     told += probe.attacked(name, records[Cell(subject.defense, name, subject.rung)])
@@ -130,6 +131,26 @@ class _Probe:
             yield self._indicator(f"zero_gradient:{name}", float(flat.sum()), len(x))
             if name == "margin":
                 yield self._indicator("zero_coordinates", float((grad == 0.0).sum()), grad.numel())
+
+    def border(self) -> Indicator:
+        """How much of the gradient is lost where pixels lie at 0 and 1, as they do in an attack's iterates.
+
+        Pixels near the border are put on it. Of the gradient just inside, in L1 over these pixels, the part
+        that falls to those whose gradient on the border is exactly zero; the mean over images.
+        """
+        x, y = self.batch.x, self.batch.y
+        low, high = x <= _BOX, x >= 1.0 - _BOX
+        on = x.masked_fill(low, 0.0).masked_fill(high, 1.0)
+        within = on.masked_fill(low, _JUST_INSIDE).masked_fill(high, 1.0 - _JUST_INSIDE)
+        lost, there = (
+            loss_and_gradient(self.model, point, partial(_of, margin, y)).grad.nan_to_num()
+            for point in (on, within)
+        )
+        meant = (there.abs() * (low | high)).flatten(1)
+        part = (meant * (lost.flatten(1) == 0.0)).sum(1) / meant.sum(1)
+        # Where nothing at all has a gradient the border is not to blame.
+        counts = (meant.sum(1) > 0.0) & (lost.flatten(1).abs().amax(1) > 0.0)
+        return self._indicator("border_gradient", float(part[counts].sum()), float(counts.sum()))
 
     def agreement(self) -> Indicator:
         """Cosine of the gradient with a finite-difference estimate of the defended loss (`grading`)."""

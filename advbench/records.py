@@ -156,6 +156,7 @@ class Row:
         verdict: empty until a ladder has been climbed.
         advice: what would mend or confirm the verdict.
         warnings: what makes the row's numbers less than they seem, a sentence each.
+        notes: how the model was understood, where that had to be found out, a sentence each.
         error: why there are no numbers at all; empty where there are.
         pending: the rungs of a run under way whose images are not all done; these have no rates.
     """
@@ -174,6 +175,7 @@ class Row:
     verdict: str = ""
     advice: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     error: str = ""
     pending: Mapping[Rung, SoFar] = field(default_factory=dict)
 

@@ -3,14 +3,14 @@
 import importlib
 import importlib.metadata
 import inspect
-import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from advbench.conversion import convert
 from advbench.errors import SpecError, nearest
-from advbench.spec import Spec, parse_number
+from advbench.spec import Spec
 
 Kind = Literal["attack", "defense", "model"]
 
@@ -81,7 +81,7 @@ def find(table: Mapping[str, Entry], name: str, kind: Kind) -> Entry:
 
 
 def parameters(factory: Callable[..., Any]) -> dict[str, Parameter]:
-    """The named parameters of a factory, in order; a parameter without a type may hold a number or a word."""
+    """The named parameters of a factory, in order; one without a type may hold any value."""
     home = factory.__init__ if inspect.isclass(factory) else factory
     try:
         hints = typing.get_type_hints(home)
@@ -89,7 +89,7 @@ def parameters(factory: Callable[..., Any]) -> dict[str, Parameter]:
         hints = {}
     named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return {
-        name: Parameter(name=name, annotation=hints.get(name, int | float | str), default=each.default)
+        name: Parameter(name=name, annotation=hints.get(name, Any), default=each.default)
         for name, each in inspect.signature(factory).parameters.items()
         if each.kind in named
     }
@@ -107,79 +107,58 @@ def build(factory: Callable[..., Any], spec: Spec, kind: Kind, **given: Any) -> 
     Raises:
         SpecError: an unknown parameter, or a value of the wrong type or range.
     """
+    return factory(**arguments(factory, spec, kind, **given))
+
+
+def arguments(factory: Callable[..., Any], spec: Spec, kind: Kind, **given: Any) -> dict[str, Any]:
+    """What `build` calls a factory with.
+
+    Raises:
+        SpecError: as `build`.
+    """
     known = parameters(factory)
     offered = {name: value for name, value in given.items() if name in known}
-    return factory(**{**offered, **converted(spec, known, kind)})
+    return {**offered, **converted(spec, known, kind, takes_more=takes_more(factory))}
 
 
-def converted(spec: Spec, known: Mapping[str, Parameter], kind: Kind) -> dict[str, Any]:
+def takes_more(factory: Callable[..., Any]) -> bool:
+    """Whether a factory takes parameters that it does not name (`**kwargs`)."""
+    named = inspect.signature(factory).parameters.values()
+    return any(each.kind is inspect.Parameter.VAR_KEYWORD for each in named)
+
+
+def converted(
+    spec: Spec, known: Mapping[str, Parameter], kind: Kind, *, takes_more: bool = False
+) -> dict[str, Any]:
     """The parameters of a spec as the types that a factory declares.
+
+    Args:
+        spec: the name and parameters as they were written.
+        known: the parameters that the factory names.
+        kind: the word for it in error messages.
+        takes_more: whether it takes others too, without a type.
 
     Raises:
         SpecError: an unknown parameter, or a value that does not fit its type.
     """
     for name in spec.parameters:
-        if name not in known:
+        if name not in known and not takes_more:
             hint = nearest(name, known) if known else "It takes none."
             raise SpecError(f"{kind} {spec.name!r} has no parameter {name!r}. {hint}")
+    for name, text in spec.parameters.items():
+        _check_flag(known.get(name), text, f"{spec.name}: {name}")
     return {
-        name: convert(text, known[name].annotation, f"{spec.name}: {name}")
+        name: convert(text, known[name].annotation if name in known else Any, f"{spec.name}: {name}")
         for name, text in spec.parameters.items()
     }
 
 
-def convert(text: str, annotation: Any, what: str) -> Any:
-    """Read a parameter's text as the type that its factory declares.
-
-    Unions are tried from left to right, so `int | str` prefers the number.
+def _check_flag(parameter: Parameter | None, text: str, what: str) -> None:
+    """Refuse `no` for a parameter without a type that is True or False by default: as a text it is true.
 
     Raises:
-        SpecError: the text does not fit.
+        SpecError: such a word.
     """
-    options = [each for each in _alternatives(annotation) if each is not type(None)]
-    error: SpecError | None = None
-    for option in options:
-        try:
-            return _convert_plain(text, option, what)
-        except SpecError as failure:
-            error = failure
-    if len(options) > 1:
-        raise SpecError(f"{what} must be {_words(options)}, got {text!r}.")
-    assert error is not None
-    raise error
-
-
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
-    return typing.get_args(annotation) if is_union else (annotation,)
-
-
-def _convert_plain(text: str, annotation: Any, what: str) -> Any:
-    if annotation is float:
-        return parse_number(text, what)
-    if typing.get_origin(annotation) is Literal:
-        choices = {str(each): each for each in typing.get_args(annotation)}
-        if text not in choices:
-            raise SpecError(f"{what} must be one of {', '.join(choices)}, got {text!r}.")
-        return choices[text]
-    readers: dict[Any, Callable[[str], Any]] = {int: int, bool: _read_bool, str: str}
-    try:
-        return readers.get(annotation, str)(text)
-    except ValueError:
-        raise SpecError(f"{what} must be {_words([annotation])}, got {text!r}.") from None
-
-
-def _read_bool(text: str) -> bool:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if text.lower() not in words:
-        raise ValueError(text)
-    return words[text.lower()]
-
-
-def _words(annotations: list[Any]) -> str:
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
-    spoken = [
-        names[each] if each in names else "one of " + ", ".join(map(str, typing.get_args(each)))
-        for each in annotations
-    ]
-    return " or ".join(spoken)
+    untyped = parameter is not None and parameter.annotation is Any and isinstance(parameter.default, bool)
+    if untyped and text.lower() in ("yes", "no", "on", "off"):
+        raise SpecError(f"{what} must be True or False, got {text!r}.")

@@ -1,11 +1,15 @@
-"""The grammar of the command line: `NAME[:key=value,...][@place]`, chained with `+`."""
+"""The grammar of the command line: `NAME[:key=value,...][@place]`, chained with `+`.
+
+A value may be a list, a tuple, a dictionary or a quoted text, in which nothing separates.
+"""
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from advbench.errors import SpecError
+from advbench.literals import QUOTES, closing
 
 INPUT = "input"
 LOGITS = "logits"
@@ -35,16 +39,19 @@ def parse_spec(text: str) -> Spec:
     Raises:
         SpecError: an empty name or place, or parameters that are not `key=value`.
     """
-    body, at, place = text.strip().partition("@")
-    if at and not place.strip():
+    whole = text.strip()
+    shown = _outside_values(whole)
+    at = shown.find("@")
+    body, place = (whole, None) if at < 0 else (whole[:at], whole[at + 1 :].strip())
+    if place is not None and not place:
         raise SpecError(f"{text!r} names no place after '@'. Write for example 'round@layer2'.")
-    head, colon, tail = body.rpartition(":")
-    if not colon or "=" not in tail:
-        head, tail = body, ""
+    colon = shown.rfind(":", 0, len(body))
+    has_parameters = colon >= 0 and "=" in shown[colon : len(body)]
+    head, tail = (body[:colon], body[colon + 1 :]) if has_parameters else (body, "")
     name = head.strip()
     if not name or name.endswith(":"):
         raise SpecError(f"{text!r} has no name, or nothing after ':'. Write NAME[:key=value,...][@place].")
-    return Spec(name, _parse_parameters(tail, text) if tail else {}, place.strip() if at else None)
+    return Spec(name, _parse_parameters(tail, text) if tail else {}, place)
 
 
 def parse_chain(text: str) -> tuple[Spec, ...]:
@@ -62,7 +69,8 @@ def split_chain(text: str) -> tuple[str, ...]:
     Raises:
         SpecError: an element that is empty.
     """
-    elements = tuple(each.strip() for each in _BETWEEN.split(text.strip()))
+    places = [match.start() for match in _BETWEEN.finditer(_outside_values(text))]
+    elements = tuple(each.strip() for each in _cut(text, places))
     if not all(elements):
         raise SpecError(
             f"{text!r} has an empty element beside a '+'. Write for example 'bit-depth:bits=4+round'."
@@ -94,9 +102,34 @@ def parse_number(text: str, what: str) -> float:
     return value
 
 
+def _outside_values(text: str) -> str:
+    """The text with every list, dictionary and quoted text after a `=` blanked out, of the same length."""
+    shown, reached = list(text), 0
+    for match in _VALUE.finditer(text):
+        start = match.end() - 1
+        end = closing(text, start) if start >= reached else None
+        if end is not None:
+            shown[start : end + 1] = "_" * (end + 1 - start)
+            reached = end + 1
+    return "".join(shown)
+
+
+_VALUE = re.compile(rf"=\s*[\[({{{QUOTES}]")
+"""Where a value begins that may hold what separates elsewhere."""
+
+
+def _cut(text: str, places: Sequence[int]) -> Iterator[str]:
+    """The parts of a text between letters at some places."""
+    start = 0
+    for place in (*places, len(text)):
+        yield text[start:place]
+        start = place + 1
+
+
 def _parse_parameters(text: str, whole: str) -> dict[str, str]:
     parameters: dict[str, str] = {}
-    for item in text.split(","):
+    commas = [place for place, letter in enumerate(_outside_values(text)) if letter == ","]
+    for item in _cut(text, commas):
         key, equals, value = (part.strip() for part in item.partition("="))
         key = key.replace("-", "_")
         if not (key and equals and value):

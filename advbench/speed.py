@@ -7,7 +7,8 @@ from typing import Final, Literal
 
 from torch import Tensor
 
-from advbench.batch_size import AUTO, BatchSize, fitting_lanes, most_in_flight, probed_size
+from advbench.batch_size import AUTO, BatchSize, fitting_lanes, most_in_flight, only_size, probed_size
+from advbench.behind_defenses import fit_for_defenses
 from advbench.compiling import compiled
 from advbench.data.batches import read_batch
 from advbench.defended import LANES
@@ -39,14 +40,19 @@ def at_speed(
     # All processes of a run compare the copies on the same images, and so decide alike.
     x = read_batch(plan.dataset, plan.sample(LANES)).to(plan.device).x
     lanes = fitting_lanes(plan.model, (), x[:1])
+    only = only_size(plan.model, x[:1], batch_size) if lanes == 1 else 0
     plan = replace(plan, **copies.of(plan.model, x, plan.places, note)._asdict())
-    if batch_size == AUTO:
+    plan = fit_for_defenses(plan, x, note)
+    if only:
+        note(f"the model takes no other number of images at once than {only}: batches are filled up to it")
+        size = BatchSize(only, note, only, most_in_flight(x[:1], only))
+    elif batch_size == AUTO:
         images = probed_size(plan.attacked(UNDEFENDED, network=plan.rough), x[:1], len(chosen))
         size = BatchSize(images, note, lanes, most_in_flight(x[:1], images))
     else:
         size = BatchSize(batch_size, note, lanes)
     plan = replace(plan, size=size)
-    return _compiled(plan, x[:1], len(chosen), note) if copies.compiled and lanes > 1 else plan
+    return _compiled(plan, x[:1], len(chosen), note) if copies.compiled and (lanes > 1 or only) else plan
 
 
 def _compiled(plan: Plan, x: Tensor, count: int, note: Callable[[str], None]) -> Plan:

@@ -17,7 +17,7 @@ method for each of its own, with '-' as '_'. General ones need no method:
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -89,7 +89,7 @@ def make_substitute(name: str, defense: Map) -> Map:
     if name == "identity":
         return identity
     general: dict[str, Callable[[Tensor, Draws | None], Tensor]] = {
-        "exact": partial(_exact, defense),
+        "exact": Exact(defense),
         "smooth": lambda x, _: average_pool(x),
         "finite-difference": partial(_estimated, defense),
         "skip": Skip(defense),
@@ -173,6 +173,51 @@ class Skip:
 
 
 @dataclass(frozen=True)
+class Exact:
+    """The defense itself under autograd.
+
+    Args:
+        defense: whose gradient is wanted.
+        proved: whether it was looked at; empty until the first images that are differentiated.
+    """
+
+    defense: Map
+    proved: list[bool] = field(default_factory=list)
+
+    def __call__(self, x: Tensor, draws: Draws | None) -> Tensor:
+        """What the defense returns, with its graph.
+
+        Raises:
+            DefenseError: it has no gradient: it leaves autograd, or its gradient is zero for every pixel of
+                the first images. One version of a library may cut the graph where another keeps it.
+        """
+        try:
+            y: Any = drawn(self.defense, draws)(x.clone())  # a user's defense may return anything
+        except RuntimeError as error:
+            if ran_out_of_memory(error):
+                raise
+            raise DefenseError(f"{self._none}, it leaves autograd: {first_line(error)}") from error
+        if isinstance(y, Tensor) and not self.proved and torch.is_grad_enabled() and x.requires_grad:
+            if not y.requires_grad:
+                raise DefenseError(f"{self._none}, it leaves autograd: its output is cut off from its input.")
+            if not _moves(y, x):
+                raise DefenseError(f"{self._none}: it is zero for all pixels of the first {len(x)} images.")
+            self.proved.append(True)
+        return y  # type: ignore[no-any-return]  # whoever asked checks it
+
+    @property
+    def _none(self) -> str:
+        return f"{name_of(self.defense)} has no exact gradient"
+
+
+def _moves(y: Tensor, x: Tensor) -> bool:
+    """Whether any of `x` has a gradient; seen along weights of which no two are the same."""
+    weights = torch.arange(1.0, y.numel() + 1.0, device=y.device).cos().view_as(y).to(y.dtype)
+    grads: Any = torch.autograd.grad(y, x, weights, retain_graph=True, allow_unused=True)
+    return any(each is not None and bool((each != 0.0).any()) for each in grads)
+
+
+@dataclass(frozen=True)
 class UserFunction:
     """A substitute of the user's own.
 
@@ -193,15 +238,3 @@ def _with_draws(method: Callable[..., Tensor], random: bool, x: Tensor, draws: D
 
 def _estimated(defense: Map, x: Tensor, draws: Draws | None) -> Tensor:
     return FiniteDifference()(drawn(defense, draws), x)
-
-
-def _exact(defense: Map, x: Tensor, draws: Draws | None) -> Tensor:
-    try:
-        return drawn(defense, draws)(x.clone())
-    except RuntimeError as error:
-        if ran_out_of_memory(error):
-            raise
-        reason = first_line(error)
-        raise DefenseError(
-            f"{name_of(defense)} has no exact gradient, it leaves autograd: {reason}"
-        ) from error

@@ -7,10 +7,12 @@ from typing import Final, NamedTuple
 
 import pandas as pd
 
+from advbench.advice import Setup
+from advbench.chance import chance_told
 from advbench.indicators import Indicator, incomplete
 from advbench.paired import PairedCounts
 from advbench.records import RUNGS, UNDEFENDED, Rate, Row, Rung, Spread
-from advbench.verdict import Verdict, paired, standing_of, verdict_of
+from advbench.verdict import RULES, Case, Verdict, paired, standing_of, verdict_of
 
 ATTACKED: Final[tuple[Rung, ...]] = ("static", "shattered", "bpda")
 """The rungs of each attack."""
@@ -51,6 +53,8 @@ class Heading:
         gradient_free: the attack of the gradient-free rung; empty without.
         indicators: what was measured of the attacks themselves, where the whole ladder was climbed.
         doubts: for each defense, what keeps its answers from being a function of each image alone.
+        notes: how the model was understood, where that had to be found out, a sentence each.
+        rules: by which table of decisions its verdicts were written (`verdict.RULES`).
     """
 
     model: str
@@ -63,10 +67,16 @@ class Heading:
     gradient_free: str = ""
     indicators: tuple[Indicator, ...] = ()
     doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    rules: int = RULES
 
     def with_doubts(self, doubts: Mapping[str, tuple[str, ...]]) -> "Heading":
         """The same table with other doubts."""
         return replace(self, doubts=doubts)
+
+    def with_notes(self, notes: Iterable[str]) -> "Heading":
+        """The same table with notes on how the model was understood."""
+        return replace(self, notes=tuple(notes))
 
     def with_substitutes(self, substitutes: Mapping[str, str]) -> "Heading":
         """The same table with other substitutes, for the defenses that are named."""
@@ -134,22 +144,34 @@ def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> 
         verdict="" if verdict is None else str(verdict),
         advice=() if verdict is None else verdict.advice,
         warnings=(*doubts, *warnings_of(mine, defense, attack)),
+        notes=heading.notes,
     )
 
 
 def _verdict(
     mine: pd.DataFrame, standing: pd.DataFrame, heading: Heading, defense: str, attack: str
 ) -> Verdict:
-    rung: Rung = "bpda" if "bpda" in standing else "shattered"
+    measured = [
+        each for each in heading.indicators if each.defense == defense and each.attack in ("", attack)
+    ]
+    rungs: tuple[Rung, ...] = ("shattered", "bpda")
     return verdict_of(
-        standing,
-        mine,
-        [
-            *(each for each in heading.indicators if each.defense == defense and each.attack in ("", attack)),
-            incomplete(mine, defense, attack, rung),
-        ],
-        heading.doubts.get(defense, ()),
-        defense,
+        Case(
+            standing=standing,
+            samples=mine,
+            indicators=[
+                *measured,
+                *(incomplete(mine, defense, attack, rung) for rung in rungs if rung in standing),
+            ],
+            doubts=heading.doubts.get(defense, ()),
+            setup=Setup(
+                defense=defense,
+                attack=attack,
+                substitute=heading.substitutes[defense] if "bpda" in standing else "",
+                gradient_free=heading.gradient_free,
+            ),
+            chance=chance_told(mine[mine["rung"] == "clean"]),
+        )
     )
 
 

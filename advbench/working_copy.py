@@ -1,31 +1,27 @@
 """A copy of a classifier that gives the same gradients sooner.
 
 An attack differentiates it; it is never judged, and where it does not agree with the classifier it is not
-used.
+used (`agreement`).
 """
 
 import copy
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from advbench.agreement import CLOSELY, ROUGHLY, Tolerance, disagreement
 from advbench.defended import network_of
 from advbench.errors import first_line, printable
 from advbench.folding import fold_batch_norm, watch_forward
 from advbench.gradient import seconds_a_gradient
 from advbench.memory import ran_out_of_memory
 
-AGREE: Final = 1e-4
-"""How far logits may lie apart, in parts of the largest."""
-
-AGREE_ROUGHLY: Final = 0.1
-"""The same for bfloat16, which keeps 8 bits."""
-
 _PAYS = 0.8  # of the time in float32
+_LOWERED = 2  # looks at a copy come before that at the one in bfloat16
 
 Precision = Literal["fp32", "bf16", "auto"]
 
@@ -84,14 +80,14 @@ def working_copy(
 ) -> nn.Module:
     """A copy with BatchNorm folded and convolutions in the order of memory that libraries are fastest in.
 
-    Each change is made on a copy of its own and kept if the logits stay what they were. What decides is the
-    network alone, never a clock, so that two runs differentiate the same.
+    Each change is made on a copy of its own and kept if logits and gradients stay what they were. What
+    decides is the network alone, never a clock, so that two runs differentiate the same.
 
     Args:
         model: pixels `(n, c, h, w)` to logits `(n, k)`, in evaluation mode with frozen parameters.
-        x: images to compare the logits on.
+        x: images to make those of that the copies are compared on.
         places: of defenses inside the network.
-        note: is told in a sentence what could not be used.
+        note: is told in one sentence what could not be used.
 
     Returns:
         The copy, or the model itself where there is nothing to gain.
@@ -100,9 +96,16 @@ def working_copy(
         "with BatchNorm folded": partial(_folded, places=places),
         "in channels-last memory": _channels_last,
     }
-    made = model
-    for what, change in changes.items():
-        made = _changed(made, x, change, (model, AGREE), partial(_refuse, note, what))
+    made, refused = model, dict[str, list[str]]()
+    for number, (what, change) in enumerate(changes.items()):
+        done = _changed(made, x, change, _Measure(model, CLOSELY, number))
+        if isinstance(done, nn.Module):
+            made = done
+        elif done:
+            refused.setdefault(done, []).append(what)
+    if refused:
+        copies = ", and ".join(f"{' or '.join(what)} {why}" for why, what in refused.items())
+        note(f"attacks may take longer, and find the same: a copy of the model {copies}, and is not used")
     return made
 
 
@@ -120,63 +123,51 @@ def in_bfloat16(model: nn.Module, x: Tensor, note: Callable[[str], None]) -> nn.
     Returns:
         The copy; None where the network cannot compute so.
     """
-    made = _changed(
-        model,
-        x,
-        _lowered,
-        (model, AGREE_ROUGHLY),
-        lambda why: note(f"attacking in float32: the model in bfloat16 {why}"),
-    )
-    return None if made is model else made
+    done = _changed(model, x, _lowered, _Measure(model, ROUGHLY, _LOWERED))
+    if isinstance(done, nn.Module):
+        return done
+    if done:
+        note(f"attacking in float32: the model in bfloat16 {done}")
+    return None
 
 
-def _refuse(note: Callable[[str], None], what: str, why: str) -> None:
-    note(f"attacking the model as it is: a copy {what} {why}")
+class _Measure(NamedTuple):
+    """What a copy has to agree with."""
+
+    original: nn.Module
+    tolerance: Tolerance
+    number: int
+    """Of the look at it, see `disagreement`."""
 
 
-def _changed(
-    model: nn.Module,
-    x: Tensor,
-    change: _Change,
-    measure: tuple[nn.Module, float],
-    refuse: Callable[[str], None],
-) -> nn.Module:
-    """The model with a change, or as it is."""
-    original, tolerance = measure
+def _changed(model: nn.Module, x: Tensor, change: _Change, measure: _Measure) -> nn.Module | str:
+    """The model with a change; or why there is none, empty where there is nothing to change."""
     try:
-        with torch.no_grad():
-            meant = original(x)
+        with torch.no_grad():  # what a module keeps of a pass can be copied where it has no graph
+            model(x)
     except Exception:  # a model that cannot be run at all: the clean pass says so better
-        return model
+        return ""
     try:
         made = copy.deepcopy(model)
+        if _has_parts_of(made, model):
+            return "has parts of the model itself"
         if not change(made, x):
-            return model
-        apart = _apart(meant, made, x)
+            return ""
+        why = disagreement(measure.original, made, x, measure.tolerance, measure.number)
     except Exception as error:  # a user's model may do anything with its copy
-        if not ran_out_of_memory(error):  # the batch will be halved, and that is said
-            refuse(f"fails ({type(error).__name__}: {printable(first_line(error))})")
-        return model
-    if not apart <= tolerance:  # NaN is no agreement
-        refuse(f"gives other logits (by {apart:.1e} of the largest)")
-        return model
-    return made.eval().requires_grad_(False)
+        if ran_out_of_memory(error):  # the batch will be halved, and that is said
+            return ""
+        return f"fails ({type(error).__name__}: {printable(first_line(error))})"
+    return why or made.eval().requires_grad_(False)
 
 
-@torch.enable_grad()
-def _apart(meant: Tensor, made: nn.Module, x: Tensor) -> float:
-    """How far logits lie from those that are meant, in parts of the largest; a backward pass must work."""
-    leaf = x.detach().requires_grad_()
-    logits = made(leaf)
-    if logits.requires_grad:
-        torch.autograd.grad(logits.sum(), leaf, allow_unused=True)
-    return parts_apart(meant, logits.detach())
+def _has_parts_of(made: nn.Module, model: nn.Module) -> bool:
+    """Whether a copy holds modules or tensors of the model, as one with a `__deepcopy__` of its own may.
 
-
-def parts_apart(meant: Tensor, found: Tensor) -> float:
-    """The largest difference of two tensors of one shape, in parts of the largest value that is meant."""
-    difference = (found - meant).abs().max()
-    return float(difference / meant.abs().max()) if bool(difference > 0.0) else float(difference)
+    What is done to such a copy is done to the model.
+    """
+    parts = [{*map(id, [*each.modules(), *each.parameters(), *each.buffers()])} for each in (made, model)]
+    return not parts[0].isdisjoint(parts[1])
 
 
 def _folded(model: nn.Module, x: Tensor, places: Collection[str]) -> bool:

@@ -21,14 +21,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
-from torchvision.datasets import ImageFolder
 
 from advbench import Normalized
 from advbench.checkpoint.load import load_checkpoint
 from advbench.cli.stopping import asked_to_stop
+from advbench.data.load import load_dataset
+from advbench.data.sources import Place
 from advbench.models.registry import MODELS
 from advbench.models.resnet_cifar import resnet20
 from advbench.spec import Spec
@@ -83,10 +83,10 @@ class InMemory:
     """A folder of images as bytes: `images[i]` is (pixels in [0, 1], label)."""
 
     def __init__(self, folder: Path, every: int) -> None:
-        found = ImageFolder(str(folder))
-        found.samples = found.samples[::every]
-        self.x = torch.from_numpy(np.stack([np.asarray(image) for image, _ in found])).permute(0, 3, 1, 2)
-        self.y = [label for _, label in found.samples]
+        found = load_dataset("imagefolder", Place(root=folder.parent, split=folder.name))
+        kept = range(0, len(found), every)
+        self.x = torch.stack([found[i][0].mul(255).round().to(torch.uint8) for i in kept])
+        self.y = found.labels[::every].tolist()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -113,7 +113,7 @@ def first_model(task: Task, checkpoint: Path | None) -> Normalized:
     if task.experiment == "finetune":
         if checkpoint is None:
             raise SystemExit("finetune begins with a checkpoint: give --checkpoint resnet20-12fca82f.th")
-        network, _ = load_checkpoint(checkpoint, resnet20, Spec("resnet20", {}), CPU)
+        network = load_checkpoint(checkpoint, resnet20, Spec("resnet20", {}), CPU).network
     normalization = MODELS["resnet20"].normalization
     assert normalization is not None
     return Normalized(network, normalization.mean, normalization.std)

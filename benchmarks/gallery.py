@@ -189,10 +189,16 @@ EXHIBITS = (
         bundled,
         {"argmax@logits": Placement(Argmax(), "logits", substitute=_nothing)},
     ),
-    Exhibit("undefended", "robust as measured", "", bundled),
-    Exhibit("adversarially trained", "robust as measured", "", lambda: trained(DigitsCNN, EPS)),
-    Exhibit("Gaussian smoothing", "robust as measured", "", bundled, {"gaussian": Gaussian(sigma=0.5)}),
-    Exhibit("a defense that does nothing", "robust as measured", "", bundled, {"same": nn.Identity()}),
+    Exhibit("undefended", "not robust", "of 100 images stand", bundled),
+    Exhibit(
+        "adversarially trained", "robust as measured", "of 100 images stand", lambda: trained(DigitsCNN, EPS)
+    ),
+    Exhibit(
+        "Gaussian smoothing", "not robust", "of 100 images stand", bundled, {"gaussian": Gaussian(sigma=0.5)}
+    ),
+    Exhibit(
+        "a defense that does nothing", "not robust", "of 100 images stand", bundled, {"same": nn.Identity()}
+    ),
 )
 
 

@@ -12,16 +12,16 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
-from torchvision.datasets import ImageFolder
 
 from advbench import Normalized, Threat, evaluate
 from advbench.attacks import PGD
+from advbench.data.load import load_dataset
+from advbench.data.sources import Place
 from advbench.models.registry import MODELS
 from advbench.models.resnet_cifar import resnet20
 
@@ -47,9 +47,9 @@ class Training(NamedTuple):
 
 def read_images(root: Path) -> tuple[Tensor, Tensor]:
     """The training images `(n, 3, 32, 32)` uint8 and their labels, all in memory."""
-    folder = ImageFolder(str(root / "train"))
-    x = np.stack([np.asarray(image) for image, _ in folder])
-    return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(), torch.tensor(folder.targets)
+    folder = load_dataset("imagefolder", Place(root=root, split="train"))
+    x = torch.stack([folder[i][0].mul(255).round().to(torch.uint8) for i in range(len(folder))])
+    return x, torch.from_numpy(folder.labels)
 
 
 def start(steps: int) -> Training:

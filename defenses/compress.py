@@ -115,7 +115,7 @@ class WebP:
             Image.fromarray(image if mode == "RGB" else image[:, :, 0]).save(
                 file, "WEBP", quality=self.quality, method=self.method
             )
-            loaded.append(np.asarray(Image.open(file).convert(mode)))
+            loaded.append(np.asarray(Image.open(file, formats=["WEBP"]).convert(mode)))
         return torch.from_numpy(np.stack(loaded)).view(images.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
 
 

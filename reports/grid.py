@@ -68,7 +68,7 @@ def layout(rows: Sequence[Row], style: Style = PLAIN) -> Layout:
     """
     traits = _traits(rows)
     said = {name: len(set(values)) > 1 for name, values in traits.items()}
-    said |= {"defense": True, "substitute": any(row.substitute not in ("", "identity") for row in rows)}
+    said |= {"defense": True, "substitute": any(row.substitute for row in rows)}
     labels = [name for name in LABELS if said[name]]
     rungs = rungs_run(rows)
     gap = any(row.masking_gap is not None for row in rows)
@@ -225,7 +225,16 @@ def notes_of(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
     missing += [f"{MISSING} ({'; '.join(names)}): {error}" for error, names in failed.items()]
     notes += _under_way(rows)
     doubts = [f"WARNING ({row.defense}): {each}." for row in rows for each in row.warnings]
-    return notes + list(dict.fromkeys(missing + doubts))
+    understood: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes:
+            understood.setdefault(note, []).append(row.model)
+    several = len({row.model for row in rows}) > 1
+    told = [
+        f"NOTE ({', '.join(dict.fromkeys(models))}): {note}." if several else f"NOTE: {note}."
+        for note, models in understood.items()
+    ]
+    return notes + list(dict.fromkeys(missing + told + doubts))
 
 
 def _under_way(rows: Sequence[Row]) -> list[str]:

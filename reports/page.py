@@ -8,7 +8,7 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
-from advbench.records import Rate, Row, Rung
+from advbench.records import Row, Rung
 
 from .baseline import Comparison, paired_grid
 from .bibliography import bibtex
@@ -24,7 +24,13 @@ PAGE_FILE: Final = "report.html"
 LARGEST: Final = 4_500_000
 """Bytes of all images together; what does not fit is left out, and the page says so."""
 
-_KINDS: Final = {"robust as measured": "robust", "masked": "masked", "unreliable": "unreliable"}
+_MOODS: Final = {
+    "robust as measured": "robust",
+    "not robust": "fallen",
+    "masked": "masked",
+    "unreliable": "unreliable",
+}
+"""The colours of verdicts; what has fallen as it was measured is neither praised nor an alarm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,21 +109,15 @@ def _verdicts(rows: Sequence[Row]) -> str:
     for name, row in told:
         kind, _, evidence = row.verdict.partition(":")
         worst = row.rates.get("worst")
-        left = "" if worst is None else f"; {worst.count} of {worst.n} images survive every rung"
+        counted = worst is None or kind in ("robust as measured", "not robust")  # whose evidence is the count
+        left = "" if counted or worst is None else f"; {worst.count} of {worst.n} images survive every rung"
         advice = "".join(f"<br>Try: <code>{escape(each)}</code>" for each in dict.fromkeys(row.advice))
         items.append(
-            f'<li class="{_mood(kind, worst)}"><b>{escape(name)}: {escape(kind)}</b>{left}'
+            f'<li class="{_MOODS.get(kind, "unsure")}"><b>{escape(name)}: {escape(kind)}</b>{left}'
             + (f"<br>{escape(evidence.strip())}" if evidence else "")
             + f"{advice}</li>"
         )
     return _section("Verdict", f'<ul class="verdicts">{"".join(items)}</ul>')
-
-
-def _mood(kind: str, worst: Rate | None) -> str:
-    """The colour of a verdict; measured as it should be, and nothing left standing, is no good news."""
-    if kind == "robust as measured" and worst is not None and worst.count == 0:
-        return "fallen"
-    return _KINDS.get(kind, "unsure")
 
 
 def _names(rows: Sequence[Row]) -> list[str]:

@@ -1,131 +1,161 @@
-"""Put a state dict into a network, or say why it does not fit."""
+"""Put the state dict of a file that belongs to a network into it, or say why none does."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from advbench.checkpoint.extras import Constants, extras_of, normalisations_in
+from advbench.checkpoint.match import TOP, Match, matches_of
+from advbench.checkpoint.misfit import explain, few, other_head
 from advbench.checkpoint.read import StateDict
-from advbench.errors import CheckpointError
-from advbench.models.registry import MODELS
+from advbench.errors import CheckpointError, nearest
+from advbench.models.registry import Normalization
 from advbench.spec import Spec
 
-PREFIXES: Final = ("module.", "_orig_mod.", "model.")
-"""What DataParallel, torch.compile and training wrappers put before every key."""
-
-_BOOKKEEPING: Final = frozenset({"n_averaged"})  # of torch.optim.swa_utils.AveragedModel
+_RECORDED = 50  # names of entries that are left out
 
 
-class Misfit(NamedTuple):
-    """How the keys of a state dict differ from a network's."""
+class HeadMisfitError(CheckpointError):
+    """Weights that fit but for the number of classes.
 
-    missing: list[str]
-    unexpected: list[str]
-    reshaped: list[str]
+    Args:
+        message: what is said of it.
+        classes: how many the weights have.
+    """
+
+    def __init__(self, message: str, classes: int) -> None:
+        super().__init__(message)
+        self.classes = classes
 
 
-def fit_weights(network: nn.Module, found: Sequence[tuple[str, StateDict]], path: Path, spec: Spec) -> str:
-    """Load the state dict that shares most keys with the network, its prefixes stripped.
+class Fitted(NamedTuple):
+    """Which weights a network got, and what else lay beside them."""
+
+    label: str
+    """The keys that led to the state dict, `state_dict` for example; empty at the top level."""
+    notes: tuple[str, ...]
+    """What the table says of it: a choice that was made, a normalisation that was not."""
+    remarks: tuple[str, ...]
+    """What is said once beside it: entries that were left out."""
+    normalization: Normalization | None
+    """The constants of a normalisation that lay beside the weights, for a network that has none."""
+    normalization_keys: tuple[str, ...]
+    record: dict[str, Any]
+    """The same for `run.json`."""
+
+
+def fit_weights(
+    network: nn.Module,
+    found: Sequence[tuple[str, StateDict]],
+    path: Path,
+    spec: Spec,
+    weights: str | None = None,
+) -> Fitted:
+    """Load the weights whose keys and shapes are the network's, whatever prefix they have.
 
     Args:
         network: takes the weights, on the CPU.
         found: the state dicts in the file, the most likely first.
         path: the file, for the message.
         spec: the network's name and parameters, for the message.
-
-    Returns:
-        The keys that led to the state dict, `state_dict` for example; empty at the top level.
+        weights: which of several to take; None for the first that fits.
 
     Raises:
-        CheckpointError: keys or shapes that do not fit: how many, which, and the most likely reason.
+        CheckpointError: keys or shapes that do not fit: how many, which, and the most likely reason; or no
+            weights of the name.
     """
     own = network.state_dict()
-    variants = [(label, state) for label, whole in found for state in _stripped(whole)]
-    shared = [len(own.keys() & state.keys()) for _, state in variants]
-    # Where nothing fits, the barest keys tell most about what the file is.
-    label, best = variants[shared.index(max(shared))] if any(shared) else variants[-1]
-    best = {key: value for key, value in best.items() if key in own or key not in _BOOKKEEPING}
-    misfit = _compare(own, best)
-    if any(misfit):
-        raise CheckpointError(_explain(misfit, own, best, path, spec))
-    network.load_state_dict(best)
-    return label
+    matches = matches_of(own, found)
+    if weights is not None:
+        matches = _named(matches, found, weights, path)
+    complete = [match for match in matches if match.complete]
+    sorted_out = [(match, extras_of(match, complete)) for match in complete]
+    fitting = [(match, extras) for match, extras in sorted_out if not extras.parts]
+    if not fitting:
+        best = matches[0] if matches else None
+        parts = extras_of(best, complete).parts if best else []
+        message = explain(best, parts, own, found=found, path=path, spec=spec)
+        classes = None if best is None or parts else other_head(best, own)
+        raise CheckpointError(message) if classes is None else HeadMisfitError(message, classes)
+    match, extras = fitting[0]
+    network.load_state_dict(dict(match.weights))
+    different = [other for other, _ in fitting[1:] if not _same(other, match)]
+    others = [other.name for other in different]
+    constants = normalisations_in(match, own)
+    used = set(constants[0].keys) if len(constants) == 1 else set()
+    told = used.union(*(other.keys.values() for other in different if other.state is match.state))
+    left_out = [key for key in extras.harmless if key not in told]
+    notes = _notes(match, others, constants, path, chosen=weights is not None)
+    remarks = (_left_out(left_out, path),) if left_out else ()
+    record: dict[str, Any] = {"weights": match.name}
+    if others:
+        record["other_weights"] = others
+    if left_out:
+        record["left_out"] = {"count": len(left_out), "entries": left_out[:_RECORDED]}
+    return Fitted(
+        match.label,
+        notes,
+        remarks,
+        constants[0].normalization if len(constants) == 1 else None,
+        constants[0].keys if len(constants) == 1 else (),
+        record,
+    )
 
 
-def _stripped(state: StateDict) -> Iterator[StateDict]:
-    """The state dict as it is, then with one more prefix taken off its keys, as long as one is there."""
-    yield state
-    while True:
-        prefix = next((each for each in PREFIXES if any(key.startswith(each) for key in state)), None)
-        prefix = prefix or _shared_prefix(state)
-        if prefix is None:
-            return
-        bare = {key.removeprefix(prefix): value for key, value in state.items()}
-        if len(bare) < len(state):  # two keys would become one
-            return
-        state = bare
-        yield state
+def _left_out(keys: Sequence[str], path: Path) -> str:
+    entries = "1 entry" if len(keys) == 1 else f"{len(keys)} entries"
+    return f"{path.name}: {entries} beside the network left out: {few(keys)}"
 
 
-def _shared_prefix(state: StateDict) -> str | None:
-    """The first part of the keys where it is the same in all: some wrapper's name for the network."""
-    heads = {key.partition(".")[0] for key in state if "." in key}
-    (head, *others) = heads or {""}
-    return f"{head}." if head and not others and all(key.startswith(f"{head}.") for key in state) else None
+def _named(
+    matches: Sequence[Match], found: Sequence[tuple[str, StateDict]], weights: str, path: Path
+) -> list[Match]:
+    """The matches of a name, or below it.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    exact = [match for match in matches if match.name == weights]
+    named = exact or [match for match in matches if match.name.startswith(f"{weights}.")]
+    if named or any(label == weights for label, _ in found):
+        return named
+    known = dict.fromkeys(match.name for match in matches if match.complete)
+    known = known or dict.fromkeys(label or TOP for label, _ in found)
+    raise CheckpointError(f"{path} has no weights called {weights!r}. {nearest(weights, known)}")
 
 
-def _compare(own: StateDict, given: StateDict) -> Misfit:
-    # Files from before PyTorch 0.4.1 have no num_batches_tracked; load_state_dict knows and fills it in.
-    missing = [key for key in own if key not in given and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in given if key not in own]
-    reshaped = [key for key in own if key in given and own[key].shape != given[key].shape]
-    return Misfit(missing, unexpected, reshaped)
+def _same(one: Match, other: Match) -> bool:
+    """Whether two matches hold the same numbers."""
+    mine, others = one.weights, other.weights
+    return mine.keys() == others.keys() and all(torch.equal(mine[key], others[key]) for key in mine)
 
 
-def _explain(misfit: Misfit, own: StateDict, given: StateDict, path: Path, spec: Spec) -> str:
-    parts = []
-    if misfit.missing:
-        parts.append(f"{len(misfit.missing)} missing ({_few(misfit.missing)})")
-    if misfit.unexpected:
-        parts.append(f"{len(misfit.unexpected)} unexpected ({_few(misfit.unexpected)})")
-    if misfit.reshaped:
-        shapes = [f"{key}: file {_shape(given[key])}, model {_shape(own[key])}" for key in misfit.reshaped]
-        parts.append(f"{len(misfit.reshaped)} of another shape ({_few(shapes, '; ')})")
-    reason = _likely_reason(misfit, own, given, spec)
-    return f"{path} does not fit model '{spec}': of {len(own)} keys {', '.join(parts)}. {reason}"
-
-
-def _likely_reason(misfit: Misfit, own: StateDict, given: StateDict, spec: Spec) -> str:
-    if misfit.reshaped and not misfit.missing and not misfit.unexpected:
-        weights = [key for key in misfit.reshaped if given[key].dim() > 1]
-        if len(weights) == 1 and given[weights[0]].shape[1:] == own[weights[0]].shape[1:]:
-            classes = str(given[weights[0]].shape[0])
-            right = Spec(spec.name, {**spec.parameters, "num_classes": classes})
-            return f"Most likely it has {classes} classes: give --model {right}."
-        return "Most likely it is a wider or narrower version of this architecture."
-    other = _architecture_of(given)
-    if other is not None and other != spec.name:
-        return f"Most likely it belongs to another architecture: its keys are those of {other!r}."
-    if not own.keys() & given.keys():
-        return "Most likely it belongs to another architecture: no key is the same."
-    return "Most likely it belongs to a variant of this architecture or to another version of its code."
-
-
-def _architecture_of(given: StateDict) -> str | None:
-    """The built-in model whose keys and shapes these are, if there is one."""
-    for name, entry in MODELS.items():
-        with torch.device("meta"):
-            own: Mapping[str, Tensor] = entry.load()().state_dict()
-        if not any(_compare(own, given)):
-            return name
-    return None
-
-
-def _few(items: list[str], separator: str = ", ") -> str:
-    return separator.join(items[:3]) + (f"{separator}..." if len(items) > 3 else "")
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"
+def _notes(
+    match: Match,
+    others: Sequence[str],
+    constants: Sequence[Constants],
+    path: Path,
+    *,
+    chosen: bool,
+) -> tuple[str, ...]:
+    notes = []
+    if others and not chosen:
+        notes.append(
+            f"{path.name} holds {len(others) + 1} networks that fit; {match.name} is taken, not "
+            f"{few(others)} (--weights NAME takes another)"
+        )
+    if len(constants) > 1:
+        told = few([each.keys[0] for each in constants])
+        notes.append(
+            f"{path.name} holds {len(constants)} normalisations that differ ({told}), and none of them was "
+            "taken"
+        )
+    if len(constants) == 1 and constants[0].in_bytes:
+        notes.append(
+            f"{path.name}: {constants[0].keys[0]} is of pixels in 0..255; it was divided by 255, and so was "
+            f"{constants[0].keys[1]}"
+        )
+    return tuple(notes)

@@ -1,9 +1,9 @@
 """From a checkpoint file to a network with its weights."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -13,6 +13,7 @@ from advbench.checkpoint.formats import Format, detect_format
 from advbench.checkpoint.program import load_program
 from advbench.checkpoint.read import read_state_dicts
 from advbench.errors import CheckpointError
+from advbench.models.registry import Normalization
 from advbench.spec import Spec
 
 
@@ -22,6 +23,16 @@ class Loaded(NamedTuple):
     network: nn.Module
     source: str
     """How the file holds them: `state dict`, `state dict at state_dict`, `TorchScript`, ..."""
+    notes: tuple[str, ...] = ()
+    """What the table says of it: which of several weights were taken."""
+    remarks: tuple[str, ...] = ()
+    """What is said once beside it: what was left out."""
+    normalization: Normalization | None = None
+    """The normalisation whose constants lie beside the weights, for a network that has none of its own."""
+    normalization_keys: tuple[str, ...] = ()
+    """The file's entries that hold it."""
+    record: Mapping[str, Any] = {}
+    """What `run.json` says of the choice and of what was left out or read past."""
 
 
 def load_checkpoint(
@@ -31,6 +42,7 @@ def load_checkpoint(
     device: torch.device,
     *,
     trust_program: bool = False,
+    weights: str | None = None,
 ) -> Loaded:
     """Load a checkpoint; nothing in the file is executed unless it is a trusted program.
 
@@ -40,22 +52,34 @@ def load_checkpoint(
         spec: the network's name and parameters, for messages.
         device: where the network goes.
         trust_program: whether TorchScript and `.pt2` files may run.
+        weights: which of several networks in the file is meant; None for the first that fits.
 
     Raises:
         CheckpointError: missing, damaged, unsafe, or not fitting.
     """
     form = detect_format(path)
     if form in (Format.TORCHSCRIPT, Format.EXPORTED):
+        if weights is not None:
+            raise CheckpointError(f"{path} is a {form.value} program, in which --weights can choose nothing.")
         return Loaded(load_program(path, form, device, trusted=trust_program), form.value)
     if build is None or spec is None:
         raise CheckpointError(
             f"{path} holds weights without a network. Name it: --model NAME, package.module:factory or "
             "file.py:factory."
         )
-    found = read_state_dicts(path, form)
+    states = read_state_dicts(path, form)
     network = build()
-    label = fit_weights(network, found, path, spec)
-    return Loaded(network.to(device), f"state dict at {label}" if label else "state dict")
+    fitted = fit_weights(network, states.found, path, spec, weights)
+    record = fitted.record if not states.skipped else {**fitted.record, "read_past": states.skipped}
+    return Loaded(
+        network.to(device),
+        f"state dict at {fitted.label}" if fitted.label else "state dict",
+        fitted.notes,
+        fitted.remarks,
+        fitted.normalization,
+        fitted.normalization_keys,
+        record,
+    )
 
 
 def sha256(path: Path) -> str:

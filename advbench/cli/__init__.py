@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -44,6 +45,8 @@ def _run(words: list[str]) -> int:
 
     from advbench.cli.app import app  # noqa: PLC0415
 
+    # Pillow warns of a picture that is too large for us, and then we refuse it: one line says it better.
+    warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
     if not words:
         words = ["--help"]
     _check_paths(words)

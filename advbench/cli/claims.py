@@ -37,6 +37,8 @@ class Claims:
         gradient_free: the attack of the gradient-free rung; empty without.
         indicators: what the run measured of its attacks.
         doubts: for each defense, what the run said against its numbers.
+        notes: what the run said of how it understood the model.
+        rules: by which table of decisions its verdicts were written.
         substitutes: for each defense, what stood in for it, as the table names it.
         kept: which examples were kept.
         batch_size: how many clean images were judged at a time.
@@ -56,6 +58,8 @@ class Claims:
     gradient_free: str
     indicators: tuple[Indicator, ...]
     doubts: Mapping[str, tuple[str, ...]]
+    notes: tuple[str, ...]
+    rules: int
     substitutes: Mapping[str, str]
     kept: Literal["all", "successful"]
     batch_size: int
@@ -97,7 +101,9 @@ def claims_of(manifest: Mapping[str, Any], options: VerifySettings) -> Claims:
         rungs=tuple(each for each in LADDER if each in settings.texts("rungs")),
         gradient_free="".join(settings.inside("gradient_free").values),
         indicators=_indicators(said.inside("heading")),
+        notes=said.inside("heading").texts("notes") if "notes" in said.inside("heading").values else (),
         doubts={defense: doubts.texts(defense) for defense in doubts.values},
+        rules=said.inside("heading").optional_number("rules") or 1,
         substitutes={defense: substitutes.text(defense) for defense in substitutes.values},
         kept=cast("Literal['all', 'successful']", kept),
         batch_size=min(said.inside("execution").number("batch_size"), _LARGEST_BATCH),
@@ -123,11 +129,14 @@ def _subject(said: "_Entries", settings: "_Entries", options: VerifySettings) ->
         mean=",".join(settings.numbers("mean")),
         std=",".join(settings.numbers("std")),
         trust_program=options.trust_program,
+        weights=settings.optional_text("weights"),
         dataset=settings.text("dataset"),
         data_root=options.data_root or Path(root),
         split=settings.text("split"),
         download=False,
         image_size=settings.optional_number("image_size"),
+        channels=settings.optional_number("channels"),
+        class_names=_class_names(settings),
         limit=settings.optional_number("limit"),
         first=settings.optional_number("first"),
         seed=settings.number("seed", least=0),
@@ -136,6 +145,14 @@ def _subject(said: "_Entries", settings: "_Entries", options: VerifySettings) ->
         eps=settings.text("eps"),
         device=options.device,
     )
+
+
+def _class_names(settings: "_Entries") -> tuple[tuple[tuple[str, int], ...], int] | None:
+    if settings.values.get("class_names") is None:
+        return None
+    said = settings.inside("class_names")
+    outputs = said.inside("outputs")
+    return tuple((name, outputs.number(name, least=0)) for name in outputs.values), said.number("count")
 
 
 def _indicators(heading: "_Entries") -> tuple[Indicator, ...]:

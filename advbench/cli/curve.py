@@ -24,6 +24,8 @@ def run(settings: RunSettings) -> None:
     """
     if settings.fail_on:
         raise SpecError("--fail-on judges one radius; give a single --eps.")
+    if settings.min_robust is not None:
+        raise SpecError("--min-robust judges one radius; give a single --eps.")
     radii = listed(settings.eps or "")
     radii.sort(key=lambda text: Threat.parse(settings.norm, text).eps)
     if len(set(radii)) < len(radii):

@@ -8,7 +8,10 @@ from typing import Any, Final
 import numpy as np
 
 from advbench.cli.assemble import Job
+from advbench.cli.channels import channels_of
 from advbench.cli.ranks import Ranks
+from advbench.data.batches import Images
+from advbench.data.images import LabelledImages
 from advbench.jobs.settings.run import PrecisionName, RunSettings
 from advbench.models.registry import PIXELS
 from advbench.provenance import commits, machine, versions
@@ -27,11 +30,14 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
         "command": list(options.command),
         "settings": {
             "model": subject.classifier.name,
+            "weights": given.weights,
             "mean": subject.classifier.normalization.mean,
             "std": subject.classifier.normalization.std,
             "dataset": subject.dataset,
             "split": given.split,
             "image_size": given.image_size,
+            "channels": channels_of(subject.images),
+            "class_names": class_settings(subject.images),
             "limit": given.limit,
             "first": given.first,
             "norm": subject.threat.norm,
@@ -58,10 +64,23 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             "processes": ranks.count,
         },
         "checkpoint": subject.classifier.provenance,
+        "normalization": subject.classifier.chosen.account,
         "data": {"n": len(subject.indices)},
         "versions": versions(),
         "commits": commits(),
         "machine": {**machine(subject.device), "precision": _PRECISION[options.precision]},
+    }
+
+
+def class_settings(images: Images) -> dict[str, Any] | None:
+    """Which output each class stands for, where that is not the data set's own order."""
+    if not isinstance(images, LabelledImages) or images.outputs is None:
+        return None
+    if list(images.outputs) == list(range(len(images.classes))):
+        return None
+    return {
+        "count": len(images.classes),
+        "outputs": {images.classes[output]: output for output in images.outputs},
     }
 
 
@@ -78,10 +97,11 @@ def announcement(job: Job) -> str:
         " ".join(f"{each:g}" for each in part) for part in dataclasses.astuple(classifier.normalization)
     )
     normalization = "no normalisation" if classifier.normalization == PIXELS else f"mean {mean}, std {std}"
+    grey = "grey " if channels_of(subject.images) == 1 else ""
     return ", ".join(
         [
             f"{classifier.name} ({classifier.provenance['source']}; {normalization})",
-            f"{len(subject.indices)} images of {subject.dataset}",
+            f"{len(subject.indices)} {grey}images of {subject.dataset}",
             f"{subject.threat.norm} eps {subject.threat.text}",
             *job.attacks.objects,
             str(subject.device),

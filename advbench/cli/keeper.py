@@ -36,6 +36,8 @@ class Keeper:
         ranks: the processes that share the run.
         idle: is called while this process waits for another.
         carried: what has fallen at smaller radii, if the run is part of a curve.
+        accept: is given the labels and the undefended model's predictions of all clean images, in the
+            process that leads; what it raises ends the run before anything is written.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Keeper:
         idle: Callable[[], None],
         *,
         carried: Carried | None = None,
+        accept: Callable[[Sequence[int], Sequence[int]], None] = lambda *_: None,
     ) -> None:
         self.options = options
         self.manifest = manifest
@@ -54,12 +57,13 @@ class Keeper:
         self.ranks = ranks
         self.idle = idle
         self.carried = carried
+        self.accept = accept
         self.folder: RunFolder | None = None
         self.digests: list[dict[int, bytes]] = []
 
     def begin(self, checked: Checked) -> pd.DataFrame:
         """Open the folder, and return what an earlier start of the same run has left there."""
-        self._share_digests(checked)
+        self._share_clean(checked)
         if not self.ranks.leads:
             path = Path(self.ranks.await_post("folder", self.idle).decode())
             self.folder = join_folder(path, self.ranks.rank)
@@ -176,16 +180,19 @@ class Keeper:
         assert self.folder is not None
         return self.folder.origin
 
-    def _share_digests(self, checked: Checked) -> None:
-        """Let the leading process know all images, so that the run's fingerprint is that of all."""
+    def _share_clean(self, checked: Checked) -> None:
+        """Let the leading process know all images: it hashes them, and judges the order of their classes."""
         own = {index: digest.hex() for index, digest in checked.digests.items()}
+        answers = [checked.clean[name].tolist() for name in ("label", "clean_prediction")]
         if not self.ranks.leads:
-            self.ranks.post(f"digests/{self.ranks.rank}", json.dumps(own).encode())
+            self.ranks.post(f"clean/{self.ranks.rank}", json.dumps([own, *answers]).encode())
             return
         self.digests = [dict(checked.digests)]
         for rank in range(1, self.ranks.count):
-            theirs = json.loads(self.ranks.await_post(f"digests/{rank}", self.idle))
+            theirs, *more = json.loads(self.ranks.await_post(f"clean/{rank}", self.idle))
             self.digests.append({int(index): bytes.fromhex(digest) for index, digest in theirs.items()})
+            answers = [[*known, *new] for known, new in zip(answers, more, strict=True)]
+        self.accept(*answers)
 
     def _examples(self, done: RungDone) -> Examples | None:
         wanted = self.options.kept_examples

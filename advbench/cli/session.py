@@ -2,30 +2,32 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import pandas as pd
 from rich.console import Console
 
-from advbench.cli.assemble import Job, assemble, listed
+from advbench.cli.assemble import Job, assemble
 from advbench.cli.carrying import Carried
 from advbench.cli.describe import announcement, manifest_of
 from advbench.cli.formats import HTML, formats_of
 from advbench.cli.keeper import Keeper
+from advbench.cli.order_check import check_order_of_run
 from advbench.cli.progress import RunProgress
 from advbench.cli.ranks import Ranks, join_ranks
+from advbench.cli.refusals import refusals
 from advbench.cli.report_page import write_page
 from advbench.cli.stopping import asked_to_stop
 from advbench.cli.voice import one_voice
-from advbench.errors import RunError, SpecError
+from advbench.errors import printable
 from advbench.evaluation import Checked, Evaluation, evaluate
 from advbench.jobs.settings.run import RunSettings
 from advbench.reports import print_table, render
 from advbench.reports.formats import FILE_NAMES, Format
 from advbench.run_folder import check_free
 from advbench.rungs import RungDone
-from advbench.verdict import KINDS
 
 _NEAR_CHANCE = 1.5
 
@@ -38,12 +40,12 @@ def run(options: RunSettings) -> None:
     """
     ranks = join_ranks()
     with one_voice(ranks):
-        failing = _failing(options.fail_on)
+        refused = refusals(options.fail_on, options.min_robust)
         done = perform(options, ranks)
         if done is not None:
             _show(done, options)
             done.note(f"written to {done.folder}")
-            _refuse(done.found, failing)
+            refused.check(done.found.rows)
 
 
 class Done(NamedTuple):
@@ -89,13 +91,23 @@ def perform(
             stopping.check()
             progress.follow()
 
-        keeper = Keeper(options, manifest, progress, ranks, idle, carried=carried)
+        for remark in job.subject.classifier.remarks:
+            progress.note(remark)
+        notes = list(job.subject.classifier.all_notes)
+
+        def accept(labels: Sequence[int], predictions: Sequence[int]) -> None:
+            notes.extend(_order_note(job, labels, predictions, options.subject.seed))
+            manifest["notes"] = notes
+
+        keeper = Keeper(options, manifest, progress, ranks, idle, carried=carried, accept=accept)
         try:
             found = keeper.collect(_evaluate(options, job, keeper, stopping.check, ranks))
             if found is None:
                 return None
-            for warning in _warnings(found, len(job.subject.images.classes)):
-                progress.note(warning)
+            for doubt in _near_chance(found, len(job.subject.images.classes)):
+                progress.note(f"warning: {doubt}")
+                notes.append(doubt.rstrip("."))
+            found = replace(found, heading=found.heading.with_notes(notes))
             folder = keeper.write(found, formats)
         except BaseException as error:
             keeper.give_up(error)
@@ -105,6 +117,21 @@ def perform(
     if HTML in asked:  # the run is done and whole, whatever becomes of its page
         write_page(folder, options.style)
     return Done(found, keeper.origin, folder, progress.note)
+
+
+def _order_note(job: Job, labels: Sequence[int], predictions: Sequence[int], seed: int) -> list[str]:
+    """What is said against the order of the classes, which the user has given; it ends any other run."""
+    subject = job.subject
+    note = check_order_of_run(
+        subject.classifier.model,
+        labels,
+        predictions,
+        subject.images,
+        head=subject.classifier.head,
+        device=subject.device,
+        seed=seed,
+    )
+    return [note] if note else []
 
 
 def _evaluate(
@@ -146,42 +173,22 @@ def _evaluate(
     )
 
 
-def _warnings(found: Evaluation, named: int) -> list[str]:
+def _near_chance(found: Evaluation, named: int) -> list[str]:
     """What a specialist would want to be told about the numbers; data sets of arrays name no classes."""
     classes = named or int(found.samples["label"].max()) + 1
     clean = found.rows[0].rates["clean"].accuracy
     if classes > 1 and clean < _NEAR_CHANCE / classes:
         return [
-            f"warning: clean accuracy is {clean:.1%}, near chance for {classes} classes. Are the "
+            f"clean accuracy is {clean:.1%}, near chance for {classes} classes. Are the "
             "normalisation (--mean, --std) and the order of the classes those of the model?"
         ]
     return []
 
 
-def _failing(text: str) -> list[str]:
-    """The verdicts of `--fail-on a,b`, as rows have them.
-
-    Raises:
-        SpecError: one that there is not.
-    """
-    known = {kind.replace(" ", "-"): kind for kind in KINDS}
-    named = listed(text)
-    unknown = [each for each in named if each not in known]
-    if unknown:
-        raise SpecError(f"there is no verdict {unknown[0]!r}; known: {', '.join(known)}.")
-    return [known[each] for each in named]
-
-
-def _refuse(found: Evaluation, failing: Sequence[str]) -> None:
-    """End with exit code 1 where a row has one of these verdicts."""
-    rows = [row for row in found.rows if row.verdict.partition(":")[0] in failing]
-    if rows:
-        told = "; ".join(f"{row.defense} under {row.attack} is {row.verdict}" for row in rows)
-        raise RunError(f"--fail-on: {told}.")
-
-
 def _show(done: Done, options: RunSettings) -> None:
     if options.json:
         sys.stdout.write(render(done.found.rows, "json", done.origin, options.style))
+        for note in done.found.heading.notes:  # the table has them
+            sys.stderr.write(printable(f"note: {note}.") + "\n")
     else:
         print_table(done.found.rows, Console(), options.style)

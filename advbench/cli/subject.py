@@ -4,17 +4,15 @@ Nothing here knows an attack, so that examples can be judged again without any.
 """
 
 import dataclasses
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from advbench import registry
-from advbench.checkpoint.load import load_checkpoint, sha256
+from advbench.cli.classifier import Classifier, load_classifier
 from advbench.cli.ranks import Ranks
+from advbench.data.class_names import ClassNames, read_class_index, read_class_names
 from advbench.data.images import LabelledImages
 from advbench.data.load import find_dataset, load_dataset
 from advbench.data.registry import DATASETS, DatasetEntry
@@ -22,30 +20,18 @@ from advbench.data.sampling import balanced_sample
 from advbench.data.sources import Place
 from advbench.defended import DefendedModel, Placement
 from advbench.defenses import DEFENSES
-from advbench.errors import CheckpointError, InputError, SpecError, first_line
+from advbench.errors import InputError, SpecError, first_line
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.memory import keep_freed_memory
-from advbench.models.load import build_network, bundled_weights, find_model
-from advbench.models.registry import PIXELS, Normalization
-from advbench.normalized import Normalized
 from advbench.plugins import Plugin, defense_of
 from advbench.records import UNDEFENDED
-from advbench.spec import INPUT, Spec, parse_chain, parse_number, parse_spec
+from advbench.spec import INPUT, Spec, parse_chain
 from advbench.substitutes import listed
 from advbench.threat import Threat
 from advbench.user_code import load_object, names_user_code
 
 DEFAULT_MODEL = "digits-cnn"
 DEFAULT_DATASET = "digits"
-
-
-class Classifier(NamedTuple):
-    """A model ready to be attacked, and where it came from."""
-
-    model: nn.Module
-    name: str
-    normalization: Normalization
-    provenance: dict[str, Any]
 
 
 class Named(NamedTuple):
@@ -78,7 +64,7 @@ def load_subject(options: SubjectOptions, ranks: Ranks) -> Subject:
     threat = make_threat(options, entry)
     device = choose_device(options.device, ranks)
     images, indices = open_images(options, dataset)
-    classifier = load_classifier(options, model, entry, len(images.classes) or None, device)
+    classifier, images = load_classifier(options, model, entry, images, device, indices=indices, ranks=ranks)
     defenses = make_defenses(options, classifier.model)
     return Subject(classifier, dataset, images, indices, threat, defenses, device)
 
@@ -120,25 +106,31 @@ def names_of(options: SubjectOptions) -> tuple[str | None, str]:
     return model, options.dataset or DEFAULT_DATASET
 
 
-def shown_name(model: str | None, checkpoint: Path | None) -> str:
-    """What the table calls a model: its spec, or the file's name of a program that names itself.
-
-    Raises:
-        SpecError: a model that cannot be read, or one with a place.
-    """
-    if model is None:
-        return checkpoint.stem if checkpoint else ""
-    spec = parse_spec(model)
-    if spec.place is not None:
-        raise SpecError(f"a model has no place, got {model!r}.")
-    return str(spec)
-
-
 def place_of(options: SubjectOptions) -> Place:
     """Where the images are looked for."""
     return Place(
-        root=options.data_root, split=options.split, download=options.download, image_size=options.image_size
+        root=options.data_root,
+        split=options.split,
+        download=options.download,
+        image_size=options.image_size,
+        channels=options.channels,
+        names=names_of_classes(options),
     )
+
+
+def names_of_classes(options: SubjectOptions) -> ClassNames | None:
+    """Which output each class stands for, where the words say it.
+
+    Raises:
+        InputError: said in two ways, or a file that cannot be read.
+    """
+    if options.classes is not None and options.class_index is not None:
+        raise InputError("give --classes or --class-index, not both.")
+    if options.class_names is not None:
+        return ClassNames(*options.class_names)
+    if options.classes is not None:
+        return read_class_names(options.classes)
+    return None if options.class_index is None else read_class_index(options.class_index)
 
 
 def check_selection(options: SubjectOptions) -> None:
@@ -158,63 +150,6 @@ def open_images(options: SubjectOptions, dataset: str) -> tuple[LabelledImages, 
     if options.limit is not None:
         return images, balanced_sample(images.labels, options.limit, options.seed)
     return images, list(range(min(len(images), options.first or len(images))))
-
-
-def load_classifier(
-    options: SubjectOptions,
-    model: str | None,
-    dataset: DatasetEntry,
-    classes: int | None,
-    device: torch.device,
-) -> Classifier:
-    """The network with its weights, behind its normalisation, on its device."""
-    name = shown_name(model, options.checkpoint)
-    spec = None if model is None else parse_spec(model)
-    entry = None if spec is None else find_model(spec.name)
-    normalization = find_normalization(options, entry.normalization if entry else None, dataset)
-    path = options.checkpoint or (bundled_weights(spec) if spec else None)
-    build = partial(build_network, spec, classes) if spec else None
-    if options.untrained and build is not None:
-        network, source, path = _untrained(build, options.seed).to(device), "untrained", None
-    elif path is not None:
-        network, source = load_checkpoint(path, build, spec, device, trust_program=options.trust_program)
-    elif build is not None and entry is None:
-        network, source = build().to(device), "the factory's own weights"
-    else:
-        raise CheckpointError(f"model {name!r} comes without weights: give --checkpoint FILE.")
-    provenance = {
-        "path": str(options.checkpoint) if options.checkpoint else None,
-        "sha256": sha256(path) if path else None,
-        "source": source,
-    }
-    wrapped = network if normalization == PIXELS else Normalized(network, *dataclasses.astuple(normalization))
-    return Classifier(wrapped.to(device), name, normalization, provenance)
-
-
-def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build()
-
-
-def find_normalization(
-    options: SubjectOptions, models: Normalization | None, dataset: DatasetEntry
-) -> Normalization:
-    """What the user gave, else what the model's weights need, else the data set's usual constants.
-
-    Raises:
-        InputError: one of the two constants without the other, or something that is no number.
-    """
-    usual = models or dataset.normalization
-    if options.mean is None and options.std is None:
-        return usual
-    if options.mean is None or options.std is None:
-        raise InputError("give --mean and --std together.")
-    mean, std = (
-        tuple(parse_number(each, option) for each in text.split(","))
-        for option, text in (("--mean", options.mean), ("--std", options.std))
-    )
-    return Normalization(mean, std)
 
 
 def make_threat(options: SubjectOptions, dataset: DatasetEntry) -> Threat:

@@ -11,17 +11,17 @@ from typing import Any, Final, NoReturn, TypeVar
 from advbench import registry
 from advbench.checkpoint.formats import detect_format
 from advbench.cli.assemble import full_attack, shared_parameters
+from advbench.cli.classifier import shown_name
 from advbench.cli.formats import HTML, formats_of
+from advbench.cli.normalizing import given_normalization
 from advbench.cli.ranks import Ranks
 from advbench.cli.subject import (
     check_selection,
     choose_device,
-    find_normalization,
     make_chain,
     make_threat,
     names_of,
     place_of,
-    shown_name,
 )
 from advbench.cli.sweep_file import Draft, Grid
 from advbench.data.load import check_place, find_dataset
@@ -30,7 +30,6 @@ from advbench.errors import InputError
 from advbench.interfaces import Attack
 from advbench.jobs.settings.run import RunSettings, file_settings, settings_from, words_of
 from advbench.models.load import find_model
-from advbench.models.registry import Normalization
 from advbench.records import UNDEFENDED, Row
 from advbench.reports.formats import FILE_NAMES
 from advbench.spec import parse_spec
@@ -213,11 +212,12 @@ class _Checking:
         entry = self._try("dataset", lambda: find_dataset(dataset))
         threat = self._try("eps", lambda: make_threat(subject, entry))
         name = self._try("model", lambda: shown_name(model, subject.checkpoint))
-        known = None if model is None else self._try("model", lambda: _find_model(model))
+        if model is not None:
+            self._try("model", lambda: _find_model(model))
         path = subject.checkpoint
         if path is not None:
             self._try("checkpoint", lambda: detect_format(path))
-        self._try("mean", lambda: find_normalization(subject, known, entry))
+        self._try("mean", lambda: given_normalization(subject, entry))
         self._try("limit", lambda: check_selection(subject))
         self._try("data_root", lambda: check_place(dataset, place_of(subject)))
         self._try("device", lambda: choose_device(subject.device, Ranks()))
@@ -259,12 +259,11 @@ class _Checking:
         self.grid.refuse_line(given[blamed].line, f"{blamed}: {error}")
 
 
-def _find_model(text: str) -> Normalization | None:
-    """The constants of a model that can be named; the file of one's own is looked for, not run."""
+def _find_model(text: str) -> None:
+    """See whether a model can be named; the file of one's own is looked for, not run."""
     name = parse_spec(text).name
     check_there(name)
-    entry = find_model(name)
-    return entry.normalization if entry else None
+    find_model(name)
 
 
 def _run(cells: Sequence[Cell]) -> Run:

@@ -5,8 +5,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from advbench.cli.assemble import gradient_free_attack, rungs_of
+from advbench.cli.classifier import load_classifier
 from advbench.cli.ranks import Ranks
-from advbench.cli.subject import choose_device, load_classifier, names_of, open_images
+from advbench.cli.subject import (
+    choose_device,
+    names_of,
+    open_images,
+)
 from advbench.cli.sweep_cells import NOWHERE, Cell
 from advbench.data.batches import read_batch
 from advbench.data.load import find_dataset
@@ -64,7 +69,9 @@ def _seconds_a_pass(options: SubjectOptions) -> float:
     model, dataset = names_of(options)
     images, indices = open_images(options, dataset)
     device = choose_device(options.device, Ranks())
-    classifier = load_classifier(options, model, find_dataset(dataset), len(images.classes) or None, device)
+    classifier, images = load_classifier(
+        options, model, find_dataset(dataset), images, device, indices=indices
+    )
     x = read_batch(images, indices[:_IMAGES]).to(device).x
     with prepared(classifier.model):
         times = _times(classifier.model, x)

@@ -11,20 +11,22 @@ from torch import nn
 from advbench.attacks import PGD
 from advbench.batch_norm import BatchNorm
 from advbench.check import checked_logits
-from advbench.cli.describe import selection_hash
+from advbench.cli.channels import channels_of, fitted
+from advbench.cli.classifier import Classifier, load_classifier
+from advbench.cli.describe import class_settings, selection_hash
+from advbench.cli.order_check import check_order_before_training
 from advbench.cli.ranks import Ranks
 from advbench.cli.subject import (
-    Classifier,
     choose_device,
-    load_classifier,
     make_threat,
     names_of,
     open_images,
+    place_of,
 )
 from advbench.data.batches import Images, read_batch
+from advbench.data.images import LabelledImages
 from advbench.data.load import find_dataset, load_dataset
 from advbench.data.sampling import balanced_sample
-from advbench.data.sources import Place
 from advbench.errors import InputError, ModelError
 from advbench.jobs.settings.train import TrainSettings
 from advbench.preserve import prepared
@@ -46,6 +48,8 @@ class TrainingJob(NamedTuple):
     ladder: Ladder
     ways: dict[str, Recipe]
     device: torch.device
+    notes: tuple[str, ...] = ()
+    """How the model was understood, where that had to be found out."""
 
 
 def assemble_training(options: TrainSettings, ranks: Ranks) -> TrainingJob:
@@ -59,7 +63,7 @@ def assemble_training(options: TrainSettings, ranks: Ranks) -> TrainingJob:
     threat = make_threat(options.subject, entry)
     device = choose_device(options.subject.device, ranks)
     images, indices = open_images(options.subject, dataset)
-    data, labels_hash = _training_images(options, dataset)
+    training, data, labels_hash = _training_images(options, dataset)
     usual: Augment = "crop-flip" if entry.mirrored else "crop"
     recipe = dataclasses.replace(options.recipe, augment=options.augment or usual)
     ways = {"plain": recipe} if options.plain else {}
@@ -67,8 +71,15 @@ def assemble_training(options: TrainSettings, ranks: Ranks) -> TrainingJob:
         ways["apart"] = dataclasses.replace(recipe, apart=options.perturbation)
     for each in ways.values():
         check_shares(each, ranks.count, len(data.indices))
-    classifier = load_classifier(options.subject, model, entry, len(images.classes) or None, device)
+    classifier, images = load_classifier(
+        options.subject, model, entry, images, device, indices=indices, ranks=ranks
+    )
+    data = dataclasses.replace(data, images=fitted(training, data.indices, classifier.model))
     _check_model(classifier.model, images, indices, ways, device)
+    notes = classifier.all_notes
+    if not options.subject.untrained:
+        seed = options.subject.seed
+        notes += tuple(filter(None, (check_order_before_training(classifier.model, images, device, seed),)))
     ladder = Ladder(
         images=images,
         indices=indices,
@@ -76,7 +87,7 @@ def assemble_training(options: TrainSettings, ranks: Ranks) -> TrainingJob:
         attacks={"pgd": PGD()},
         seed=options.subject.seed,
     )
-    return TrainingJob(classifier, dataset, data, labels_hash, ladder, ways, device)
+    return TrainingJob(classifier, dataset, data, labels_hash, ladder, ways, device, notes)
 
 
 def training_manifest(options: TrainSettings, job: TrainingJob, ranks: Ranks) -> dict[str, Any]:
@@ -87,6 +98,7 @@ def training_manifest(options: TrainSettings, job: TrainingJob, ranks: Ranks) ->
         "settings": {
             "command": "finetune",
             "model": classifier.name,
+            "weights": given.weights,
             "mean": classifier.normalization.mean,
             "std": classifier.normalization.std,
             "untrained": given.untrained,
@@ -94,6 +106,8 @@ def training_manifest(options: TrainSettings, job: TrainingJob, ranks: Ranks) ->
             "train_split": options.train_split,
             "split": given.split,
             "image_size": given.image_size,
+            "channels": channels_of(ladder.images),
+            "class_names": class_settings(ladder.images),
             "train_indices": selection_hash(job.data.indices),
             "train_labels": job.labels_hash,
             "held_out": selection_hash(job.data.held_out),
@@ -106,6 +120,8 @@ def training_manifest(options: TrainSettings, job: TrainingJob, ranks: Ranks) ->
         },
         "execution": {"data_root": str(given.data_root), "workers": options.workers},
         "checkpoint": classifier.provenance,
+        "normalization": classifier.chosen.account,
+        "notes": list(job.notes),
         "data": {"n": len(ladder.indices), "n_train": len(job.data.indices)},
         "versions": versions(),
         "commits": commits(),
@@ -132,15 +148,10 @@ def training_announcement(job: TrainingJob, ranks: Ranks) -> str:
     )
 
 
-def _training_images(options: TrainSettings, dataset: str) -> tuple[TrainingImages, str]:
-    """The training images, some of which are held out, and a hash of their labels."""
+def _training_images(options: TrainSettings, dataset: str) -> tuple[LabelledImages, TrainingImages, str]:
+    """The data set, its training images, some of which are held out, and a hash of their labels."""
     given = options.subject
-    place = Place(
-        root=given.data_root,
-        split=options.train_split,
-        download=given.download,
-        image_size=given.image_size,
-    )
+    place = dataclasses.replace(place_of(given), split=options.train_split)
     images = load_dataset(dataset, place)
     count = len(images) if options.train_limit is None else options.train_limit
     chosen = balanced_sample(images.labels, count, given.seed)
@@ -151,7 +162,7 @@ def _training_images(options: TrainSettings, dataset: str) -> tuple[TrainingImag
         raise InputError(f"--held-out {kept} leaves {len(indices)} of {len(chosen)} images to train on.")
     digest = hashlib.sha256(images.labels[chosen].tobytes()).hexdigest()[:16]
     data = TrainingImages(images=images, indices=indices, held_out=sorted(held), workers=options.workers)
-    return data, digest
+    return images, data, digest
 
 
 def _check_model(

@@ -16,14 +16,15 @@ from torch import nn
 
 from advbench.checkpoint.formats import Format
 from advbench.checkpoint.read import read_state_dicts
+from advbench.cli.normalizing import notes_of_normalization
 from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.stopping import Stopping, asked_to_stop
 from advbench.cli.training_job import TrainingJob, assemble_training, training_announcement, training_manifest
 from advbench.cli.training_progress import TrainingProgress
 from advbench.cli.voice import one_voice
-from advbench.errors import RunError
+from advbench.defended import network_of
+from advbench.errors import RunError, printable
 from advbench.jobs.settings.train import TrainSettings
-from advbench.normalized import Normalized
 from advbench.provenance import origin_of
 from advbench.reports.training import print_training, training_csv, training_json, training_markdown
 from advbench.run_folder import check_free, unfinished_run
@@ -73,6 +74,10 @@ def _run(options: TrainSettings, ranks: Ranks) -> None:
         asked_to_stop(progress.note) as stopping,
     ):
         progress.note(training_announcement(job, ranks))
+        for remark in job.classifier.remarks:
+            progress.note(remark)
+        for note in job.notes if ranks.leads else ():  # also where it is quiet
+            sys.stderr.write(printable(f"note: {note}.") + "\n")
         if options.evaluate:
             found = _measured(job, _kept_models(options, job), progress, stopping.check)
             _show(options, job, found, origin_of(manifest))
@@ -147,10 +152,12 @@ def _train(run: "_Running", way: str, recipe: Recipe, model: nn.Module) -> nn.Mo
     run.progress.begin(way, recipe.epochs * steps, training.epoch * steps + training.step)
     write_events = epoch_writer(home, training.epoch) if leads else None
 
+    notes = origin_of(run.folder.manifest) | notes_of_normalization(job.classifier.normalization)
+
     def keep(training: Training) -> None:
         if not leads:
             return
-        run.folder.keep(way, training, _network(training.model), origin_of(run.folder.manifest))
+        run.folder.keep(way, training, _network(training.model), notes)
         if training.step == 0:
             run.progress.epoch(way, recipe.epochs, training.history[-1])
             if write_events is not None:
@@ -171,7 +178,7 @@ def _train(run: "_Running", way: str, recipe: Recipe, model: nn.Module) -> nn.Mo
 
 def _network(model: nn.Module) -> nn.Module:
     """What a checkpoint holds: the network without the normalisation before it."""
-    return model.network if isinstance(model, Normalized) else model
+    return network_of(model)
 
 
 def _kept_models(options: TrainSettings, job: TrainingJob) -> dict[str, nn.Module]:
@@ -182,7 +189,7 @@ def _kept_models(options: TrainSettings, job: TrainingJob) -> dict[str, nn.Modul
         path = options.out / way / LAST
         if path.exists():
             model = copy.deepcopy(job.classifier.model)
-            (_, weights) = read_state_dicts(path, Format.SAFETENSORS)[0]
+            (_, weights) = read_state_dicts(path, Format.SAFETENSORS).found[0]
             _network(model).load_state_dict(weights)
             models[way] = model
     return models

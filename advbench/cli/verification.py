@@ -30,6 +30,7 @@ from advbench.run_folder import ADVERSARIAL, CANDIDATES, is_as_written
 from advbench.sample_files import SAMPLES, read_samples
 from advbench.spec import parse_spec
 from advbench.table import Heading, rows_of
+from advbench.verdict import RULES
 
 _READ = 256  # images at a time
 
@@ -138,6 +139,8 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
         gradient_free=claims.gradient_free,
         indicators=claims.indicators,
         doubts=claims.doubts,
+        notes=claims.notes,
+        rules=claims.rules,
     )
 
 
@@ -183,8 +186,13 @@ def _check_tables(claims: Claims, run: Path, samples: pd.DataFrame, heading: Hea
         if not (run / name).is_file():
             continue
         text = (run / name).read_bytes().decode(errors="replace")
-        difference = first_difference(form, text, render(rows, form, origin, style))
+        # The rules of verdicts have changed since, and with them what people read beside the numbers.
+        earlier = ("verdict",) if heading.rules < RULES else ()
+        difference = first_difference(form, text, render(rows, form, origin, style), earlier)
         yield Check(f"numbers of {name}", not difference, difference or "what the records come to")
+    if heading.rules < RULES and any(row.verdict for row in rows):
+        told = "; ".join(f"{row.defense} under {row.attack}: {row.verdict.partition(':')[0]}" for row in rows)
+        yield Check("verdicts", True, f"an earlier version's, not compared; by today's rules: {told}")
 
 
 def _check_rungs(

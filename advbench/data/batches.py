@@ -1,11 +1,12 @@
 """Images by dataset index, a batch at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from advbench.data.roundings import without_roundings
 from advbench.errors import DatasetError
 
 
@@ -18,6 +19,15 @@ class Images(Protocol):
 
     def __len__(self) -> int:
         """How many there are."""
+        ...
+
+
+@runtime_checkable
+class Named(Protocol):
+    """A data set whose images have names."""
+
+    def name_of(self, index: int, /) -> str:
+        """The name of image number `index`, for messages."""
         ...
 
 
@@ -53,30 +63,30 @@ def read_batch(dataset: Images, indices: Sequence[int]) -> Batch:
         DatasetError: as in `batches`.
     """
     items = [dataset[int(each)] for each in indices]
-    x = _stack([image for image, _ in items], indices)
+    x = _stack([image for image, _ in items], indices, dataset)
     y = torch.tensor([int(label) for _, label in items], dtype=torch.int64)
     if int(y.min()) < 0:
         raise DatasetError(f"labels must be 0, 1, 2, ..., got {int(y.min())} in the data set.")
     return Batch(torch.tensor(indices, dtype=torch.int64), x, y)
 
 
-def check_shapes(parts: Sequence[Batch]) -> None:
-    """Refuse batches whose images differ in shape.
+def check_shapes(parts: Sequence[Batch], dataset: Images) -> None:
+    """Refuse batches of a data set whose images differ in shape.
 
     Raises:
         DatasetError: they do.
     """
-    _one_shape({tuple(each.x.shape[1:]): int(each.indices[0]) for each in parts})
+    _one_shape({tuple(each.x.shape[1:]): int(each.indices[0]) for each in parts}, dataset)
 
 
-def _stack(images: list[Any], indices: Sequence[int]) -> Tensor:
+def _stack(images: list[Any], indices: Sequence[int], dataset: Images) -> Tensor:
     shapes = {tuple(getattr(image, "shape", ())): index for image, index in zip(images, indices, strict=True)}
-    _one_shape(shapes)
+    _one_shape(shapes, dataset)
     shape = next(iter(shapes))
     if len(shape) != 3 or 0 in shape or not isinstance(images[0], Tensor):
         raise DatasetError(f"an image must be a tensor (c, h, w), got {type(images[0]).__name__} {shape}.")
-    x = torch.stack(images).to(torch.float32)
-    low, high = float(x.min()), float(x.max())
+    x = without_roundings(torch.stack(images).to(torch.float32), images[0].dtype)
+    low, high = (float(each) for each in torch.aminmax(x))
     if not (low >= 0.0 and high <= 1.0):
         raise DatasetError(
             f"pixels must lie in [0, 1], got [{low:.3g}, {high:.3g}]. Normalisation belongs to the model "
@@ -85,11 +95,15 @@ def _stack(images: list[Any], indices: Sequence[int]) -> Tensor:
     return x
 
 
-def _one_shape(shapes: Mapping[tuple[int, ...], int]) -> None:
+def _one_shape(shapes: Mapping[tuple[int, ...], int], dataset: Images) -> None:
     """Refuse several shapes, each with an image's index that has it."""
     if len(shapes) > 1:
-        (one, first), (other, second) = list(shapes.items())[:2]
+        one, other = (f"{shape} at index {i}{_named(dataset, i)}" for shape, i in list(shapes.items())[:2])
         raise DatasetError(
-            f"images differ in shape: {one} at index {first}, {other} at index {second}. "
-            "Give --image-size N to resize and crop them."
+            f"images differ in shape: {one}, {other}. Give --image-size N to resize and crop them."
         )
+
+
+def _named(dataset: Images, index: int) -> str:
+    name = dataset.name_of(index) if isinstance(dataset, Named) else ""
+    return f" ({name})" if name else ""

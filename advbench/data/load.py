@@ -1,5 +1,6 @@
 """From a data set's name to its images."""
 
+from advbench.data.class_names import relabelled
 from advbench.data.images import LabelledImages
 from advbench.data.registry import DATASETS, DatasetEntry
 from advbench.data.sources import Place
@@ -33,7 +34,12 @@ def load_dataset(name: str, place: Place) -> LabelledImages:
         raise DatasetError(f"{where}: {error}{expected}{_advice(entry)}") from error
     if len(dataset) == 0:
         raise DatasetError(f"{where} holds no images.{expected}")
-    return dataset
+    if place.names is None:
+        return dataset
+    try:
+        return relabelled(dataset, place.names)
+    except DatasetError as error:
+        raise DatasetError(f"{where}: {error}") from error
 
 
 def check_place(name: str, place: Place) -> None:

@@ -53,7 +53,7 @@ class ReadAhead:
             assert self.coming is not None
             new, self.coming = self.coming.result(), None
             if self.read is not None:
-                check_shapes([self.read, new])
+                check_shapes([self.read, new], self.dataset)
                 new = Batch(*(torch.cat(each) for each in zip(self.read, new, strict=True)))
             self.read = new
         assert self.read is not None

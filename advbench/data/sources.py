@@ -6,7 +6,7 @@ returns images in [0, 1] without any normalisation.
 
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,12 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from advbench.archives import bomb_in
+from advbench.data.class_names import ClassNames
 from advbench.data.digits import load
 from advbench.data.images import LabelledImages
+from advbench.data.picture_folder import open_folder
+from advbench.data.pixels import Channels, Reading
+from advbench.data.roundings import without_roundings
 from advbench.errors import DatasetError, first_line
 
 
@@ -31,12 +35,16 @@ class Place:
         split: `train`, `test`, ...
         download: whether it may be fetched.
         image_size: side of the square that images are resized and cropped to; None leaves them.
+        channels: 1 or 3 that pictures are read in; None leaves it to what the network takes.
+        names: which output of the model each class stands for; None for the order of the classes.
     """
 
     root: Path
     split: str
     download: bool = False
     image_size: int | None = None
+    channels: int | None = None
+    names: ClassNames | None = None
 
 
 def digits(place: Place) -> LabelledImages:
@@ -79,7 +87,7 @@ def svhn(place: Place) -> LabelledImages:
 def imagenet(place: Place) -> LabelledImages:
     """ILSVRC 2012; the split `test` means the validation images, whose labels are public."""
     split = "val" if place.split == "test" else place.split
-    return _folder(Place(root=place.root, split=split, image_size=place.image_size or 224))
+    return _folder(replace(place, split=split, image_size=place.image_size or 224))
 
 
 def imagefolder(place: Place) -> LabelledImages:
@@ -136,13 +144,15 @@ class _Arrays:
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         scale = 255.0 if self.x.dtype == np.uint8 else 1.0
-        x = torch.from_numpy(np.ascontiguousarray(self.x[index], dtype=np.float32))
-        return x / scale, int(self.y[index])
+        x = torch.from_numpy(np.ascontiguousarray(self.x[index], dtype=np.float32)) / scale
+        source = torch.float16 if self.x.dtype.itemsize == 2 else torch.float32
+        return without_roundings(x, source), int(self.y[index])
 
 
 def _torchvision(place: Place, name: str, **split: Any) -> LabelledImages:
     import torchvision.datasets  # noqa: PLC0415  # a second to import
 
+    _own_channels(place)
     dataset_class = getattr(torchvision.datasets, name)
     try:
         dataset = dataset_class(
@@ -161,8 +171,7 @@ _SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
 
 
 def _folder(place: Place) -> LabelledImages:
-    from torchvision.datasets import ImageFolder  # noqa: PLC0415  # a second to import
-
+    channels = _channels(place)
     root = place.root / place.split
     if not place.root.is_dir():
         raise DatasetError("this is no folder.")
@@ -172,26 +181,19 @@ def _folder(place: Place) -> LabelledImages:
             raise DatasetError(f"there is no split {place.split!r}, only {', '.join(splits)}.")
         root = place.root
     try:
-        dataset = ImageFolder(str(root), transform=_pixels(place.image_size), loader=_load_image)
-    except (FileNotFoundError, OSError) as error:
+        reading = Reading(channels=channels or 3, side=place.image_size)
+        dataset = open_folder(root, reading, settled=channels is not None)
+    except OSError as error:
         raise DatasetError(f"{first_line(error).rstrip('.')}.") from error
     return LabelledImages(dataset, np.asarray(dataset.targets, dtype=np.int64), dataset.classes)
 
 
-def _load_image(path: str) -> Any:
-    from PIL import Image  # noqa: PLC0415  # with torchvision
-    from torchvision.datasets.folder import default_loader  # noqa: PLC0415  # a second to import
-
-    try:
-        with Image.open(path) as image:
-            mode = image.mode
-        if mode.startswith(("I", "F")):
-            raise DatasetError(f"image {path} has more than 8 bits a channel (mode {mode}); save it with 8.")
-        return default_loader(path)
-    except DatasetError:
-        raise
-    except Exception as error:  # a damaged image can make PIL raise anything
-        raise DatasetError(f"image {path} cannot be read: {first_line(error)}.") from error
+def _channels(place: Place) -> Channels | None:
+    match place.channels:
+        case 1 | 3 | None as channels:
+            return channels
+        case other:
+            raise DatasetError(f"--channels must be 1 (grey) or 3 (RGB), got {other}.")
 
 
 def _pixels(image_size: int | None) -> Callable[[Any], Tensor]:
@@ -210,6 +212,12 @@ def _pixels(image_size: int | None) -> Callable[[Any], Tensor]:
 def _as_they_are(place: Place) -> None:
     if place.image_size is not None:
         raise DatasetError("its images are used as they are; leave --image-size away.")
+    _own_channels(place)
+
+
+def _own_channels(place: Place) -> None:
+    if place.channels is not None:
+        raise DatasetError("its images have the channels that they have; leave --channels away.")
 
 
 def _is_train(place: Place) -> bool:

@@ -8,6 +8,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from advbench.data.batches import Batch, Images, read_batch
 from advbench.draws import Draws
+from advbench.errors import AdvbenchError
 from advbench.training.augment import augmented
 from advbench.training.processes import Share
 from advbench.training.recipe import Recipe
@@ -47,7 +48,10 @@ def batches_of_epoch(
     planned = plan_of_epoch(data.indices, recipe, epoch)[first:]
     reader, shares = _Reader(data.images, recipe, epoch), _shares(planned, recipe, share)
     own = torch.Generator()  # the loader would draw a seed from the global one
-    yield from DataLoader(reader, sampler=shares, batch_size=None, num_workers=data.workers, generator=own)
+    for read in DataLoader(reader, sampler=shares, batch_size=None, num_workers=data.workers, generator=own):
+        if isinstance(read, AdvbenchError):
+            raise read
+        yield read
 
 
 def plan_of_epoch(indices: Sequence[int], recipe: Recipe, epoch: int) -> list[list[int]]:
@@ -66,7 +70,7 @@ def _shares(planned: list[list[int]], recipe: Recipe, share: Share) -> list[list
     ]
 
 
-class _Reader(Dataset[Batch]):
+class _Reader(Dataset[Batch | AdvbenchError]):
     """Batches by their indices, for a loader that may read them in other processes."""
 
     def __init__(self, images: Images, recipe: Recipe, epoch: int) -> None:
@@ -74,7 +78,10 @@ class _Reader(Dataset[Batch]):
         self.recipe = recipe
         self.epoch = epoch
 
-    def __getitem__(self, indices: list[int]) -> Batch:
-        batch = read_batch(self.images, indices)
+    def __getitem__(self, indices: list[int]) -> Batch | AdvbenchError:
+        try:
+            batch = read_batch(self.images, indices)
+        except AdvbenchError as error:  # raised in another process, it would come back with a traceback in it
+            return error
         draws = Draws(self.recipe.seed, batch.indices).stream(f"augment/{self.epoch}")
         return batch._replace(x=augmented(batch.x, draws, self.recipe.augment))

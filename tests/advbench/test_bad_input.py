@@ -48,7 +48,7 @@ def short():
 
 
 def pair():
-    return Answer(lambda logits: (logits, logits))
+    return Answer(lambda logits: ("logits", logits))
 
 
 def labels():
@@ -187,13 +187,13 @@ FILES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "half an old file": (f"{FILE}/half-legacy.pt", ("truncated or damaged",)),
     "half a safetensors file": (f"{FILE}/half-digits-cnn.safetensors", ("truncated or damaged",)),
     "a text file": (f"{FILE}/text.pt", ("text.pt is not a checkpoint",)),
-    "another archive": (f"{FILE}/archive.npz", ("zip archive", "torch.save")),
+    "another archive": (f"{FILE}/archive.npz", ("archive of NumPy arrays", "state dict")),
     "a file without weights": (f"{FILE}/no-weights.pt", ("no state dict", "epoch")),
     "an archive that wants to run code": (f"{FILE}/code.pt", ("mkdir", "not run")),
     "a pickle that wants to run code": (f"{FILE}/code-2.pkl", ("mkdir", "not run")),
     "a newer pickle that wants to run code": (
         f"{FILE}/code-4.pkl",
-        ("code-4.pkl", "protocol 4", "cannot be read without running"),
+        ("code-4.pkl", "mkdir", "not run"),
     ),
     "weights of another model": (f"{FILE}/lenet5.pt", ("missing", "unexpected", "'lenet5'")),
     "weights without a model": ("--checkpoint {given}/lenet5.pt --dataset digits", ("--model",)),
@@ -211,7 +211,10 @@ FILES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 MODELS_AND_IMAGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "logits with too many sizes": (f"{OWN}:spatial --batch-size 128", ("(128, classes)", "(128, 10, 1, 1)")),
     "logits of too few images": (f"{OWN}:short --batch-size 128", ("(128, classes)", "(1, 10)")),
-    "a pair of logits": (f"{OWN}:pair", ("must return logits", "tuple")),
+    "a pair without logits first": (
+        f"{OWN}:pair",
+        ("must return logits", "tuple", "Return its logits alone"),
+    ),
     "labels for logits": (f"{OWN}:labels", ("must return logits", "int64")),
     "logits that are not numbers": (f"{OWN}:nan --batch-size 128", ("NaN", "128 of 128")),
     "weights that are not numbers": (f"{OWN}:nan_weights", ("NaN", "'linear'")),

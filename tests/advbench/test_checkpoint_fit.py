@@ -123,9 +123,13 @@ def test_another_architecture_is_recognised_by_its_keys(
     assert repr(its_name) in message
 
 
-def test_keys_that_would_become_one_are_not_stripped(network: DigitsCNN, tmp_path: Path) -> None:
+def test_of_two_copies_under_one_prefix_and_two_one_is_taken_and_the_other_named(
+    network: DigitsCNN, tmp_path: Path
+) -> None:
     state = network.state_dict()
     twice = {f"model.{key}": value for key, value in state.items()}
     twice |= {f"module.model.{key}": torch.zeros_like(value) for key, value in state.items()}
-    torch.save(twice, tmp_path / "weights.pt")
-    assert "does not fit" in refusal(tmp_path / "weights.pt")
+    torch.save(twice, path := tmp_path / "weights.pt")
+    loaded = load(path)
+    assert_holds(loaded, dict(state))
+    assert "2 networks that fit; model is taken, not module.model" in loaded.notes[0]

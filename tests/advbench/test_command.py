@@ -314,9 +314,16 @@ def test_labels_in_another_order_are_told_by_the_clean_accuracy(attack: Attack, 
     assert "near chance" not in attack(f"{words} {elsewhere}/digits.npz --out right").err
     with np.load(elsewhere / "digits.npz") as file:
         np.savez("shifted.npz", x=file["x"], y=(file["y"] + 3) % 10)
+        guessed = np.random.default_rng(0).permutation(file["y"])
+        np.savez("guessed.npz", x=file["x"], y=guessed)
     done = attack(f"{words} shifted.npz --out shifted")
+    assert done.code == 2
+    assert "where they are shifted by 7, the last ones to the front" in done.err
+    assert not Path("shifted").exists()
+    done = attack(f"{words} guessed.npz --out guessed")
     assert done.code == 0
     assert "near chance for 10 classes" in done.err
+    assert "near chance for 10 classes" in attack(f"{words} guessed.npz --out again --quiet").err
 
 
 def test_the_same_seed_gives_the_same_samples_and_another_gives_others(attack: Attack) -> None:

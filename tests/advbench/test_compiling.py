@@ -187,18 +187,68 @@ def test_a_compiled_model_with_other_gradients_is_refused(
     said: list[str] = []
     monkeypatch.setattr(torch, "compile", lambda model, **_: Flat(model))
     assert compiling.compiled(ready(network), images(), said.append) is None
-    assert said == ["not compiled: it gives other gradients (cosine 0.00)"]
+    assert said == ["not compiled: it gives other gradients (by 1.0e+00 of an image's)"]
 
 
 def test_on_cuda_a_model_is_compiled_to_graphs(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def compile_(model: nn.Module, *, mode: str | None = None, **_: object) -> nn.Module:
-        asked.append(mode)
+    def compile_(model: nn.Module, *, options: dict[str, Any], **_: object) -> nn.Module:
+        asked.append(options)
         return model
 
     monkeypatch.setattr(torch, "compile", compile_)
     on_cuda = compiling.compiled_for(torch.device("cuda"), network)
     assert isinstance(on_cuda, OwnResults)
     assert compiling.compiled_for(torch.device("cpu"), network) is network
-    assert asked == ["reduce-overhead", None]
+    casts = {"emulate_precision_casts": True}
+    assert asked == [{**casts, "triton.cudagraphs": True}, casts]
+
+
+class Cutting(nn.Module):
+    """Cuts the precision of what it is given, or of its features, by a round trip through fewer bits."""
+
+    def __init__(self, where: str, kind: torch.dtype) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.where, self.kind = where, kind
+        self.conv, self.head = nn.Conv2d(1, 8, 3, padding=1), nn.Linear(128, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.conv(self.cut(x, "input")).relu()
+        logits: Tensor = self.head(self.cut(z, "features").flatten(1))
+        return logits
+
+    def cut(self, z: Tensor, where: str) -> Tensor:
+        """`z`, with fewer bits if this is the place."""
+        return z.to(self.kind).float() if where == self.where else z
+
+
+CUTS = [(where, kind) for where in ("input", "features") for kind in (torch.float16, torch.bfloat16)]
+
+
+@pytest.mark.parametrize(("where", "kind"), CUTS)
+def test_a_compiled_model_without_its_cast_is_refused(
+    where: str, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(torch, "compile", lambda model, **_: ready(Cutting("nowhere", model.kind)))
+    assert compiling.compiled(ready(Cutting(where, kind)), images(16), said.append) is None
+    assert said[0].startswith("not compiled: it gives other logits (by")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("where", "kind"), [CUTS[0], CUTS[-1]])
+def test_a_cast_survives_the_compiler(where: str, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the option the compiler drops it, and the comparison notices."""
+    monkeypatch.setattr(compiling, "seconds_a_gradient", lambda *_: 1.0)
+    model, plain = ready(Cutting(where, kind)), torch.compile
+    said: list[str] = []
+    made = compiling.compiled(model, images(16), said.append)
+    assert said == ["compiled: a step takes 1.00 of the time that it took"]
+    assert made is not None
+    torch.testing.assert_close(made(images(16)), model(images(16)), rtol=1e-6, atol=1e-6)
+    monkeypatch.setattr(torch, "compile", lambda model, **_: plain(model, dynamic=False))
+    torch.compiler.reset()
+    assert compiling.compiled(model, images(16), said.append) is None
+    assert said[1].startswith("not compiled: it gives other logits (by")

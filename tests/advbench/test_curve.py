@@ -97,6 +97,7 @@ def test_a_curve_goes_on_where_it_was_stopped(curve: Path) -> None:
         ("--eps 0.1,huge", "eps"),
         ("--eps 0.1,8", "Did you mean 8/255?"),
         ("--eps 0.1,0.2 --fail-on masked", "--fail-on judges one radius"),
+        ("--eps 0.1,0.2 --min-robust 0.4", "--min-robust judges one radius"),
         ("--eps 0.1,0.2 --defense rond", "there is no defense called 'rond'"),
     ],
 )

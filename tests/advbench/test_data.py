@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from torch.utils.data import TensorDataset
 
 from advbench.data import digits
 from advbench.data.batches import Batch, batches
@@ -137,8 +138,8 @@ def test_a_folder_of_images_is_read_in_alphabetical_order(inside: str, tmp_path:
 def test_images_of_mixed_sizes_are_refused_until_a_size_is_given(tmp_path: Path) -> None:
     write_folder(tmp_path, sides=(4, 9))
     message = refusal("imagefolder", place(tmp_path))
-    assert "(3, 4, 4)" in message
-    assert "(3, 9, 9)" in message
+    assert f"(3, 4, 4) at index 2 ({tmp_path}/dog/0.png)" in message
+    assert f"(3, 9, 9) at index 3 ({tmp_path}/dog/1.png)" in message
     assert "--image-size" in message
     batch = read("imagefolder", place(tmp_path, image_size=8))
     assert batch.x.shape == (4, 3, 8, 8)
@@ -316,14 +317,40 @@ def test_a_misspelt_data_set_suggests_the_nearest() -> None:
         find_dataset("minst")
 
 
-@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
-def test_images_of_more_than_eight_bits_are_refused_rather_than_clipped(mode: str, tmp_path: Path) -> None:
-    (tmp_path / "class").mkdir()
-    file = tmp_path / "class" / ("a.png" if mode == "I;16" else "a.tiff")
-    dtype = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
-    Image.fromarray(np.full((4, 4), 1, dtype=dtype)).save(file)
-    with pytest.raises(DatasetError, match="more than 8 bits"):
-        load_dataset("imagefolder", Place(root=tmp_path, split="test"))[0]
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_pixels_a_few_roundings_outside_the_box_are_black_or_white(dtype: str, tmp_path: Path) -> None:
+    few = {"float16": 3 / 1024, "float32": 3 / 2**23, "float64": 3 / 2**23}[dtype]
+    x = (PIXELS / 255).astype(dtype)
+    x[0, 0, 0, :4] = (1 + few, -few, 1.0, 0.25)
+    np.savez(tmp_path / "test.npz", x=x, y=LABELS)
+    batch = read("npz", place(tmp_path))
+    assert batch.x[0, 0, 0, :4].tolist() == [1.0, 0.0, 1.0, 0.25]
+    assert torch.equal(batch.x[1:], torch.from_numpy(x[1:].astype(np.float32)))
+    if dtype == "float64":  # a data set of a user's own may have any type
+        return
+    (own,) = batches(TensorDataset(torch.from_numpy(x), torch.from_numpy(LABELS)), range(6), 6)
+    assert torch.equal(own.x, batch.x)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "outside", "said"),
+    [
+        ("float32", 1 + 2e-6, "got [0, 1]"),
+        ("float64", -1e-5, "got [-1e-05, "),
+        ("float16", 1 + 6 / 1024, "1.01]"),
+        ("bfloat16", 1.03125, "1.03]"),
+        ("float32", 255.0, "255]"),
+    ],
+)
+def test_pixels_farther_outside_are_refused(dtype: str, outside: float, said: str, tmp_path: Path) -> None:
+    x = torch.from_numpy(PIXELS / 255).to(getattr(torch, dtype))
+    x[0, 0, 0, 0] = outside
+    with pytest.raises(DatasetError, match=r"pixels must lie in \[0, 1\]") as caught:
+        next(batches(TensorDataset(x, torch.from_numpy(LABELS)), range(6), 6))
+    assert said in str(caught.value)
+    if dtype != "bfloat16":
+        np.savez(tmp_path / "test.npz", x=x.numpy(), y=LABELS)
+        assert said in refusal("npz", place(tmp_path))
 
 
 @pytest.mark.parametrize("without_file", [False, True])

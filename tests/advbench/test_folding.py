@@ -96,6 +96,19 @@ class Shared(nn.Module):
         return result
 
 
+class Renamed(nn.Module):
+    """A norm that the model calls by another name than the first that it gave it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
+        self.again = self.norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.again(self.conv(x))
+        return result
+
+
 def hooked() -> nn.Module:
     model = nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3))
     model[0].register_forward_hook(lambda _module, _inputs, output: output)
@@ -105,7 +118,14 @@ def hooked() -> nn.Module:
 LEFT_ALONE: dict[str, Callable[[], nn.Module]] = {
     "a convolution with two norms": Twice,
     "a norm behind two convolutions": Shared,
+    "a norm of two names": Renamed,
     "a layer that somebody watches": hooked,
+    "a transposed convolution in groups": lambda: nn.Sequential(
+        nn.ConvTranspose2d(3, 3, 3, groups=3), nn.BatchNorm2d(3)
+    ),
+    "linear layers over another axis": lambda: nn.Sequential(
+        nn.Linear(6, 6), nn.Linear(6, 6), nn.BatchNorm2d(3)
+    ),
     "a norm without statistics": lambda: nn.Sequential(
         nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3, track_running_stats=False)
     ),

@@ -18,12 +18,17 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+from advbench import cli
 from advbench.models.digits_cnn import DigitsCNN
 from advbench.models.resnet_cifar import resnet20
 from tests.advbench.hostile import archive_of, payloads, refusal, swelling_zip
 
 Refused = Callable[[str], str]
 NAMES = list(payloads(Path()))
+READ_PAST = ("a method", "a state to be set")
+"""Payloads that name nothing but classes: what would be made of these is left out, as bookkeeping is."""
+
+Ended = Callable[[str], None]
 
 
 @pytest.fixture
@@ -43,6 +48,17 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
         return line
 
     return refused
+
+
+@pytest.fixture
+def harmless(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ended:
+    """Runs a short attack that must come to its end, as if what hides in its input were not there."""
+    monkeypatch.chdir(tmp_path)
+
+    def ended(words: str) -> None:
+        assert cli.main(["attack", *words.split(), "--limit", "5", "--steps", "1"]) == 0, capsys.readouterr()
+
+    return ended
 
 
 def state() -> dict[str, Any]:
@@ -91,10 +107,12 @@ def test_a_payload_in_a_checkpoint_does_not_run(
     mark: Path,
     tmp_path: Path,
     refused: Refused,
+    harmless: Ended,
 ) -> None:
     path = tmp_path / "weights.pt"
     path.write_bytes(hide(where(payloads(mark)[name])))
-    refused(f"--checkpoint {path} --model digits-cnn")
+    held = where in (beside_weights, among_weights) and hide is not pickle.dumps
+    (harmless if held and name in READ_PAST else refused)(f"--checkpoint {path} --model digits-cnn")
     assert not mark.exists()
     load(path.read_bytes())
     assert mark.exists(), "the payload is alive"
@@ -138,11 +156,11 @@ GADGETS = [rebuilding, loading_bytes, setting_items]
 
 @pytest.mark.parametrize("make", GADGETS, ids=[each.__name__ for each in GADGETS])
 def test_torchs_own_functions_are_no_way_in(
-    make: Callable[[Path], bytes], mark: Path, tmp_path: Path, refused: Refused
+    make: Callable[[Path], bytes], mark: Path, tmp_path: Path, refused: Refused, harmless: Ended
 ) -> None:
     path = tmp_path / "weights.pt"
     path.write_bytes(make(mark))
-    refused(f"--checkpoint {path} --model digits-cnn")
+    (harmless if make is loading_bytes else refused)(f"--checkpoint {path} --model digits-cnn")
     assert not mark.exists()
 
 

@@ -84,11 +84,16 @@ def one_hot(logits: Tensor) -> Tensor:
     return F.one_hot(logits.argmax(1), logits.shape[1]).float()
 
 
+def clip_by_where(x: Tensor) -> Tensor:
+    return torch.where(x >= 1.0, 1.0, torch.where(x <= 0.0, 0.0, x))
+
+
 TRIPPED: Mapping[str, Callable[[], Evaluation]] = {
     "zero_gradient:ce": lambda: measured(Linear(before=Tensor.detach)),
     "zero_gradient:margin": lambda: measured(Linear(before=Tensor.round)),
     "zero_gradient:dlr": lambda: measured(Linear(behind=one_hot)),
     "zero_coordinates": lambda: measured(Linear(before=Tensor.round)),
+    "border_gradient": lambda: measured(Linear(before=clip_by_where)),
     "agreement": lambda: measured(
         Linear(), defenses={"same": Placement(torch.clone, substitute=negative_gradient)}
     ),
@@ -126,6 +131,16 @@ def test_it_is_not_tripped_by_a_sound_attack_on_a_sound_model(name: str, sound: 
     indicator = found(sound, name)
     assert not indicator.tripped
     assert indicator.whole > 0
+
+
+def test_pixels_at_the_border_of_a_model_that_clamps_keep_their_gradient() -> None:
+    indicator = found(measured(Linear(before=lambda x: x.clamp(0.0, 1.0))), "border_gradient")
+    assert indicator.value == 0.0
+    assert indicator.whole > 0  # images with pixels near 0 or 1
+
+
+def test_a_model_without_any_gradient_does_not_lose_it_at_the_border() -> None:
+    assert found(measured(Linear(before=Tensor.round)), "border_gradient").whole == 0
 
 
 def test_a_gradient_that_is_exact_agrees_with_the_finite_differences(sound: Evaluation) -> None:

@@ -1,13 +1,21 @@
 """The ladder on the command line: verdicts in every file, an exit code for checks, and verify agrees."""
 
+import hashlib
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from advbench import cli
+from advbench.cli.refusals import refusals
+from advbench.errors import RunError
 from advbench.indicators import MEANINGS
+from advbench.records import Rate, Row
+from advbench.verdict import RULES
+from tests.reports.records import NONE
 
 LADDER = "attack --defense round --first 30 --gradient-free square:queries=50 --calibration 8"
 
@@ -57,10 +65,89 @@ def test_checks_can_ask_for_an_exit_code(
     assert json.loads(Path("run/run.json").read_text())["status"] == "done", "the table is there all the same"
 
 
+def rows(*verdicts: tuple[str, str, int]) -> list[Row]:
+    """Rows of 100 images by defense, verdict and how many stand."""
+    return [
+        replace(
+            NONE, defense=defense, verdict=verdict, rates={"clean": Rate(99, 100), "worst": Rate(left, 100)}
+        )
+        for defense, verdict, left in verdicts
+    ]
+
+
+FALLEN = ("none", "not robust: 3 of 100 images stand", 3)
+GOOD = ("jpeg", "robust as measured: 60 of 100 images stand", 60)
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "least", "table", "told"),
+    [
+        ("not-robust", None, [FALLEN], "--fail-on: none under pgd:steps=40 is not robust"),
+        ("not-robust", None, [FALLEN, GOOD], None),
+        ("not-robust", None, [FALLEN, ("jpeg", "not robust: 9", 9)], "--fail-on: jpeg under"),
+        ("masked", None, [("none", "masked: why", 9), GOOD], "--fail-on: none under"),
+        ("", 0.4, [FALLEN], "--min-robust 0.4: none under pgd:steps=40 keeps 3 of 100 (0.03)"),
+        ("", 0.4, [FALLEN, GOOD], None),
+        ("", 0.6, [FALLEN, GOOD], None),
+        ("", 0.61, [FALLEN, GOOD], "jpeg under pgd:steps=40 keeps 60 of 100 (0.6)"),
+        ("", 0.4, [("none", "masked: why", 80)], "is masked: less than its 80 of 100 may stand"),
+        ("", 0.4, [("none", "unreliable: why", 80)], "is unreliable: less than"),
+        ("not-robust", 0.4, [FALLEN], "stand. --min-robust 0.4:"),
+    ],
+)
+def test_what_ships_must_stand(
+    fail_on: str, least: float | None, table: list[tuple[str, str, int]], told: str | None
+) -> None:
+    refused = refusals(fail_on, least)
+    if told is None:
+        refused.check(rows(*table))
+        return
+    with pytest.raises(RunError) as error:
+        refused.check(rows(*table))
+    assert told in str(error.value)
+
+
+def test_a_least_robustness_climbs_the_ladder_and_sets_the_exit_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = "attack --first 12 --steps 5 --gradient-free square:queries=20 --min-robust 0.9 --out run"
+    assert cli.main(words.split()) == 1
+    assert "--min-robust 0.9: none under pgd:steps=5" in capsys.readouterr().err
+    assert "worst" in json.loads(Path("run/run.json").read_text())["settings"]["rungs"]
+
+
+def test_verdicts_of_earlier_rules_are_told_and_not_held_against_a_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = "attack --first 12 --steps 40 --gradient-free square:queries=20 --ladder --save-adversarial"
+    assert cli.main(f"{words} --out run".split()) == 0
+    manifest = json.loads(Path("run/run.json").read_text())
+    assert manifest["heading"].pop("rules") == RULES
+    table = pd.read_csv("run/table.csv")
+    assert table["verdict"].iloc[0].startswith("not robust")
+    for name in ("table.csv", "table.md"):  # as the first rules had them
+        text = re.sub(r"not robust: [^\n]*%\)", "robust as measured", Path("run", name).read_text())
+        Path("run", name).write_text(text)
+        manifest["files"][name] = hashlib.sha256(text.encode()).hexdigest()
+    Path("run/run.json").write_text(json.dumps(manifest))
+    capsys.readouterr()
+    assert cli.main(["verify", "run"]) == 0
+    told = capsys.readouterr().out
+    assert "verdicts: an earlier version's, not compared; by today's rules: none under pgd" in told
+    assert cli.main(["report", "run"]) == 0
+    assert "not robust" in capsys.readouterr().out
+    text = Path("run/table.csv").read_text().replace(",12,none", ",13,none")
+    Path("run/table.csv").write_text(text)
+    manifest["files"]["table.csv"] = hashlib.sha256(text.encode()).hexdigest()
+    Path("run/run.json").write_text(json.dumps(manifest))
+    assert cli.main(["verify", "run"]) == 1, "numbers are compared all the same"
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("--fail-on sadness", "there is no verdict 'sadness'; known: robust-as-measured, masked"),
+        ("--min-robust 40", "--min-robust must be a fraction of the images in [0, 1], like 0.4; got 40."),
+        ("--fail-on sadness", "there is no verdict 'sadness'; known: robust-as-measured, not-robust, masked"),
         ("--rungs stairs", "there is no rung 'stairs'; known: static, shattered"),
         ("--ladder --gradient-free pdg", "there is no attack called 'pdg'"),
     ],
@@ -76,5 +163,7 @@ def test_rungs_can_be_chosen_one_by_one() -> None:
     table = pd.read_csv("run/table.csv")
     rungs = [name.removesuffix("_count") for name in table.columns if name.endswith("_count")]
     assert rungs == ["clean", "static", "shattered", "worst"]
-    assert table["verdict"].iloc[0] == "robust as measured", "nothing stands, and a rung more could not help"
+    assert table["verdict"].iloc[0].startswith("not robust"), (
+        "next to nothing stands: a rung more changes that"
+    )
     assert table["verdict"].iloc[1].startswith("masked: examples made on the undefended model")

@@ -1,5 +1,8 @@
 """Batches are filled up, so that the kernels that a library chooses do not depend on the batch's size."""
 
+from typing import Any
+
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +12,7 @@ from advbench import DefendedModel, Placement
 from advbench.batch_size import fitting_lanes
 from advbench.defended import LANES, roomy
 from advbench.defenses import Round
+from advbench.errors import ModelError
 from advbench.gradient import loss_and_gradient
 from advbench.losses import margin
 from tests.advbench.small import Network, run
@@ -33,7 +37,8 @@ def test_the_network_sees_multiples_of_eight_images_only(
     network: Network, data: TensorDataset, batch_size: int
 ) -> None:
     watched = Watched(network)
-    run(watched, data, batch_size=batch_size, defenses={"round": Round()})
+    # A copy is compared with the network on other numbers of images, which decides no result.
+    run(watched, data, batch_size=batch_size, defenses={"round": Round()}, fast=False)
     assert {size % LANES for size in watched.sizes} == {0}
 
 
@@ -65,6 +70,42 @@ def test_a_program_for_one_batch_size_is_given_no_more_than_it_takes() -> None:
 
     assert fitting_lanes(Single(), (), torch.rand(1, 1, 4, 4)) == 1
     assert fitting_lanes(nn.Flatten(), (), torch.rand(1, 1, 4, 4)) == LANES
+
+
+class Written(nn.Module):
+    """Has the size of its batches written into its code."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.size, self.conv, self.head = size, nn.Conv2d(1, 4, 3, padding=1), nn.Linear(64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.conv(x).reshape(self.size or len(x), -1))
+        return logits
+
+
+@pytest.mark.parametrize(("size", "batch_size"), [(64, "auto"), (64, 16), (10, "auto"), (12, 12), (1, 128)])
+def test_a_network_for_one_number_of_images_is_attacked_and_judged_in_these(
+    size: int, batch_size: int | str, data: TensorDataset
+) -> None:
+    said: list[str] = []
+    x = data.tensors[0]
+    y = Written(0)(x).argmax(1)
+    settings: dict[str, Any] = {"defenses": {"round": Round()}, "note": said.append, "batch_size": batch_size}
+    found = run(Written(size), TensorDataset(x, y), **settings)
+    assert said[0] == (
+        f"the model takes no other number of images at once than {size}: batches are filled up to it"
+    )
+    honest = run(Written(0), TensorDataset(x, y), defenses={"round": Round()})
+    pd.testing.assert_frame_equal(found.samples, honest.samples, rtol=1e-3, atol=1e-4)
+
+
+def test_a_number_of_images_that_is_not_guessed_ends_the_run(data: TensorDataset) -> None:
+    with pytest.raises(
+        ModelError, match=r"cannot take images of shape \(1, 4, 4\): shape '\[77, -1\]' is invalid"
+    ):
+        run(Written(77), data, defenses={})
 
 
 def test_no_images_at_all_give_no_logits(network: Network) -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advbench.conversion import convert
 from advbench.errors import SpecError
-from advbench.registry import Entry, build, convert, find
+from advbench.registry import Entry, build, find
 from advbench.spec import Spec, parse_chain, parse_number, parse_spec
 
 names = st.from_regex(r"[a-z][a-z0-9_.-]{0,8}(:[a-z_]{1,5})?", fullmatch=True)

@@ -2,9 +2,11 @@
 
 from typing import ClassVar
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
 from advbench import BPDA, DefendedModel, Draws, Placement, bpda
 from advbench.backward import Map
@@ -15,6 +17,7 @@ from advbench.learned import fitted, pack_network, pairs_of, read_network
 from advbench.randomness import Sampling
 from advbench.substitutes import average_pool, make_substitute
 from advbench.threat import Threat
+from tests.advbench.small import Network, run
 
 
 def gradient(defense: Map, name: str, x: Tensor, v: Tensor) -> Tensor:
@@ -185,12 +188,70 @@ def test_a_name_that_the_defense_does_not_have_is_refused(
         make_substitute(name, defense)
 
 
-def test_exact_says_so_where_a_defense_leaves_autograd(x: Tensor, v: Tensor) -> None:
-    def leaves(x: Tensor) -> Tensor:
-        return torch.from_numpy(x.numpy().round())
+class Flat(torch.autograd.Function):
+    """Rounds, with a graph whose gradient is zero, as kornia 0.9's `posterize` has."""
 
-    with pytest.raises(DefenseError, match="leaves has no exact gradient"):
-        gradient(leaves, "exact", x, v)
+    @staticmethod
+    def forward(_ctx: object, x: Tensor) -> Tensor:
+        return x.round()
+
+    @staticmethod
+    def backward(_ctx: object, *grads: Tensor) -> Tensor:
+        return torch.zeros_like(grads[0])
+
+
+def leaves(x: Tensor) -> Tensor:
+    return torch.from_numpy(x.numpy().round())
+
+
+def detaches(x: Tensor) -> Tensor:
+    return x.detach().round()
+
+
+def flattens(x: Tensor) -> Tensor:
+    y: Tensor = Flat.apply(x)
+    return y
+
+
+NO_GRADIENT: dict[Map, str] = {
+    leaves: "leaves has no exact gradient, it leaves autograd: Can't call numpy",
+    detaches: "detaches has no exact gradient, it leaves autograd: its output is cut off from its input",
+    flattens: "flattens has no exact gradient: it is zero for all pixels of the first 3 images",
+    torch.round: "round has no exact gradient: it is zero for all pixels of the first 3 images",
+}
+
+
+@pytest.mark.parametrize("defense", NO_GRADIENT)
+def test_exact_says_so_where_a_defense_has_no_gradient(defense: Map, x: Tensor, v: Tensor) -> None:
+    with pytest.raises(DefenseError, match=NO_GRADIENT[defense]):
+        gradient(defense, "exact", x, v)
+
+
+@pytest.mark.parametrize("defense", [leaves, detaches, flattens])
+def test_a_defense_without_a_gradient_is_attacked_alike_however_it_lacks_it(
+    defense: Map, network: Network, data: TensorDataset
+) -> None:
+    with pytest.raises(DefenseError, match="has no exact gradient"):
+        run(network, data, defenses={"own": defense}, substitute="exact")
+    said: list[str] = []
+    settings = {"defenses": {"own": Placement(defense)}, "note": said.append, "rungs": ("bpda", "worst")}
+    found = run(network, data, **settings, substitute=("exact", "identity"))
+    assert [(each.substitute, bool(each.note)) for each in found.candidates] == [
+        ("exact", True),
+        ("identity", False),
+    ]
+    like = run(network, data, **{**settings, "defenses": {"own": Placement(detaches)}}, substitute="identity")
+    columns = ["robust", "flat_gradient"]
+    one, other = (each.samples.query("rung == 'shattered'")[columns] for each in (found, like))
+    pd.testing.assert_frame_equal(one, other)
+    assert one["flat_gradient"].any()
+
+
+def test_a_gradient_that_is_zero_later_is_no_fault(x: Tensor, v: Tensor) -> None:
+    substitute = make_substitute("exact", torch.relu)
+    for shown in (x, -x):
+        leaf = shown.clone().requires_grad_()
+        bpda(torch.relu, substitute)(leaf).backward(v)
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 6), (5,)])

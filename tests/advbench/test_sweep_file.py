@@ -43,14 +43,19 @@ def cells_of(text: str) -> list[Cell]:
 VALUES: dict[str, Any] = {
     "checkpoint": "weights.pt",
     "model": "resnet20",
+    "weights": "model_ema",
     "mean": [0.5, 0.25],
     "std": "1,1",
+    "normalization": "half",
     "trust_program": True,
     "dataset": "mnist",
     "data_root": "data/mnist",
     "split": "train",
     "download": True,
     "image_size": 32,
+    "channels": 1,
+    "classes": "names.txt",
+    "class_index": "imagenet_class_index.json",
     "limit": 30,
     "first": 20,
     "defense": ["round", "none"],
@@ -82,7 +87,7 @@ VALUES: dict[str, Any] = {
 
 
 def test_every_option_of_attack_is_a_setting() -> None:
-    own = {"out", "overwrite", "fail_on", "json", "quiet", "debug"}
+    own = {"out", "overwrite", "fail_on", "min_robust", "json", "quiet", "debug"}
     own |= {"columns", "sort", "percent", "digits"}
     assert {each.name for each in file_settings().values()} == set(settings_of(RunSettings)) - own
     assert set(VALUES) == set(file_settings()), "each has an example here"

@@ -1,6 +1,7 @@
 """Wrong calls, defenses that misbehave, and models whose safety is false: each is said or survived."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch.utils.data import TensorDataset
 from advbench import Attempt, Placement, bpda, identity
 from advbench.backward import Map
 from advbench.defenses import Round
-from advbench.errors import DefenseError, InputError
+from advbench.errors import DefenseError, InputError, ModelError
 from tests.advbench.small import Network, run
 
 Model = Callable[[Tensor], Tensor]
@@ -65,6 +66,32 @@ def test_a_defense_that_works_in_place_spoils_neither_images_nor_verdicts(
     assert rates["after"]["clean"] == rates["none"]["clean"]
     assert torch.equal(data.tensors[0], images)
     assert found.samples["distance"].max() <= 0.05 + 1e-6
+
+
+class Centred(nn.Module):
+    """Writes over its input: by autograd's way, or past it."""
+
+    def __init__(self, *, hidden: bool) -> None:
+        super().__init__()
+        self.hidden, self.linear = hidden, nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x.data.sub_(0.5) if self.hidden else x.sub_(0.5)
+        logits: Tensor = self.linear(centred.flatten(1))
+        return logits
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("count", [5, 12, 16])
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_network_that_writes_over_its_input_gets_one_message(
+    hidden: bool, count: int, fast: bool, data: TensorDataset
+) -> None:
+    said: list[str] = []
+    settings: dict[str, Any] = {"indices": range(count), "fast": fast, "defenses": {}, "note": said.append}
+    with pytest.raises(ModelError, match="the model changes its input in place; let it work on a copy"):
+        run(Centred(hidden=hidden), data, **settings)
+    assert said == []
 
 
 def test_a_network_may_go_on_in_place_behind_a_defense(data: TensorDataset) -> None:

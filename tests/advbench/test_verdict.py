@@ -5,9 +5,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from advbench.advice import Setup
+from advbench.chance import chance_told
+from advbench.doubts import WITHOUT_EXPECTATION
 from advbench.indicators import Indicator
 from advbench.records import Rung
-from advbench.verdict import Verdict, standing_of, verdict_of
+from advbench.verdict import Case, Verdict, standing_of, verdict_of
 
 N = 100
 
@@ -16,7 +19,11 @@ def row(
     indicators: dict[str, float] | None = None,
     *,
     defense: str = "round",
+    attack: str = "pgd",
+    substitute: str = "identity",
+    queries: str = "square:queries=1000",
     doubts: tuple[str, ...] = (),
+    chance: str | None = None,
     flat: int = 0,
     undecided: int = 0,
     **standing: int,
@@ -33,18 +40,176 @@ def row(
         }
     )
     found = [
-        Indicator(defense=defense, attack="pgd", rung=best, name=name, part=value * 32, whole=32)
+        Indicator(
+            defense=defense,
+            attack="pgd",
+            rung="clean" if name == "autograd_in_forward" else best,
+            name=name,
+            part=value * 32,
+            whole=32,
+        )
         for name, value in (indicators or {"plateau": 0.0}).items()
     ]
-    return verdict_of(frame, samples, found, doubts, defense)
+    setup = Setup(
+        defense=defense,
+        attack=attack,
+        substitute=substitute if "bpda" in standing else "",
+        gradient_free=queries,
+    )
+    return verdict_of(
+        Case(standing=frame, samples=samples, indicators=found, doubts=doubts, setup=setup, chance=chance)
+    )
 
 
 FULL: dict[str, Any] = {"clean": 99, "static": 90, "shattered": 80, "bpda": 78, "gradient_free": 79}
+BARE: dict[str, Any] = {"defense": "none", "clean": 99, "shattered": 80, "gradient_free": 79}
+SOUND = {"plateau": 0.0, "agreement": 0.9, "zero_gradient:margin": 0.0}
 
 
-def test_a_row_without_signs_is_robust_as_measured() -> None:
-    assert str(row(**FULL)) == "robust as measured"
-    assert str(row(clean=0, static=0, shattered=0, bpda=0, gradient_free=0)) == "robust as measured"
+def test_a_row_without_signs_is_robust_with_its_number() -> None:
+    assert str(row(**FULL)) == ("robust as measured: 78 of 100 images stand on every rung (68.9 to 85.0 %)")
+
+
+@pytest.mark.parametrize("left", [0, 1, 32])
+def test_what_falls_is_not_robust_and_the_count_is_told(left: int) -> None:
+    found = row(clean=99, static=left, shattered=left, bpda=left, gradient_free=left)
+    assert found.kind == "not robust"
+    assert f"{left} of 100 images stand on every rung" in str(found)
+
+
+def test_between_a_third_and_what_chance_makes_of_it_more_images_are_needed() -> None:
+    found = row(**{**BARE, "shattered": 38, "gradient_free": 38})
+    assert found.kind == "not enough evidence"
+    assert "too few images" in str(found)
+    assert found.advice == ("more images: --limit",)
+
+
+def test_what_is_right_when_clean_is_what_could_stand() -> None:
+    assert row(**{**BARE, "clean": 60, "shattered": 33, "gradient_free": 33}).kind == "robust as measured"
+    assert row(**{**BARE, "clean": 60, "shattered": 15, "gradient_free": 15}).kind == "not robust"
+
+
+def test_a_classifier_at_chance_is_unreliable_before_anything_else() -> None:
+    found = row({"one_step": 0.9}, chance="clean accuracy is 10 of 100", **FULL)
+    assert str(found) == "unreliable: clean accuracy is 10 of 100"
+    assert "--mean, --std" in found.advice[0]
+
+
+@pytest.mark.parametrize(
+    ("right", "predictions", "told"),
+    [
+        (10, [0, 1], "10 of 100, no better than guessing among 10 classes"),
+        (0, [0, 1], "0 of 100, no better"),
+        (10, [4], "every clean image is taken for class 4; 10 of 100 are right"),
+        (25, [0, 1], None),
+        (100, [0, 1], None),
+    ],
+)
+def test_chance_is_told_from_the_clean_images(right: int, predictions: list[int], told: str | None) -> None:
+    clean = pd.DataFrame(
+        {
+            "label": [k % 10 for k in range(N)],
+            "robust": [k < right for k in range(N)],
+            "prediction": [predictions[k % len(predictions)] for k in range(N)],
+        }
+    )
+    said = chance_told(clean)
+    assert said is None if told is None else told in str(said)
+    assert chance_told(clean.assign(label=3)) is None, "of one class nothing can be said"
+
+
+@pytest.mark.parametrize(
+    ("signs", "kind", "told"),
+    [
+        ({"zero_gradient:margin": 0.59}, "unreliable", "the gradient of the margin is zero"),
+        ({"agreement": 0.11}, "not enough evidence", "does not foretell how the loss changes (cosine 0.11)"),
+        (
+            {"zero_coordinates": 0.97, "agreement": 0.5},
+            "not enough evidence",
+            "coordinates of the gradient are exactly zero",
+        ),
+    ],
+)
+def test_robust_needs_a_gradient_that_leads_somewhere(signs: dict[str, float], kind: str, told: str) -> None:
+    found = row({**SOUND, **signs}, **BARE)
+    assert found.kind == kind
+    assert told in str(found)
+    assert "--defense FILE.py:STEP --bpda" in " ".join(found.advice), "--bpda alone would change nothing"
+    assert found.advice[-1] == "--attack strongest --gradient-free square:queries=5000"
+
+
+def test_few_pixels_may_decide_where_the_gradient_foretells_the_loss() -> None:
+    assert row({**SOUND, "zero_coordinates": 0.98}, **BARE).kind == "robust as measured"
+
+
+def test_a_cross_entropy_that_saturates_asks_for_the_margin() -> None:
+    found = row({**SOUND, "zero_gradient:ce": 0.9, "unbounded": 0.3}, flat=70, **BARE)
+    assert found.kind == "not enough evidence"
+    assert found.advice == ("--attack pgd:loss=margin",)
+    assert row({**SOUND, "zero_gradient:margin": 0.9, "zero_gradient:ce": 0.9}, flat=70, **BARE).kind == (
+        "unreliable"
+    )
+
+
+def test_gradients_in_the_forward_pass_are_told_before_the_steps() -> None:
+    found = row({**SOUND, "autograd_in_forward": 1.0, "plateau": 0.1}, **BARE)
+    assert found.kind == "not enough evidence"
+    assert "computes gradients in its forward pass" in found.evidence[0]
+    assert "twice the steps" in found.evidence[1]
+
+
+def test_causes_come_in_their_order() -> None:
+    signs = {"one_step": 0.3, "zero_gradient:margin": 0.5, "agreement": 0.1, "plateau": 0.2}
+    found = row(signs, doubts=("the model is random",), **BARE)
+    assert found.evidence == ("the model is random",), "nothing else can be believed"
+    found = row(signs, **BARE)
+    assert [
+        "margin" in found.evidence[0],
+        "foretell" in found.evidence[1],
+        "one step" in found.evidence[2],
+    ] == ([True] * 3)
+
+
+def test_a_random_model_is_not_called_masked() -> None:
+    assert row(doubts=("the model is random",), **{**FULL, "bpda": 10}).kind == "unreliable"
+    assert row(doubts=(WITHOUT_EXPECTATION,), **{**FULL, "bpda": 10}).kind == "masked"
+    assert row(doubts=(WITHOUT_EXPECTATION,), **FULL).kind == "unreliable"
+
+
+def test_advice_does_not_repeat_what_was_done() -> None:
+    dead = {"zero_gradient:margin": 0.9}
+    asked = [
+        row(dead, substitute=substitute, **FULL).advice[0]
+        for substitute in ("identity", "soft; identity", "finite-difference", "")
+    ]
+    assert asked[:3] == [
+        "--substitute search",
+        "--substitute finite-difference",
+        "a smooth version of the defense: --substitute FILE.py:FUNCTION",
+    ]
+    assert row(dead, clean=99, static=90, shattered=80, gradient_free=80).advice[0] == "--bpda"
+    told = row(dead, attack="strongest", queries="square:queries=5000", **BARE).advice
+    assert told[-1] == "--gradient-free square:queries=25000"
+
+
+@pytest.mark.parametrize(
+    ("attack", "climbs"),
+    [
+        ("pgd", True),
+        ("pgd:steps=100", True),
+        ("apgd:loss=dlr,targets=9", False),
+        ("pgd:loss=margin", False),
+        ("strongest", False),
+        ("fab", False),
+    ],
+)
+def test_which_attacks_follow_the_cross_entropy_alone(attack: str, climbs: bool) -> None:
+    assert Setup(defense="none", attack=attack).climbs_cross_entropy is climbs
+
+
+def test_the_better_of_shattered_and_bpda_is_what_others_are_compared_with() -> None:
+    found = row(clean=99, static=90, shattered=62, bpda=78, gradient_free=63)
+    assert found.kind == "robust as measured", "BPDA alone is beaten, the gradient is not"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +235,8 @@ def test_a_tenth_of_all_images_must_have_been_hidden(gap: int, kind: str) -> Non
 def test_a_gap_that_chance_may_have_made_is_not_one() -> None:
     few = pd.DataFrame({"shattered": [True] * 5, "bpda": [True] * 4 + [False]})
     samples = pd.DataFrame({"rung": "bpda", "robust": few["bpda"], "flat_gradient": False, "prediction": 3})
-    assert verdict_of(few, samples, [], (), "round").kind == "not enough evidence"
+    case = Case(standing=few, samples=samples, indicators=[], doubts=(), setup=Setup(defense="round"))
+    assert verdict_of(case).kind == "not enough evidence"
 
 
 @pytest.mark.parametrize(
@@ -106,16 +272,22 @@ def test_a_loss_that_still_rises_counts_where_nobody_looked_at_more_steps() -> N
     assert row({"incomplete": 0.9, "plateau": 0.0}, **FULL).kind == "robust as measured"
 
 
-def test_where_nothing_stands_nothing_is_missing() -> None:
+def test_where_next_to_nothing_stands_nothing_is_missing() -> None:
     assert str(
         row({"one_step": 0.03, "plateau": 0.0}, **{**FULL, "bpda": 71, "gradient_free": 0})
     ).startswith("masked")
-    assert str(row({"one_step": 0.03}, defense="none", clean=99, shattered=2, gradient_free=0)) == (
-        "robust as measured"
-    )
-    assert row({"one_step": 0.03}, defense="none", clean=99, shattered=2, gradient_free=1).kind == (
-        "not enough evidence"
-    )
+    for left in (0, 1):
+        found = row({"one_step": 0.03}, defense="none", clean=99, shattered=2, gradient_free=left)
+        assert found.kind == "not robust"
+
+
+def test_what_a_masked_row_leaves_is_an_upper_bound() -> None:
+    found = row(**{**FULL, "gradient_free": 60})
+    assert "the 60 of 100 that stand on every rung are an upper bound" in str(found)
+    assert found.advice == ("--attack strongest --gradient-free square:queries=5000",)
+    bare = row(**{**BARE, "gradient_free": 60})
+    assert bare.advice[-1] == "--attack strongest --gradient-free square:queries=5000"
+    assert "upper bound" not in str(row(**{**FULL, "bpda": 0}))
 
 
 def test_a_model_that_cannot_be_judged_stays_so_where_nothing_stands() -> None:
@@ -134,7 +306,7 @@ def test_a_weaker_attack_that_does_better_is_evidence_of_a_weak_one() -> None:
     found = row(**{**FULL, "gradient_free": 71})
     assert found.kind == "not enough evidence"
     assert "7.0 points less than bpda" in str(found)
-    assert found.advice == ("a stronger attack: --attack strongest",)
+    assert found.advice == ("--attack strongest --gradient-free square:queries=5000",)
 
 
 def test_standing_is_read_from_the_records() -> None:

@@ -15,7 +15,9 @@ from advbench import DefendedModel, Placement, cli, working_copy
 from advbench.attacks import APGD, FAB, FMN, PGD, Square
 from advbench.defenses import Round
 from advbench.interfaces import Attack
+from advbench.models.load import build_network
 from advbench.normalized import Normalized
+from advbench.spec import Spec
 from advbench.working_copy import Copies, in_bfloat16
 from tests.advbench.small import Network, images, ready, run
 
@@ -53,6 +55,53 @@ def test_without_convolutions_there_is_no_copy() -> None:
     assert copies(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), fast=False) == (None, None, [])
 
 
+FOLDED, CHANNELS_LAST = "folded", "channels-last"
+
+CHANGES: dict[str, set[str]] = {
+    "digits-cnn": {FOLDED, CHANNELS_LAST},
+    "lenet5": {CHANNELS_LAST},
+    "resnet20": {FOLDED, CHANNELS_LAST},
+    "resnet18": {FOLDED, CHANNELS_LAST},
+    "mobilenet_v2": {FOLDED, CHANNELS_LAST},
+    "vit_b_16": {CHANNELS_LAST},
+}
+"""What is done to the copies of networks that are measured, or are in use."""
+
+
+def changes_of(model: nn.Module, shape: tuple[int, ...]) -> tuple[set[str], list[str]]:
+    """What a copy of a network has, and what was said."""
+    torch.manual_seed(0)
+    for each in model.modules():
+        if isinstance(each, nn.BatchNorm2d):  # statistics as after a training
+            nn.init.normal_(each.get_buffer("running_mean"), std=0.1)
+            nn.init.uniform_(each.get_buffer("running_var"), 0.5, 2.0)
+    said: list[str] = []
+    x = torch.rand(8, *shape)
+    made = Copies().of(ready(model), x, (), said.append).working
+    parts = [] if made is None else list(made.modules())
+    weights = [each.weight for each in parts if isinstance(each, nn.Conv2d) and min(each.weight.shape) > 1]
+    norms = [
+        sum(isinstance(each, nn.BatchNorm2d) for each in one.modules()) for one in (model, made or model)
+    ]
+    found = {FOLDED} if norms[0] > norms[1] == 0 else set[str]()
+    if weights and all(each.is_contiguous(memory_format=torch.channels_last) for each in weights):
+        found.add(CHANNELS_LAST)
+    return found, said
+
+
+@pytest.mark.parametrize("name", ["digits-cnn", "lenet5", "resnet20"])
+def test_networks_of_ours_have_every_change_that_fits(name: str) -> None:
+    shape = {"digits-cnn": (1, 8, 8), "lenet5": (1, 28, 28), "resnet20": (3, 32, 32)}[name]
+    assert changes_of(build_network(Spec(name, {}), 10), shape) == (CHANGES[name], [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "vit_b_16"])
+def test_networks_of_torchvision_have_every_change_that_fits(name: str) -> None:
+    shape = (3, 224, 224) if name == "vit_b_16" else (3, 64, 64)
+    assert changes_of(build_network(Spec(name, {}), 10), shape) == (CHANGES[name], [])
+
+
 class Skip(nn.Module):
     """Uses what its convolution says a second time, beside the norm."""
 
@@ -72,7 +121,8 @@ def test_a_copy_that_does_not_agree_is_not_used() -> None:
     assert working is not None  # in channels-last memory
     assert isinstance(working.norm, nn.BatchNorm2d)
     assert len(said) == 1
-    assert said[0].startswith("attacking the model as it is: a copy with BatchNorm folded gives other logits")
+    why = "a copy of the model with BatchNorm folded gives other logits"
+    assert said[0].startswith(f"attacks may take longer, and find the same: {why}")
 
 
 class Reshaped(nn.Module):
@@ -91,7 +141,8 @@ def test_a_copy_that_fails_is_not_used() -> None:
     working, _, said = copies(Reshaped())
     assert working is None
     assert len(said) == 1
-    assert "in channels-last memory fails (RuntimeError: view size" in said[0]
+    assert "a copy of the model in channels-last memory fails (RuntimeError: view size" in said[0]
+    assert said[0].endswith(", and is not used")
 
 
 class Single(nn.Module):
@@ -110,7 +161,8 @@ class Single(nn.Module):
 def test_a_model_that_cannot_be_copied_is_attacked_itself() -> None:
     working, rough, said = copies(Single(), precision="bf16")
     assert (working, rough) == (None, None)
-    assert "cannot pickle" in said[0]
+    assert len(said) == 2
+    assert "in channels-last memory fails (TypeError: cannot pickle" in said[0]
     assert said[-1].startswith("attacking in float32: the model in bfloat16 fails")
 
 

@@ -115,15 +115,16 @@ def test_verdicts_stand_on_top_and_only_where_rows_have_one() -> None:
 @pytest.mark.parametrize(
     ("verdict", "standing", "mood"),
     [
-        ("robust as measured", 120, "robust"),
-        ("robust as measured", 0, "fallen"),
+        ("robust as measured: 120 of 200", 120, "robust"),
+        ("not robust: 0 of 200", 0, "fallen"),
+        ("not robust: 9 of 200", 9, "fallen"),
         ("masked: why", 0, "masked"),
         ("unreliable: why", 120, "unreliable"),
         ("not enough evidence: why", 0, "unsure"),
         ("not judged yet", 120, "unsure"),
     ],
 )
-def test_a_verdict_has_the_colour_of_good_news_only_where_something_stands(
+def test_a_verdict_has_its_colour_and_what_falls_is_neither_praised_nor_an_alarm(
     verdict: str, standing: int, mood: str
 ) -> None:
     row = replace(ROUND, verdict=verdict, rates={**ROUND.rates, "worst": Rate(standing, 200)})

@@ -49,10 +49,10 @@ net,digits,10,round,linf,8/255,pgd,0.9,0.595849973205,0.982123786905,9,\
 MARKDOWN = """\
 model: net; dataset: digits, n = 10; threat: linf, eps = 8/255; attack: pgd
 
-| defense | clean | shattered | BPDA | gap |
-| :-- | --: | --: | --: | --: |
-| none | 100.0 [72.2, 100.0] 10/10 | 0.0 [0.0, 27.8] 0/10 | – | – |
-| round | 90.0 [59.6, 98.2] 9/10 | 80.0 [49.0, 94.3] 8/10 | 10.0 [1.8, 40.4] 1/10 | 70.0 |
+| defense | substitute | clean | shattered | BPDA | gap |
+| :-- | :-- | --: | --: | --: | --: |
+| none | – | 100.0 [72.2, 100.0] 10/10 | 0.0 [0.0, 27.8] 0/10 | – | – |
+| round | identity | 90.0 [59.6, 98.2] 9/10 | 80.0 [49.0, 94.3] 8/10 | 10.0 [1.8, 40.4] 1/10 | 70.0 |
 
 Accuracy in per cent of all images, [95 % Wilson interval], images left standing.\x20\x20
 gap: shattered minus BPDA accuracy, in points: robustness that was only a hidden gradient.\x20\x20
@@ -171,7 +171,7 @@ def test_a_missing_cell_is_a_dash_with_its_reason_and_never_zero() -> None:
     assert frame.loc[0, ["bpda_accuracy", "bpda_low", "bpda_high", "bpda_count", "masking_gap"]].isna().all()
     for text in (render([NONE, ROUND], "markdown"), on_terminal(NONE, ROUND)):
         line = next(each for each in text.splitlines() if each.lstrip("| ").startswith("none"))
-        assert line.count(MISSING) == 2
+        assert line.count(MISSING) == 3, "its substitute, its BPDA accuracy, its gap"
         assert f"{MISSING} (BPDA, none): no defense to substitute." in text
 
 
@@ -185,7 +185,7 @@ def test_two_missing_cells_keep_a_reason_each() -> None:
 def test_the_rungs_come_in_the_order_of_the_ladder() -> None:
     row = replace(ROUND, rates={"worst": Rate(1, 10), "static": Rate(5, 10), **ROUND.rates})
     header = render([row], "markdown").splitlines()[2]
-    assert header == "| defense | clean | static | shattered | BPDA | worst | gap |"
+    assert header == "| defense | substitute | clean | static | shattered | BPDA | worst | gap |"
 
 
 @pytest.mark.parametrize(

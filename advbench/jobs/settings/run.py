@@ -11,7 +11,7 @@ from advbench.errors import SpecError
 
 from . import shared
 from .option import Setting, made, option, settings_of
-from .subject import NormName, SubjectOptions
+from .subject import NormalizationWord, NormName, SubjectOptions
 
 if TYPE_CHECKING:
     from advbench.reports.style import Style
@@ -55,14 +55,19 @@ class RunSettings:
         shown="the model's own",
     )
     model: str | None = option(None, like=shared.NAMED_MODEL)
+    weights: str | None = option(None, like=shared.WEIGHTS)
     mean: str | None = option(None, like=shared.MEAN)
     std: str | None = option(None, like=shared.STD)
+    normalization: NormalizationWord | None = option(None, like=shared.NORMALIZATION)
     trust_program: bool = option(False, like=shared.TRUST_PROGRAM)
     dataset: str | None = option(None, like=shared.DATASET)
     data_root: Path = option(Path("data"), like=shared.DATA_ROOT)
     split: str = option("test", help="Which part of it.", panel=shared.DATA)
     download: bool = option(False, like=shared.DOWNLOAD)
     image_size: int | None = option(None, like=shared.IMAGE_SIZE)
+    channels: int | None = option(None, like=shared.CHANNELS)
+    classes: Path | None = option(None, like=shared.CLASSES)
+    class_index: Path | None = option(None, like=shared.CLASS_INDEX)
     limit: int | None = option(
         None,
         help="A seeded, class-balanced sample of N images.",
@@ -90,7 +95,15 @@ class RunSettings:
     fail_on: str = option(
         "",
         help="Exit code 1 where a row's verdict is one of these: masked, unreliable, "
-        "not-enough-evidence; implies --ladder.",
+        "not-enough-evidence, not-robust (of the defenses, where there are any); implies --ladder.",
+        panel=shared.OUTPUT,
+        shown="none",
+        in_files=False,
+    )
+    min_robust: float | None = option(
+        None,
+        help="Exit code 1 where less than this fraction of the images stands on every rung, behind the "
+        "defenses if there are any, or where the verdict is masked or unreliable; implies --ladder.",
         panel=shared.OUTPUT,
         shown="none",
         in_files=False,
@@ -221,14 +234,19 @@ class RunSettings:
         return SubjectOptions(
             checkpoint=self.checkpoint,
             model=self.model,
+            weights=self.weights,
             mean=self.mean,
             std=self.std,
+            normalization=self.normalization,
             trust_program=self.trust_program,
             dataset=self.dataset,
             data_root=self.data_root,
             split=self.split,
             download=self.download,
             image_size=self.image_size,
+            channels=self.channels,
+            classes=self.classes,
+            class_index=self.class_index,
             limit=self.limit,
             first=self.first,
             seed=self.seed,
@@ -246,7 +264,7 @@ class RunSettings:
     @property
     def wants_ladder(self) -> bool:
         """Whether all rungs are run; a verdict rests on all of them."""
-        return self.ladder or bool(self.fail_on)
+        return self.ladder or bool(self.fail_on) or self.min_robust is not None
 
     @property
     def kept_examples(self) -> Literal["all", "successful"] | None:

@@ -18,9 +18,20 @@ NAMED_MODEL: Final = Option(
 MEAN: Final = Option(
     help="Normalisation inside the model, a number a channel: a,b,c.",
     panel=MODEL,
-    shown="the model's, else the data set's",
+    shown="what the weights need, if one wins clearly",
 )
 STD: Final = Option(help="As --mean; --mean 0 --std 1 for none.", panel=MODEL, shown="likewise")
+NORMALIZATION: Final = Option(
+    help="The same by name: none (pixels in [0, 1]), the data set's usual constants, half (0.5 and 0.5), "
+    "ImageNet's, or 255 (pixels from 0 to 255).",
+    panel=MODEL,
+    shown="likewise",
+)
+WEIGHTS: Final = Option(
+    help="Which of several networks in the checkpoint: model_ema, state_dict.0, module.teacher.",
+    panel=MODEL,
+    shown="the first that fits",
+)
 TRUST_PROGRAM: Final = Option(
     help="Run TorchScript and .pt2 files, which may hold any code.", panel=MODEL, changes_numbers=False
 )
@@ -29,6 +40,20 @@ DATA_ROOT: Final = Option(help="Folder that holds it.", panel=DATA, changes_numb
 DOWNLOAD: Final = Option(help="Fetch it if it is missing.", panel=DATA, changes_numbers=False)
 IMAGE_SIZE: Final = Option(
     help="Resize and centre-crop images to this side.", panel=DATA, least=1, shown="as they are"
+)
+CHANNELS: Final = Option(
+    help="Read pictures in 1 (grey) or 3 (RGB).",
+    panel=DATA,
+    least=1,
+    shown="3, or 1 where they are grey and the network takes 1",
+)
+CLASSES: Final = Option(
+    help="The classes in the order of the model's outputs: a file with one name a line, or 'index name'.",
+    panel=DATA,
+    shown="the data set's order",
+)
+CLASS_INDEX: Final = Option(
+    help="Likewise, ImageNet's JSON of synsets: imagenet_class_index.json.", panel=DATA, shown="likewise"
 )
 EPS_DEFAULT: Final = "usual for the data set"
 

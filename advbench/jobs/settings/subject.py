@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Literal
 
 NormName = Literal["linf", "l2", "l1"]
+NormalizationWord = Literal["none", "dataset", "half", "imagenet", "255"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubjectOptions:
-    """What is attacked, and within which bounds; None where a default is to be found."""
+    """What is attacked, and within which bounds; None where a default is to be found.
+
+    `class_names` is what a file of `classes` or `class_index` said, where a run has kept it.
+    """
 
     checkpoint: Path | None
     model: str | None
@@ -20,12 +24,18 @@ class SubjectOptions:
     norm: NormName = "linf"
     mean: str | None = None
     std: str | None = None
+    normalization: NormalizationWord | None = None
     trust_program: bool = False
     split: str = "test"
     download: bool = False
     image_size: int | None = None
+    channels: int | None = None
+    classes: Path | None = None
+    class_index: Path | None = None
+    class_names: tuple[tuple[tuple[str, int], ...], int] | None = None
     limit: int | None = None
     first: int | None = None
     seed: int = 0
     defenses: tuple[str, ...] = ()
     untrained: bool = False
+    weights: str | None = None

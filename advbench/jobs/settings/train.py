@@ -9,7 +9,7 @@ from advbench.training.recipe import Augment, Perturbation, Precision, Recipe, S
 
 from . import shared
 from .option import option
-from .subject import NormName, SubjectOptions
+from .subject import NormalizationWord, NormName, SubjectOptions
 
 _TRAINING: Final = "Training"
 _APART: Final = "APART"
@@ -35,14 +35,19 @@ class TrainSettings:
     )
     model: str | None = option(None, like=shared.NAMED_MODEL)
     scratch: bool = option(False, help="Begin with untrained weights.", panel=shared.MODEL)
+    weights: str | None = option(None, like=shared.WEIGHTS)
     mean: str | None = option(None, like=shared.MEAN)
     std: str | None = option(None, like=shared.STD)
+    normalization: NormalizationWord | None = option(None, like=shared.NORMALIZATION)
     dataset: str | None = option(None, like=shared.DATASET)
     data_root: Path = option(Path("data"), like=shared.DATA_ROOT)
     train_split: str = option("train", help="Part to train on.", panel=shared.DATA)
     split: str = option("test", help="Part to measure on.", panel=shared.DATA)
     download: bool = option(False, like=shared.DOWNLOAD)
     image_size: int | None = option(None, like=shared.IMAGE_SIZE)
+    channels: int | None = option(None, like=shared.CHANNELS)
+    classes: Path | None = option(None, like=shared.CLASSES)
+    class_index: Path | None = option(None, like=shared.CLASS_INDEX)
     train_limit: int | None = option(
         None,
         help="Train on a seeded, class-balanced sample of N images.",
@@ -159,13 +164,18 @@ class TrainSettings:
         return SubjectOptions(
             checkpoint=self.checkpoint,
             model=self.model,
+            weights=self.weights,
             mean=self.mean,
             std=self.std,
+            normalization=self.normalization,
             dataset=self.dataset,
             data_root=self.data_root,
             split=self.split,
             download=self.download,
             image_size=self.image_size,
+            channels=self.channels,
+            classes=self.classes,
+            class_index=self.class_index,
             limit=self.limit,
             seed=self.seed,
             norm=self.norm,

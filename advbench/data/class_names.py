@@ -1,0 +1,146 @@
+"""Which output of the model stands for which class, told by a file of names."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from advbench.data.batches import Images
+from advbench.data.images import LabelledImages
+from advbench.errors import DatasetError, nearest
+
+_LARGEST: Final = 8 << 20  # bytes of a file of names
+_MOST: Final = 1_000_000  # outputs
+
+
+class ClassNames(NamedTuple):
+    """The model's outputs by the names of classes.
+
+    Args:
+        outputs: for each name its output; pairs, so that it can be compared and hashed.
+        size: how many outputs there are.
+    """
+
+    outputs: tuple[tuple[str, int], ...]
+    size: int
+
+
+def read_class_names(path: Path) -> ClassNames:
+    """Names one a line in the order of the outputs, or lines `index name`.
+
+    Raises:
+        DatasetError: unreadable, empty, a line without a name, or an index that is there twice.
+    """
+    lines = _text(path, "--classes").rstrip().splitlines()
+    if not lines or not all(line.strip() for line in lines):
+        empty = next((number for number, line in enumerate(lines, 1) if not line.strip()), 1)
+        raise DatasetError(f"--classes {path}: line {empty} is empty; expected one name a line.")
+    indexed = [re.fullmatch(r"(\d{1,7})\s+(\S.*)", line.strip()) for line in lines]
+    if all(indexed):
+        pairs = [(each[2], int(each[1])) for each in indexed if each is not None]
+    else:
+        pairs = [(line.strip(), number) for number, line in enumerate(lines)]
+    return _checked(pairs, f"--classes {path}")
+
+
+def read_class_index(path: Path) -> ClassNames:
+    """ImageNet's `imagenet_class_index.json`: `{"0": ["n01440764", "tench"], ...}`; folders by either name.
+
+    Raises:
+        DatasetError: unreadable, or of another form.
+    """
+    where = f"--class-index {path}"
+    wrong = DatasetError(f'{where}: expected {{"0": ["n01440764", "tench"], ...}}.')
+    text = _text(path, "--class-index")
+    try:
+        said: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        raise wrong from None
+    if not isinstance(said, Mapping) or not said:
+        raise wrong
+    pairs: list[tuple[str, int]] = []
+    for index, names in said.items():
+        listed = names if isinstance(names, list) else [names]
+        if not re.fullmatch(r"\d{1,7}", index, re.ASCII) or not all(isinstance(each, str) for each in listed):
+            raise wrong
+        pairs += [(name, int(index)) for name in dict.fromkeys(listed)]
+    return _checked(pairs, where, distinct=False)
+
+
+def _text(path: Path, option: str) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LARGEST).decode("utf-8-sig")
+    except OSError as error:
+        raise DatasetError(f"{option} {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError:
+        raise DatasetError(f"{option} {path} is no text in UTF-8.") from None
+
+
+def _checked(pairs: Sequence[tuple[str, int]], where: str, *, distinct: bool = True) -> ClassNames:
+    outputs = [output for _, output in pairs]
+    if distinct and len(set(outputs)) < len(outputs):
+        twice = next(each for each in outputs if outputs.count(each) > 1)
+        raise DatasetError(f"{where}: index {twice} is there twice.")
+    if max(outputs) >= _MOST:
+        raise DatasetError(f"{where}: index {max(outputs)} is larger than any model has outputs.")
+    return ClassNames(tuple(pairs), max(outputs) + 1)
+
+
+def relabelled(images: LabelledImages, names: ClassNames) -> LabelledImages:
+    """The same images, each labelled with the output that its class's name stands for.
+
+    Raises:
+        DatasetError: a data set without names, a class that is not among them, or two for one output.
+    """
+    if not images.classes:
+        raise DatasetError(
+            "its classes have no names, so that --classes and --class-index cannot order them."
+        )
+    outputs = _outputs(images.classes, names)
+    shown = [str(each) for each in range(names.size)]
+    for name, output in zip(images.classes, outputs, strict=True):
+        shown[output] = name
+    labels = np.asarray(outputs, np.int64)[images.labels]
+    return LabelledImages(_Relabelled(images.images, tuple(outputs)), labels, shown, tuple(outputs))
+
+
+def _outputs(classes: Sequence[str], names: ClassNames) -> list[int]:
+    known: dict[str, set[int]] = {}
+    for name, output in names.outputs:
+        known.setdefault(name, set()).add(output)
+    missing = [name for name in classes if name not in known]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DatasetError(
+            f"class {missing[0]!r}{more} is not in the file of --classes or --class-index. "
+            f"{nearest(missing[0], list(known))}"
+        )
+    unclear = next((name for name in classes if len(known[name]) > 1), None)
+    if unclear is not None:
+        raise DatasetError(f"class {unclear!r} stands for outputs {sorted(known[unclear])} in the file.")
+    outputs = [min(known[name]) for name in classes]
+    if len(set(outputs)) < len(outputs):
+        twice = next(each for each in outputs if outputs.count(each) > 1)
+        both = [name for name, output in zip(classes, outputs, strict=True) if output == twice]
+        raise DatasetError(f"classes {both[0]!r} and {both[1]!r} both stand for output {twice} in the file.")
+    return outputs
+
+
+@dataclass(frozen=True)
+class _Relabelled:
+    """Images whose labels go through a table."""
+
+    images: Images
+    outputs: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Any:
+        image, label = self.images[index]
+        return image, self.outputs[int(label)]

@@ -1,0 +1,86 @@
+"""The table of the rows: `python -m tests.verdict_rows.table` prints it, in four minutes on one core."""
+
+import sys
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import torch
+from torch.utils.data import TensorDataset
+
+from advbench import evaluate
+from advbench.attacks import PGD, Square
+from advbench.records import LADDER, Row
+
+from .rows import SPECIMENS, Specimen, Truth
+
+Outcome = Literal["right", "undecided", "wrong"]
+
+UNDECIDED: Final = frozenset(
+    {"adversarially trained, logits divided by 10", "the same, its logits a hundredfold"}
+)
+"""Rows on which the verdict rightly asks for more: another attack beats PGD, and a loss saturates."""
+
+MOST_UNDECIDED: Final = 0.2
+
+FAR: Final = 0.1
+"""Share of all images by which a robust row may overstate what stands."""
+
+RIGHT: Final[dict[Truth, tuple[str, ...]]] = {
+    "stands": ("robust as measured",),
+    "falls": ("not robust",),
+    "hides": ("masked", "unreliable", "not robust"),
+    "no function": ("unreliable",),
+    "chance": ("unreliable",),
+}
+
+
+def judged(specimen: Specimen) -> Row:
+    """Climb the ladder; returns the row of the defense, or of the network where there is none."""
+    torch.manual_seed(5)
+    found = evaluate(
+        specimen.model().eval(),
+        TensorDataset(*specimen.images()),
+        threat=specimen.threat,
+        attacks={"pgd": PGD()},
+        gradient_free={"square:queries=500": Square(queries=500)},
+        defenses=specimen.defenses,
+        rungs=LADDER,
+        **specimen.settings,
+    )
+    return found.rows[-1]
+
+
+def outcome(specimen: Specimen, row: Row, left: int | None) -> Outcome:
+    """Whether the verdict is right: wrong are praise for what falls further, and alarm at what stands."""
+    kind = row.verdict.partition(":")[0]
+    worst = row.rates["worst"]
+    overstated = left is not None and worst.count - left > FAR * worst.n
+    praised = kind == "robust as measured"
+    if praised and (overstated or specimen.truth != "stands"):
+        return "wrong"
+    if specimen.truth == "stands" and kind in ("masked", "unreliable"):
+        return "wrong"
+    return "right" if kind in RIGHT[specimen.truth] else "undecided"
+
+
+def lines() -> Iterator[str]:
+    """A table in Markdown, a line at a time, and the counts."""
+    yield "| row | truth | left | clean | shattered | BPDA | gradient-free | worst | verdict | |"
+    yield "|:--|:--|--:|--:|--:|--:|--:|--:|:--|:--|"
+    counts = dict.fromkeys(("right", "undecided", "wrong"), 0)
+    for specimen in SPECIMENS:
+        row, left = judged(specimen), None if specimen.left is None else specimen.left()
+        found = outcome(specimen, row, left)
+        counts[found] += 1
+        rates = [row.rates.get(rung) for rung in ("clean", "shattered", "bpda", "gradient_free", "worst")]
+        cells = ["–" if each is None else str(each.count) for each in rates]
+        known = "–" if left is None else str(left)
+        advice = f" -> {'; '.join(row.advice)}" if row.advice else ""
+        yield f"| {' | '.join([specimen.name, specimen.truth, known, *cells, row.verdict + advice, found])} |"
+    yield f"\n{counts}"
+
+
+if __name__ == "__main__":
+    for line in lines():
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
