@@ -79,8 +79,8 @@ def _refusal_named(model: Model, x: Tensor) -> Iterator[None]:
         if isinstance(error, AdvbenchError) or ran_out_of_memory(error) or not _runs(model, x):
             raise
         raise ModelError(
-            f"the model fails where a gradient is taken: {first_line(error)} Let its forward pass stay in "
-            "torch, or attack without gradients (--attack square)."
+            f"the model fails where a gradient is taken: {first_line(error)} Mend that, or attack "
+            "without gradients (--attack square)."
         ) from error
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import TensorDataset
 
 from advbench import Threat, evaluate
@@ -45,6 +46,11 @@ def without_way_back(x: Tensor) -> Tensor:
     return doubled
 
 
+def recomputed(x: Tensor) -> Tensor:
+    doubled: Tensor = checkpoint(lambda pixels: pixels * 2, x, use_reentrant=True)
+    return doubled
+
+
 def never(x: Tensor) -> Tensor:
     raise RuntimeError(f"no images of {len(x)}")
 
@@ -54,15 +60,25 @@ def data(model: nn.Module) -> TensorDataset:
     return TensorDataset(x, model(x).argmax(1))
 
 
+@pytest.mark.filterwarnings(
+    "ignore:None of the inputs have requires_grad"
+)  # of checkpoints in the clean pass
 @pytest.mark.parametrize(
-    ("function", "reason"), [(in_numpy, "Can't call numpy()"), (without_way_back, "nobody wrote it")]
+    ("function", "reason"),
+    [
+        (in_numpy, "Can't call numpy()"),
+        (without_way_back, "nobody wrote it"),
+        (recomputed, "use_reentrant=False"),  # torch says what to write
+    ],
 )
 def test_a_model_that_cannot_be_differentiated_is_said_to(
     function: Callable[[Tensor], Tensor], reason: str
 ) -> None:
     model = Computing(function)
+    with torch.no_grad():
+        dataset = data(model)
     with pytest.raises(ModelError, match="fails where a gradient is taken: ") as told:
-        evaluate(model, data(model), threat=Threat("linf", 0.1), attacks={"pgd": PGD(steps=2)})
+        evaluate(model, dataset, threat=Threat("linf", 0.1), attacks={"pgd": PGD(steps=2)})
     assert reason in str(told.value)
     assert "--attack square" in str(told.value)
 
