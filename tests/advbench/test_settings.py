@@ -23,6 +23,7 @@ from advbench.jobs.settings.verify import VerifySettings
 
 GOLDEN = Path(__file__).parent / "golden"
 CLASSES = (RunSettings, TrainSettings, SweepSettings, ReportSettings, VerifySettings)
+# Options that have been added since must leave these as they are where nobody sets them.
 KEPT = "attack --first 4 --steps 2 --defense round --bpda --seed 3 --no-fast --quiet".split()  # noqa: SIM905
 
 
@@ -49,10 +50,10 @@ def _told(parameter: Any) -> dict[str, Any]:
 
 
 def kept_settings(out: Path) -> dict[str, Any]:
-    """What a run writes down of what its numbers depend on."""
+    """What a run writes down of what its numbers depend on, as far as it is part of the run's hash."""
     assert cli.main([*KEPT, "--out", str(out)]) == 0
-    found: dict[str, Any] = json.loads((out / "run.json").read_text())["settings"]
-    return found
+    settings = json.loads((out / "run.json").read_text())["settings"]
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def test_every_command_has_the_options_that_it_had() -> None:
