@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
+from advbench.counting import CountedModel
 from advbench.errors import first_line, printable
 from advbench.gradient import loss_and_gradient, seconds_a_gradient
 from advbench.working_copy import AGREE_ROUGHLY, parts_apart
@@ -49,6 +50,8 @@ def compiled(model: nn.Module, x: Tensor, note: Callable[[str], None]) -> nn.Mod
 
 def compiled_for(device: torch.device, model: nn.Module) -> nn.Module:
     """What `torch.compile` makes of a model for a device: on CUDA graphs, whose results are copied."""
+    if isinstance(model, CountedModel):  # counting is no part of what is compiled
+        return CountedModel(compiled_for(device, model.model), model.shown)
     graphs = device.type == "cuda"
     made: Any = torch.compile(model, dynamic=False, mode="reduce-overhead" if graphs else None)
     return OwnResults(made) if graphs else made

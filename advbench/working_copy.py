@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from advbench.counting import count_also
 from advbench.defended import network_of
 from advbench.errors import first_line, printable
 from advbench.folding import fold_batch_norm, watch_forward
@@ -180,7 +181,9 @@ def parts_apart(meant: Tensor, found: Tensor) -> float:
 
 
 def _folded(model: nn.Module, x: Tensor, places: Collection[str]) -> bool:
-    return fold_batch_norm(network_of(model), _given(model, x), places) > 0
+    given = _given(model, x)
+    count_also(model, x)
+    return fold_batch_norm(network_of(model), given, places) > 0
 
 
 def _channels_last(model: nn.Module, _x: Tensor) -> bool:
@@ -191,7 +194,9 @@ def _channels_last(model: nn.Module, _x: Tensor) -> bool:
 
 def _lowered(model: nn.Module, x: Tensor) -> bool:
     network = network_of(model)
-    first = _first_layer(network, _given(model, x))
+    given = _given(model, x)
+    count_also(model, x)
+    first = _first_layer(network, given)
     kept = set() if first is None else {id(each) for each in (*first.parameters(), *first.buffers())}
     for tensor in (*network.parameters(), *network.buffers()):
         if tensor.is_floating_point() and id(tensor) not in kept:
