@@ -6,12 +6,13 @@ It decides about speed and memory, never about results: an image's draws are its
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from advbench.counting import Shown
 from advbench.data.batches import Batch, Images
 from advbench.data.read_ahead import ReadAhead
 from advbench.defended import LANES, DefendedModel, Placement
@@ -50,6 +51,7 @@ class BatchSize:
         most: how many images an attack may be busy with. Those that fall leave, so that what goes through
             the network stays full for longer, the more there are; they wait for one another, so that more
             are lost with a run that is stopped.
+        shown: counts what the model is shown.
     """
 
     images: int = _SAFE
@@ -57,6 +59,7 @@ class BatchSize:
     lanes: int = 1
     most: int = 0
     halved: bool = False
+    shown: Shown = field(default_factory=Shown)
 
     def halve(self, tried: int) -> None:
         """Go on with half of the batch that did not fit, or first without filling it up.
@@ -99,7 +102,8 @@ def in_batches(
             count = min(count, max(size.images, size.most))
             batch, began = images.first(count), time.perf_counter()
             try:
-                result = work(batch)
+                with size.shown.done_again_without_memory():
+                    result = work(batch)
             except Exception as error:
                 if not ran_out_of_memory(error):
                     raise

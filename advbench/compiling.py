@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from advbench.agreement import CLOSELY, ROUGHLY, answers, differs, fresh_images, least_change
+from advbench.counting import CountedModel
 from advbench.errors import first_line, printable
 from advbench.gradient import seconds_a_gradient
 
@@ -49,6 +50,8 @@ def compiled_for(device: torch.device, model: nn.Module) -> nn.Module:
     Left to itself the compiler drops a round trip through 16 bits, `x.half().float()`, and with it what a
     network or a defense cuts off so.
     """
+    if isinstance(model, CountedModel):  # counting is no part of what is compiled
+        return CountedModel(compiled_for(device, model.model), model.shown)
     graphs = device.type == "cuda"
     options: dict[str, Any] = {"emulate_precision_casts": True}
     if graphs:  # what the mode "reduce-overhead" stands for; a mode cannot be given beside options

@@ -1,7 +1,7 @@
 """A classifier with every defense in its place: the only thing that is ever judged."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from advbench.backward import BPDA, Map, TrueGradient, identity
 from advbench.clips import clipped_from_inside
+from advbench.counting import CountedModel
 from advbench.draws import Draws
 from advbench.errors import DefenseError, nearest
 from advbench.logits import LogitsOf
@@ -141,10 +142,16 @@ class DefendedModel(nn.Module):
         spare = 0 if self.lanes == 1 else roomy(len(x), self.lanes) - len(x)
         if spare == 0 or len(x) == 0:
             return self._logits(x, number)
-        logits: Any = self._logits(torch.cat([x, x[-1:].expand(spare, *x.shape[1:])]), number)
+        filled = torch.cat([x, x[-1:].expand(spare, *x.shape[1:])])
+        with self._counting(spare, len(filled)):
+            logits: Any = self._logits(filled, number)
         if isinstance(logits, Tensor):  # what is no tensor is handed on: whoever asked will say so
             logits = logits[: len(x)]
         return logits  # type: ignore[no-any-return]  # a user's model may return anything
+
+    def _counting(self, spare: int, size: int) -> AbstractContextManager[None]:
+        model = self.model
+        return model.shown.filled_up(spare, size) if isinstance(model, CountedModel) else nullcontext()
 
     def _logits(self, x: Tensor, number: int) -> Tensor:
         draws = self.sampling.draws(x, number) if self.is_random else None
@@ -204,8 +211,8 @@ def roomy(count: int, lanes: int) -> int:
 
 
 def network_of(model: nn.Module) -> nn.Module:
-    """The user's own network, without the wrappers that defenses, normalisation and logits add."""
-    if isinstance(model, DefendedModel):
+    """The user's own network, without the wrappers that defenses, normalisation, logits and counting add."""
+    if isinstance(model, DefendedModel | CountedModel):
         return network_of(model.model)
     return network_of(model.network) if isinstance(model, Normalized | LogitsOf) else model
 

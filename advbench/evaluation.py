@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -15,6 +15,7 @@ from torch import nn
 from advbench.batch_size import AUTO, in_batches
 from advbench.check import check_substitutes, checked_logits
 from advbench.choosing import Chooser, Options, options_for, ready, with_exact
+from advbench.counting import Shown
 from advbench.data.batches import Batch, Images
 from advbench.doubts import WITHOUT_EXPECTATION, doubts_about
 from advbench.errors import InputError
@@ -29,6 +30,7 @@ from advbench.randomness import DRAWS, JUDGED
 from advbench.records import UNDEFENDED, Candidate, Row, Rung, join_samples
 from advbench.rungs import RungDone, Target, attacked, replayed, samples_of
 from advbench.search import NOTHING_KEPT, Choice, Store
+from advbench.shown import added_up
 from advbench.speed import at_speed
 from advbench.table import Cell, Heading, rows_of
 from advbench.threat import Threat
@@ -44,12 +46,14 @@ class Checked:
         work: how many (image, rung) pairs are to come.
         batch_size: how many images are computed at a time.
         clean: the records of the clean images on the undefended model.
+        shown: how many images the model was shown so far; it goes on counting.
     """
 
     digests: Mapping[int, bytes]
     work: int
     batch_size: int
     clean: pd.DataFrame
+    shown: Shown
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,14 @@ class Evaluation:
         samples: one record an image and rung, columns as in `records.SAMPLE_TYPES`.
         digests: a digest of each image with its label, by its index.
         candidates: what a search for substitutes found out about each of them; empty without a search.
+        shown: how many images the model was shown, by purpose (`counting.PURPOSES`).
     """
 
     heading: Heading
     samples: pd.DataFrame
     digests: Mapping[int, bytes]
     candidates: tuple[Candidate, ...] = ()
+    shown: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -176,16 +182,17 @@ def evaluate(
         gradient_free=gradient_free,
     )
     with torch.inference_mode(False), prepared(*plan.modules()):
-        plan = at_speed(plan, chosen, batch_size, Copies(fast, precision, compiled), note)
-        options = _widened(plan, options)
+        plan = at_speed(plan.counted(), chosen, batch_size, Copies(fast, precision, compiled), note)
+        with plan.shown.counted_as("search"):
+            options = _widened(plan, options)
         clean = _clean_pass(plan, chosen, ready(chains, options))
         heading = plan.heading(names, clean.doubts)
         cells = [cell for cell in heading.cells() if cell.rung != "clean"]
-        known = begin(
-            Checked(clean.digests, len(chosen) * len(cells), plan.size.images, clean.samples[UNDEFENDED])
-        )
+        work, answers = len(chosen) * len(cells), clean.samples[UNDEFENDED]
+        known = begin(Checked(clean.digests, work, plan.size.images, answers, plan.shown))
         chooser = Chooser(plan, options, store, note)
-        stand_ins = {defense: chooser.choose(defense) for defense in options} if "bpda" in rungs else {}
+        with plan.shown.counted_as("search"):
+            stand_ins = {defense: chooser.choose(defense) for defense in options} if "bpda" in rungs else {}
         heading = heading.with_substitutes({defense: each.words for defense, each in stand_ins.items()})
         parts = {cell: [_of_cell(known, cell, chosen)] for cell in cells}
         for cell in cells:
@@ -201,10 +208,11 @@ def evaluate(
         whole = {cell: _ordered(join_samples(each), chosen) for cell, each in parts.items()}
         whole |= {Cell(defense, "", "clean"): each for defense, each in clean.samples.items()}
         if "worst" in rungs:
-            heading = heading.with_indicators(measured(plan, _probed(plan, stand_ins), whole))
+            with plan.shown.counted_as("indicators"):
+                heading = heading.with_indicators(measured(plan, _probed(plan, stand_ins), whole))
     samples = join_samples([whole[cell] for cell in heading.cells()])
     candidates = tuple(each for choice in stand_ins.values() for each in choice.candidates)
-    return Evaluation(heading, samples, clean.digests, candidates)
+    return Evaluation(heading, samples, clean.digests, candidates, added_up([plan.shown.images]))
 
 
 def _widened(plan: Plan, options: Mapping[str, Options]) -> dict[str, Options]:
@@ -245,7 +253,8 @@ def merge(found: Sequence[Evaluation]) -> Evaluation:
     order = [cells[Cell(*key)] for key in zip(*(samples[name] for name in Cell._fields), strict=True)]
     samples = samples.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
     digests = {key: each for part in found for key, each in part.digests.items()}
-    return Evaluation(heading, samples, digests, found[0].candidates)
+    shown = added_up([each.shown for each in found])
+    return Evaluation(heading, samples, digests, found[0].candidates, shown)
 
 
 def fingerprint(digests: Mapping[int, bytes]) -> str:
@@ -298,12 +307,13 @@ def _clean_pass(plan: Plan, chosen: Sequence[int], alone: Mapping[str, Links]) -
 def _judge_clean(plan: Plan, defense: str, batch: Batch, doubts: dict[str, tuple[str, ...]]) -> pd.DataFrame:
     """Judge clean images behind one defense; the first batch is looked at more closely."""
     model, (_, x, y) = plan.judged(defense), batch.to(plan.device)
-    logits = checked_logits(model, x, y)
+    with plan.shown.counted_as("judging"):
+        logits = checked_logits(model, x, y)
+        drawn = model.sampled(x) if plan.is_random(defense) else logits[None]
     if defense not in doubts:
         doubts[defense] = tuple(doubts_about(model, x, y, logits))
         if plan.is_random(defense) and plan.eot == 1:
             doubts[defense] += (WITHOUT_EXPECTATION,)
-    drawn = model.sampled(x) if plan.is_random(defense) else logits[None]
     return samples_of(Cell(defense, "", "clean"), batch, judge(drawn, x, x, y, plan.threat))
 
 

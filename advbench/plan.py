@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 
 from advbench.backward import Map, name_of
 from advbench.batch_size import BatchSize
+from advbench.counting import CountedModel, Shown
 from advbench.data.batches import Images
 from advbench.defended import DefendedModel, Placement
 from advbench.draws import Draws
@@ -53,6 +54,7 @@ class Plan:
         working: a copy of the model that gives the same gradients sooner (`working_copy`).
         rough: one that gives nearly the same in bfloat16, for attacks that can do with that.
         compiled: models that stand in for these where no defense sits inside: hooks would compile them anew.
+        shown: counts the images that the model is shown (`counting`).
 
     Raises:
         InputError: nothing to attack with, or a model that cannot be computed with.
@@ -74,6 +76,7 @@ class Plan:
     working: nn.Module | None = None
     rough: nn.Module | None = None
     compiled: Mapping[nn.Module, nn.Module] = field(default_factory=dict)
+    shown: Shown = field(default_factory=Shown)
 
     def __post_init__(self) -> None:
         for name in ("eot", "judge_draws", "calibrate_on"):
@@ -93,6 +96,10 @@ class Plan:
             raise InputError(
                 f"advbench computes in float32, the model is in {wrong.pop()}: call model.float()."
             )
+
+    def counted(self) -> "Plan":
+        """The same, with a model that counts what it is shown."""
+        return replace(self, model=CountedModel(self.model, self.shown))
 
     @property
     def device(self) -> torch.device:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -18,6 +19,7 @@ from advbench.manifest import MANIFEST, differences, keeps_examples, read_manife
 from advbench.provenance import origin_of
 from advbench.records import join_samples
 from advbench.sample_files import PARTS, SAMPLES, pack_samples, read_samples
+from advbench.shown import added_up, read_shown
 from advbench.whole_files import half_written, is_named_after, short_digest, write_whole
 
 ADVERSARIAL = "adversarial"
@@ -42,6 +44,9 @@ _FILES = (
 )
 """What a run writes, and so what another run may replace only when it is told to."""
 
+SHOWN = "shown"
+"""The entry of `run.json` that says how many images the model was shown; while a run is under way, before."""
+
 _COMPANION = "examples"
 
 _MOST = 2_000_000  # records of one batch
@@ -58,6 +63,7 @@ class RunFolder:
         parts: the number of the process's next part.
         known: the records that an earlier start of the same run has left.
         damaged: how many of its parts could not be read, and so are done again.
+        shown: how many images earlier starts have shown to the model, as their parts say it.
         written: SHA-256 of each file that is not a part.
         lock: keeps another run from writing here at the same time; gone with the process.
     """
@@ -68,6 +74,7 @@ class RunFolder:
     parts: int = 0
     known: pd.DataFrame = field(default_factory=lambda: join_samples([]))
     damaged: int = 0
+    shown: dict[str, int] = field(default_factory=lambda: added_up([]))
     written: dict[str, str] = field(default_factory=dict)
     lock: FolderLock | None = None
 
@@ -81,19 +88,27 @@ class RunFolder:
         self.manifest.update(entries)
         write_whole(self.path / MANIFEST, f"{json.dumps(self.manifest, indent=2)}\n".encode())
 
-    def add_part(self, samples: pd.DataFrame, examples: Examples | None = None) -> None:
+    def add_part(
+        self,
+        samples: pd.DataFrame,
+        examples: Examples | None = None,
+        shown: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         """Keep the records of one batch and rung; a crash after this line does not lose them.
 
         Args:
             samples: the records.
             examples: what belongs to them; the records do not count without.
+            shown: how many images the model was shown since the part before.
         """
         companion = ""
         if examples is not None:
             contents = pack_examples(examples, self.origin)
             companion = self._part_name(contents, "safetensors")
             write_whole(self.path / ADVERSARIAL / companion, contents)
-        contents = pack_samples(samples, {**self.origin, _COMPANION: companion})
+        contents = pack_samples(
+            samples, {**self.origin, _COMPANION: companion, SHOWN: json.dumps(dict(shown))}
+        )
         write_whole(self.path / PARTS / self._part_name(contents, "parquet"), contents)
         self.parts += 1
 
@@ -185,7 +200,7 @@ def open_folder(
     Raises:
         RunFolderError: the folder cannot be written, or holds another run.
     """
-    starts = []
+    starts, before = [], read_shown(None)
     try:
         folder = RunFolder(new_dated_folder(label) if path is None else path)
         for name in (PARTS, ADVERSARIAL) if keeps_examples(manifest) else (PARTS,):
@@ -194,6 +209,7 @@ def open_folder(
         check_free(folder.path, manifest, overwrite=overwrite)
         if not overwrite and (folder.path / MANIFEST).exists():
             starts = earlier_starts(_earlier(folder.path))
+            before = read_shown(_earlier(folder.path).get(SHOWN))
             _clean_up(folder)
             _read_parts(folder)
         else:
@@ -203,7 +219,9 @@ def open_folder(
         raise RunFolderError(f"{path} is being written by another run; give another --out.") from None
     except OSError as error:
         raise RunFolderError(f"cannot write to {path or 'runs/'}: {error.strerror}.") from error
-    folder.update(**manifest, earlier_starts=starts, hash=run_hash(manifest))
+    if sum(before.values()) < sum(folder.shown.values()):
+        before = folder.shown
+    folder.update(**manifest, earlier_starts=starts, hash=run_hash(manifest), **{SHOWN: before})
     return folder
 
 
@@ -257,7 +275,7 @@ def _clean_up(folder: RunFolder) -> None:
             part.unlink()
             folder.damaged += 1
         else:
-            companions.add(found[1])
+            companions.add(found.companion)
     for examples in (folder.path / ADVERSARIAL).glob("*.safetensors"):
         if examples.name not in companions:
             examples.unlink()
@@ -269,20 +287,31 @@ def _read_parts(folder: RunFolder) -> None:
     for part in _part_files(folder):
         found = _read_part(folder, part)
         if found is not None:
-            readable.append(found[0])
+            readable.append(found)
         rank, number = (*part.name.split("-"), "")[:2]
         if number.isdigit() and rank == f"{folder.rank:04d}":
             folder.parts = max(folder.parts, int(number) + 1)
     if readable:
-        folder.known = join_samples(readable).drop_duplicates(["index", "rung", "defense", "attack"])
+        known = join_samples([part.samples for part in readable])
+        folder.known = known.drop_duplicates(["index", "rung", "defense", "attack"])
+        folder.shown = added_up([part.shown for part in readable])
 
 
 def _part_files(folder: RunFolder) -> list[Path]:
     return sorted(each for each in (folder.path / PARTS).glob("*.parquet") if each.is_file())
 
 
-def _read_part(folder: RunFolder, part: Path) -> tuple[pd.DataFrame, str] | None:
-    """The records of a part and the name of the examples that belong to them; None if either is damaged."""
+class _Part(NamedTuple):
+    """What a part holds."""
+
+    samples: pd.DataFrame
+    companion: str
+    """The name of the examples that belong to the records; empty where none do."""
+    shown: dict[str, int]
+
+
+def _read_part(folder: RunFolder, part: Path) -> _Part | None:
+    """A part; None if it or its examples are damaged."""
     contents = part.read_bytes()
     if not is_named_after(part, contents):
         return None
@@ -295,7 +324,14 @@ def _read_part(folder: RunFolder, part: Path) -> tuple[pd.DataFrame, str] | None
         examples = folder.path / ADVERSARIAL / companion
         if not examples.is_file() or not is_as_written(examples):
             return None
-    return samples, companion
+    return _Part(samples, companion, _read_counts(origin.get(SHOWN)))
+
+
+def _read_counts(said: Any) -> dict[str, int]:
+    try:
+        return read_shown(json.loads(said))
+    except (TypeError, ValueError, RecursionError):
+        return read_shown(None)
 
 
 def new_dated_folder(label: str) -> Path:

@@ -89,7 +89,7 @@ def replayed(plan: Plan, target: Target, batch: Batch, x_adv: Tensor) -> Iterato
         clean = Batch(*(each[rows] for each in batch))
         seen = x_adv[rows.to(x_adv.device)]
         _, x, y = clean.to(plan.device)
-        with torch.no_grad():
+        with torch.no_grad(), plan.shown.counted_as("judging"):
             model = plan.judged(cell.defense)
             judged = judge(model.sampled(seen), seen, x, y, plan.threat)
         nothing = torch.zeros_like(y)
@@ -133,8 +133,9 @@ def _attacked_through(plan: Plan, target: Target, number: int, batch: Batch) -> 
     model = _model(plan, target, number, plan.rough)
     outcome = _attacked_once(plan, model, target, number, batch)
     rows = np.flatnonzero(outcome.samples["robust"].to_numpy())
-    with torch.no_grad():
+    with torch.no_grad(), plan.shown.counted_as("attack"):
         logits = model(outcome.x_adv[rows])
+    outcome.samples.loc[rows, "queries"] += len(model.draws())
     believed = fooled(predict(logits), batch.y[rows].to(plan.device)).cpu().numpy()
     if not believed.any():
         return outcome
@@ -159,12 +160,15 @@ def _attacked_once(plan: Plan, model: DefendedModel, target: Target, number: int
     draws = Draws(plan.seed, indices).stream(cell.rung)
     if number > 0:  # the first choice attacks as it would alone
         draws = draws.stream(f"choice {number}")
-    attempt = plan.attack_of(cell)(model, x, y, plan.threat, draws)
-    passes = len(model.draws())
-    attempt = attempt._replace(steps=passes * attempt.steps, queries=passes * attempt.queries)
+    with plan.shown.attacking() as told:
+        attempt = plan.attack_of(cell)(model, x, y, plan.threat, draws)
+        passes = len(model.draws())
+        attempt = attempt._replace(steps=passes * attempt.steps, queries=passes * attempt.queries)
+        told.append(int(attempt.queries.sum()))
     found = attempt.x_adv.detach()
     x_adv = plan.threat.project(found, x)
-    judged, smallest = _judge_found(plan, cell.defense, (found, x_adv, x, y))
+    with plan.shown.counted_as("judging"):
+        judged, smallest = _judge_found(plan, cell.defense, (found, x_adv, x, y))
     samples = samples_of(cell, batch, judged, attempt).assign(smallest=smallest.double().cpu().numpy())
     return Outcome(samples, x_adv)
 

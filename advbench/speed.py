@@ -48,9 +48,9 @@ def at_speed(
         size = BatchSize(only, note, only, most_in_flight(x[:1], only))
     elif batch_size == AUTO:
         images = probed_size(plan.attacked(UNDEFENDED, network=plan.rough), x[:1], len(chosen))
-        size = BatchSize(images, note, lanes, most_in_flight(x[:1], images))
+        size = BatchSize(images, note, lanes, most_in_flight(x[:1], images), shown=plan.shown)
     else:
-        size = BatchSize(batch_size, note, lanes)
+        size = BatchSize(batch_size, note, lanes, shown=plan.shown)
     plan = replace(plan, size=size)
     return _compiled(plan, x[:1], len(chosen), note) if copies.compiled and (lanes > 1 or only) else plan
 

@@ -19,6 +19,7 @@ would mend it or make sure.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import Final, Literal
 
 import pandas as pd
@@ -60,9 +61,11 @@ FLAT: Final = 0.05
 """Share of all images that may stand without having shown an attack any gradient, or of which nobody needs to
 be told that fewer may stand."""
 
-FAITHFUL: Final = 0.7
-"""A gradient that agrees so well with the loss's own differences may be zero in nearly all coordinates: the
-classifier looks at few pixels. See `indicators`."""
+FAITHFUL: Final = 0.6
+"""Cosine with the loss's own differences from which on a gradient can carry a row that is called robust, and
+may be zero in nearly all coordinates, since the classifier looks at few pixels. Robust networks of the tests
+have 0.70 (LeNet5 trained for eps 0.3 on MNIST) to 1.0, logits bent along a sine 0.47 and 0.58, a Hopfield
+retrieval 0.37."""
 
 _NAMES: Final[Mapping[Rung, str]] = {
     "static": "examples made on the undefended model",
@@ -276,6 +279,10 @@ def _misled(case: Case, rung: Rung) -> Iterator[Told]:
     for name in _NO_GUIDE:
         if name in tripped and not (name == "zero_coordinates" and _agreement(case, rung) >= FAITHFUL):
             yield _told(tripped[name], case)
+    cosine = _agreement(case, rung)
+    if "agreement" not in tripped and cosine < FAITHFUL:
+        told = f"the gradient foretells only a part of how the loss changes (cosine {cosine:.2f})"
+        yield told, about_gradient(case.setup)
 
 
 def _flat(case: Case, rung: Rung) -> int:
@@ -295,8 +302,9 @@ def _margin_is_sound(case: Case, rung: Rung) -> bool:
 
 
 def _agreement(case: Case, rung: Rung) -> float:
+    """The cosine, NaN where nobody has looked or the loss never moved."""
     values = [each.value for each in case.indicators if each.rung == rung and each.name == "agreement"]
-    return values[0] if values else 0.0
+    return values[0] if values else nan
 
 
 def _saturates(case: Case) -> bool:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from advbench.agreement import CLOSELY, ROUGHLY, Tolerance, disagreement
+from advbench.counting import count_also
 from advbench.defended import network_of
 from advbench.errors import first_line, printable
 from advbench.folding import fold_batch_norm, watch_forward
@@ -171,7 +172,9 @@ def _has_parts_of(made: nn.Module, model: nn.Module) -> bool:
 
 
 def _folded(model: nn.Module, x: Tensor, places: Collection[str]) -> bool:
-    return fold_batch_norm(network_of(model), _given(model, x), places) > 0
+    given = _given(model, x)
+    count_also(model, x)
+    return fold_batch_norm(network_of(model), given, places) > 0
 
 
 def _channels_last(model: nn.Module, _x: Tensor) -> bool:
@@ -182,7 +185,9 @@ def _channels_last(model: nn.Module, _x: Tensor) -> bool:
 
 def _lowered(model: nn.Module, x: Tensor) -> bool:
     network = network_of(model)
-    first = _first_layer(network, _given(model, x))
+    given = _given(model, x)
+    count_also(model, x)
+    first = _first_layer(network, given)
     kept = set() if first is None else {id(each) for each in (*first.parameters(), *first.buffers())}
     for tensor in (*network.parameters(), *network.buffers()):
         if tensor.is_floating_point() and id(tensor) not in kept:

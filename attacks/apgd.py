@@ -121,7 +121,7 @@ class APGD:
         """Adversarial examples for `x`; see `Attack`, and `WarmAttack` for where the first restart begins."""
         best = Best.nothing(model, x, goal=1)
         everything = torch.arange(len(x), device=x.device)
-        for number, rival in enumerate(self._rivals(model, x, y)):
+        for number, rival in enumerate(self._rivals(model, x, y, best)):
             for restart in range(self.restarts):
                 wanted = best.still_wanted(everything)
                 rows = everything if wanted is None else everything[wanted]
@@ -212,9 +212,12 @@ class APGD:
         targeted = targeted_dlr if self.loss == "dlr" else logit_difference
         return targeted(logits, walk.y, walk.rival)
 
-    def _rivals(self, model: Model, x: Tensor, y: Tensor) -> Iterator[Tensor]:
+    def _rivals(self, model: Model, x: Tensor, y: Tensor, best: Best) -> list[Tensor]:
         """The classes that each image is driven to, the most likely first; the label itself for none."""
-        return iter([y]) if self.targets == 0 else rivals(model, x, y, self.targets)
+        if self.targets == 0:
+            return [y]
+        best.book(torch.arange(len(x), device=x.device))
+        return rivals(model, x, y, self.targets)
 
 
 def _balls(threat: Threat, steps: int) -> list[tuple[Threat, int]]:

@@ -70,7 +70,9 @@ class FAB:
         """The smallest perturbations of `x`; see `Attack`."""
         best = Best.nothing(model, x, goal=2 if self.early_stop else NEVER)
         everything = torch.arange(len(x), device=x.device)
-        for number, rival in enumerate(rivals(model, x, y, self.targets)):
+        classes = rivals(model, x, y, self.targets)
+        best.book(everything)
+        for number, rival in enumerate(classes):
             for restart in range(self.restarts):
                 wanted = best.still_wanted(everything)
                 rows = everything if wanted is None else everything[wanted]

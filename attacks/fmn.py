@@ -77,7 +77,11 @@ class FMN:
         """The smallest perturbations of `x`; see `Attack`."""
         best = Best.nothing(model, x, goal=2 if self.early_stop else NEVER)
         rows = torch.arange(len(x), device=x.device)
-        for rival in [y] if self.targets == 0 else rivals(model, x, y, self.targets):
+        classes = [y]
+        if self.targets > 0:
+            classes = rivals(model, x, y, self.targets)
+            best.book(rows)
+        for rival in classes:
             images = Images(rows, x, y, rival)
             wanted = best.still_wanted(rows)
             self._walk(model, images if wanted is None else images.take(wanted), threat, best)

@@ -91,8 +91,9 @@ class PGD:
         Returns:
             Each image's best iterate and what it cost.
         """
-        everything = Images(torch.arange(len(x), device=x.device), x, y, self._rival(model, x, y))
         best = Best.nothing(model, x, self._goal if self.early_stop else NEVER)
+        rows = torch.arange(len(x), device=x.device)
+        everything = Images(rows, x, y, self._rival(model, x, y, best))
         for restart in range(self.restarts):
             wanted = best.still_wanted(everything.rows)
             images = everything if wanted is None else everything.take(wanted)
@@ -147,10 +148,11 @@ class PGD:
         return against(logits, images.y) if self.target is None else -against(logits, images.rival)
 
     @torch.no_grad()
-    def _rival(self, model: Model, x: Tensor, y: Tensor) -> Tensor:
+    def _rival(self, model: Model, x: Tensor, y: Tensor, best: Best) -> Tensor:
         """The class that each image is driven to, `(n,)`; the label itself where the loss names none."""
         if self.target is None and self.loss != "logit-difference":
             return y
+        best.book(torch.arange(len(x), device=x.device))
         others = without(model(x), y)
         runner_up = others.argmax(1)
         if self.target == "least-likely":

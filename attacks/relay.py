@@ -15,6 +15,7 @@ from advbench.losses import margin
 from advbench.threat import Threat
 
 from .best import Best
+from .doubt import doubtful, searched_better
 
 
 class WarmAttack(Protocol):
@@ -41,11 +42,15 @@ class Leg:
     Args:
         attack: the attack.
         within: run it only on images that an earlier leg has brought so near to the boundary that at most
-            this part of their clean margin is left, and on those whose every gradient was useless; 1 for all.
+            this part of their clean margin is left, on those whose every gradient was useless, and on those
+            whose margin is doubted; 1 for all.
+        doubted: run it on images alone whose margin does not follow its gradient (see `Relay`); it then draws
+            as it does outside a relay.
     """
 
     attack: Attack
     within: float = 1.0
+    doubted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +60,12 @@ class WarmLeg:
     Args:
         attack: the attack.
         within: as for `Leg`.
+        doubted: as for `Leg`.
     """
 
     attack: WarmAttack
     within: float = 1.0
+    doubted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +77,12 @@ class Relay:
 
     Args:
         legs: the attacks in their order, by name; the name is part of each one's random streams.
+        look_after: the leg after which the margins of the images that stand are compared with their gradients
+            (`doubt`); no margin is doubted without.
     """
 
     legs: Mapping[str, Leg | WarmLeg]
+    look_after: str = ""
 
     @property
     def chunked(self) -> bool:
@@ -81,30 +91,74 @@ class Relay:
 
     def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, draws: Draws) -> Attempt:
         """Adversarial examples for `x`; see `Attack`."""
-        best, rows = Best.nothing(model, x, goal=1), torch.arange(len(x), device=x.device)
-        late_gain = torch.full_like(best.loss, torch.nan)
-        followed = torch.zeros_like(best.flat)  # whether a gradient was asked for at all
-        _offer(model, best, (rows, x, y))
-        clean = best.loss.clone()
+        course = _Course.begun(model, x, y)
+        best = course.best
         for name, leg in self.legs.items():
-            near = (best.loss >= leg.within * clean) | (best.flat & followed) | (leg.within >= 1.0)
-            rows = ((best.rank < best.goal) & near).nonzero().flatten()
-            if len(rows) == 0:
-                continue
-            stream = draws.take(rows).stream(name)
-            if isinstance(leg, WarmLeg):
-                attempt = leg.attack(model, x[rows], y[rows], threat, stream, start=best.x_adv[rows])
-            else:
-                attempt = leg.attack(model, x[rows], y[rows], threat, stream)
-            best.steps[rows] += attempt.steps
-            best.queries[rows] += attempt.queries
-            asked = attempt.steps > 0
-            best.flat[rows] &= attempt.flat | ~asked
-            followed[rows] |= asked
-            if attempt.late_gain is not None:
-                late_gain[rows[asked]] = attempt.late_gain[asked].to(late_gain)
-            _offer(model, best, (rows, threat.project(attempt.x_adv, x[rows]), y[rows]))
-        return Attempt(best.x_adv, best.steps, best.queries, best.flat & followed, late_gain)
+            rows = course.wanted(leg)
+            if len(rows) > 0:
+                stream = draws.take(rows) if leg.doubted else draws.take(rows).stream(name)
+                images = (x[rows], y[rows])
+                if isinstance(leg, WarmLeg):
+                    attempt = leg.attack(model, *images, threat, stream, start=best.x_adv[rows])
+                else:
+                    attempt = leg.attack(model, *images, threat, stream)
+                course.note(rows, attempt)
+                before = best.loss[rows]
+                _offer(model, best, (rows, threat.project(attempt.x_adv, images[0]), images[1]))
+                course.compare(rows, before, attempt)
+            if name == self.look_after:
+                course.look(model, x, y, threat)
+        return Attempt(best.x_adv, best.steps, best.queries, best.flat & course.followed, course.late_gain)
+
+
+@dataclass
+class _Course:
+    """How far the attacks have come; an entry an image, `(n,)`."""
+
+    best: Best
+    clean: Tensor  # margins
+    late_gain: Tensor
+    followed: Tensor  # whether a gradient was asked for at all
+    doubted: Tensor
+    looked: bool = False
+
+    @classmethod
+    def begun(cls, model: Model, x: Tensor, y: Tensor) -> "_Course":
+        """At the clean images."""
+        best = Best.nothing(model, x, goal=1)
+        _offer(model, best, (torch.arange(len(x), device=x.device), x, y))
+        no = torch.zeros_like(best.flat)
+        return cls(best, best.loss.clone(), torch.full_like(best.loss, torch.nan), no, no.clone())
+
+    def wanted(self, leg: Leg | WarmLeg) -> Tensor:
+        """Which images a leg is for, as places in the batch."""
+        best = self.best
+        chosen = (best.loss >= leg.within * self.clean) | (best.flat & self.followed) | (leg.within >= 1.0)
+        chosen = self.doubted if leg.doubted else chosen | self.doubted
+        return ((best.rank < best.goal) & chosen).nonzero().flatten()
+
+    def note(self, rows: Tensor, attempt: Attempt) -> None:
+        """Book what an attack has cost, and what it says of its gradients."""
+        best, asked = self.best, attempt.steps > 0
+        best.steps[rows] += attempt.steps
+        best.queries[rows] += attempt.queries
+        best.flat[rows] &= attempt.flat | ~asked
+        self.followed[rows] |= asked
+        if attempt.late_gain is not None:
+            self.late_gain[rows[asked]] = attempt.late_gain[asked].to(self.late_gain)
+
+    def compare(self, rows: Tensor, before: Tensor, attempt: Attempt) -> None:
+        """Doubt margins that a search without gradients has moved far, once ascents have ended."""
+        if self.looked:
+            moved = searched_better(before, self.best.loss[rows], self.clean[rows])
+            self.doubted[rows] |= moved & (attempt.steps == 0)
+
+    def look(self, model: Model, x: Tensor, y: Tensor, threat: Threat) -> None:
+        """Doubt margins that do not follow their gradients."""
+        rows = (self.best.rank < self.best.goal).nonzero().flatten()
+        if len(rows) > 0:
+            self.doubted[rows] = doubtful(model, (rows, x[rows], y[rows]), threat, self.best)
+        self.looked = True
 
 
 @torch.no_grad()

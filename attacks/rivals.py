@@ -1,7 +1,5 @@
 """The classes that targeted attacks drive an image to."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -10,8 +8,10 @@ from advbench.losses import without
 
 
 @torch.no_grad()
-def rivals(model: Model, x: Tensor, y: Tensor, most: int) -> Iterator[Tensor]:
+def rivals(model: Model, x: Tensor, y: Tensor, most: int) -> list[Tensor]:
     """The most likely classes but the label at the clean images, the most likely first, each `(n,)`.
+
+    It takes a forward pass, which the caller counts.
 
     Args:
         model: pixels `(n, c, h, w)` to logits `(n, k)`.
@@ -20,4 +20,4 @@ def rivals(model: Model, x: Tensor, y: Tensor, most: int) -> Iterator[Tensor]:
         most: how many; all others where there are fewer.
     """
     order = without(model(x), y).argsort(1, descending=True)
-    yield from order[:, : min(most, order.shape[1] - 1)].unbind(1)
+    return list(order[:, : min(most, order.shape[1] - 1)].unbind(1))

@@ -41,13 +41,19 @@ def autoattack(*, version: Version = "standard", steps: int = 100, queries: int 
 def strongest(*, steps: int = 50, queries: int = 3000) -> Relay:
     """Short ascents on every image, then all that helps on those that came near the boundary.
 
+    Margins that do not follow their gradients say nothing of nearness: those images get every leg, and the
+    whole of `autoattack`.
+
     benchmarks/STRONGEST.md tells what was tried and what each part gave.
 
     Args:
         steps: gradient steps of an ascent, and of FAB towards a class; the ascents on near images towards
             each of nine classes take half as many.
         queries: forward passes of Square on near images, in two halves; a tenth of them on every image.
+            On doubtful ones `autoattack` takes twice the steps and five thirds of the queries, by default its
+            own numbers.
     """
+    everything = autoattack(steps=2 * steps, queries=max(1, queries * 5 // 3))
     half = Square(queries=max(1, queries // 2))
     ascent = APGD(steps=steps, loss="margin", first_step=_SMALL)
     return Relay(
@@ -62,5 +68,7 @@ def strongest(*, steps: int = 50, queries: int = 3000) -> Relay:
             "ascent-again": WarmLeg(attack=ascent, within=_NEAR),
             "apgd-t": Leg(attack=APGD(steps=max(1, steps // 2), loss="dlr", targets=9), within=_NEAR),
             "apgd-dlr": Leg(attack=APGD(steps=steps, loss="dlr", restarts=5), within=_NEAR),
-        }
+            "autoattack": Leg(attack=everything, doubted=True),
+        },
+        look_after="apgd-margin",
     )

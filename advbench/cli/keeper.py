@@ -14,6 +14,7 @@ import torch
 from advbench.cli.carrying import Carried
 from advbench.cli.progress import RunProgress
 from advbench.cli.ranks import Ranks
+from advbench.counting import Tally
 from advbench.errors import InputError, RunError
 from advbench.evaluation import Checked, Evaluation, fingerprint, merge
 from advbench.examples import Examples
@@ -22,8 +23,17 @@ from advbench.jobs.settings.run import RunSettings
 from advbench.records import join_samples
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, Format
-from advbench.run_folder import CANDIDATES, INDICATORS, RunFolder, join_folder, open_folder, unfinished_run
+from advbench.run_folder import (
+    CANDIDATES,
+    INDICATORS,
+    SHOWN,
+    RunFolder,
+    join_folder,
+    open_folder,
+    unfinished_run,
+)
 from advbench.rungs import RungDone
+from advbench.shown import added_up
 
 
 class Keeper:
@@ -60,10 +70,12 @@ class Keeper:
         self.accept = accept
         self.folder: RunFolder | None = None
         self.digests: list[dict[int, bytes]] = []
+        self.tally = Tally()
 
     def begin(self, checked: Checked) -> pd.DataFrame:
         """Open the folder, and return what an earlier start of the same run has left there."""
         self._share_clean(checked)
+        self.tally.shown = checked.shown
         if not self.ranks.leads:
             path = Path(self.ranks.await_post("folder", self.idle).decode())
             self.folder = join_folder(path, self.ranks.rank)
@@ -78,6 +90,7 @@ class Keeper:
         if out is None and self.ranks.restarted:  # by torchrun, which cannot say --out
             out = unfinished_run(manifest)
         self.folder = open_folder(out, label, manifest, overwrite=self.options.overwrite)
+        self.tally.go_on(self.folder.manifest[SHOWN], self.folder.shown)
         images = manifest["data"]["n"]
         self.progress.begin(checked.work // len(checked.digests) * images, checked.batch_size)
         if len(self.folder.known):
@@ -99,7 +112,7 @@ class Keeper:
     def keep(self, done: RungDone) -> None:
         """Write the records of one batch and rung, and the examples that belong to them."""
         assert self.folder is not None
-        self.folder.add_part(done.samples, self._examples(done))
+        self.folder.add_part(done.samples, self._examples(done), self.tally.untold())
         self.progress.advance(done)
 
     def load(self, name: str) -> bytes | None:
@@ -143,7 +156,8 @@ class Keeper:
             self.folder.discard()
         elif not isinstance(error, RunError):  # a disk that is full takes no last word either
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            self.folder.update(status=status, finished=_now())
+            shown = added_up([self.tally.earlier, self.tally.shown.images])
+            self.folder.update(status=status, finished=_now(), **{SHOWN: shown})
 
     def write(self, found: Evaluation, formats: Sequence[Format]) -> Path:
         """Write the results; returns the folder."""
@@ -161,6 +175,7 @@ class Keeper:
         folder.update(
             status="done",
             finished=_now(),
+            **{SHOWN: added_up([self.tally.earlier, found.shown])},
             heading=asdict(found.heading),
             candidates=[asdict(each) for each in found.candidates],
             warnings=[f"{row.defense}, {row.attack}: {each}" for row in found.rows for each in row.warnings],
@@ -222,19 +237,20 @@ def _told(indicator: Indicator) -> dict[str, object]:
 
 
 def _pack(found: Evaluation) -> bytes:
-    """What one process has found, as bytes: doubts and indicators in a line, then the records."""
-    told = [found.heading.doubts, [asdict(each) for each in found.heading.indicators]]
+    """What one process has found, as bytes: doubts, indicators and counts in a line, then the records."""
+    told = [found.heading.doubts, [asdict(each) for each in found.heading.indicators], dict(found.shown)]
     return json.dumps(told).encode() + b"\n" + found.samples.to_parquet(index=False)
 
 
 def _unpack(contents: bytes, like: Evaluation, digests: dict[int, bytes]) -> Evaluation:
     line, _, parquet = contents.partition(b"\n")
-    doubts, indicators = json.loads(line)
+    doubts, indicators, shown = json.loads(line)
     heading = like.heading.with_doubts({defense: tuple(each) for defense, each in doubts.items()})
     return Evaluation(
         heading.with_indicators(Indicator(**each) for each in indicators),
         pd.read_parquet(BytesIO(parquet)).astype(like.samples.dtypes),
         digests,
+        shown=shown,
     )
 
 

@@ -14,6 +14,7 @@ from advbench.reports.page import PAGE_FILE, Page, page
 from advbench.reports.pictures import Picture
 from advbench.reports.steps import loss_by_steps, success_by_steps
 from advbench.reports.style import Style, arranged
+from advbench.shown import in_words, read_shown
 from advbench.table import of_row
 from advbench.whole_files import write_whole
 
@@ -120,7 +121,9 @@ def _settings(run: ReportedRun) -> dict[str, str]:
     """What the run was: where its rows come from, and every setting."""
     said = run.records.manifest.get("settings")
     settings = dict(_flat(said)) if isinstance(said, Mapping) else {}
-    return {**{name: text for name, text in run.origin.items() if text}, **settings}
+    shown = in_words(read_shown(run.records.manifest.get("shown")))
+    told = {**run.origin, "images shown to the model": shown}
+    return {**{name: text for name, text in told.items() if text}, **settings}
 
 
 def _flat(said: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

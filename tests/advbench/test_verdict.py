@@ -123,6 +123,7 @@ def test_chance_is_told_from_the_clean_images(right: int, predictions: list[int]
     [
         ({"zero_gradient:margin": 0.59}, "unreliable", "the gradient of the margin is zero"),
         ({"agreement": 0.11}, "not enough evidence", "does not foretell how the loss changes (cosine 0.11)"),
+        ({"agreement": 0.58}, "not enough evidence", "foretells only a part of how the loss changes"),
         (
             {"zero_coordinates": 0.97, "agreement": 0.5},
             "not enough evidence",

@@ -16,9 +16,15 @@ from .rows import SPECIMENS, Specimen, Truth
 Outcome = Literal["right", "undecided", "wrong"]
 
 UNDECIDED: Final = frozenset(
-    {"adversarially trained, logits divided by 10", "the same, its logits a hundredfold"}
+    {
+        "adversarially trained, logits divided by 10",
+        "the same, its logits a hundredfold",
+        "a Hopfield retrieval as a defense",
+        "a Hopfield retrieval inside",
+    }
 )
-"""Rows on which the verdict rightly asks for more: another attack beats PGD, and a loss saturates."""
+"""Rows on which the verdict rightly asks for more: Square beats PGD on the cross-entropy of small logits, the
+cross-entropy of large ones is flat, and a gradient that foretells little accuses nobody."""
 
 MOST_UNDECIDED: Final = 0.2
 
