@@ -1,5 +1,6 @@
 """Whether a defended model's answers are a function of each image alone, and where not, why."""
 
+import copy
 from collections.abc import Iterator
 from functools import partial
 from math import ceil
@@ -69,9 +70,20 @@ def _depends_on_batch(model: DefendedModel, x: Tensor, logits: Tensor) -> bool:
         for said, wanted in (
             (model(few), known),
             (model(few.flip(0)).flip(0), known),
-            (model(x[:1]), known[:1]),
+            (_unfilled(model, x[:1], known[:1]), known[:1]),
         )
     )
+
+
+def _unfilled(model: DefendedModel, x: Tensor, otherwise: Tensor) -> Tensor:
+    """Logits of a batch as it is, not filled up; `otherwise` where the model refuses its size."""
+    bare = copy.copy(model)
+    bare.lanes = 1
+    try:
+        logits: Tensor = bare(x)
+        return logits
+    except Exception:  # a network that was written or exported for one batch size
+        return otherwise
 
 
 def _near(said: Tensor, wanted: Tensor, tolerance: float) -> bool:
@@ -84,7 +96,12 @@ def _batches_told(model: DefendedModel, x: Tensor, y: Tensor, logits: Tensor) ->
     """That the batch matters, and how much it does to the clean accuracy."""
     whole = min(len(x), model.at_once or len(x))
     small = FEW if whole > FEW else 1
-    answers = torch.cat([model(x[first : first + small]) for first in range(0, len(x), small)])
+    answers = torch.cat(
+        [
+            _unfilled(model, x[first : first + small], logits[first : first + small])
+            for first in range(0, len(x), small)
+        ]
+    )
     judged, alone = (100 * float((said.argmax(1) == y).float().mean()) for said in (logits, answers))
     return (
         "an image's logits depend on its batch (BatchNorm in training mode?): clean accuracy is "

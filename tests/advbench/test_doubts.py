@@ -53,6 +53,16 @@ def test_a_coin_is_seen_whenever_it_first_falls_otherwise(tails_at: int) -> None
     assert "BatchNorm" not in told
 
 
+@pytest.mark.parametrize("count", [8, 20])
+def test_a_model_that_counts_its_batch_is_seen_although_batches_are_filled_up(count: int) -> None:
+    (told,) = doubts(lambda x: plain(x) * 8 / len(x), count)
+    assert "an image's logits depend on its batch" in told
+
+
+def test_a_model_of_one_batch_size_is_not_doubted() -> None:
+    assert doubts(lambda x: plain(x.view(8, 1, 4, 4)), 8) == []
+
+
 def test_a_coin_is_missed_once_in_ten_thousand_runs() -> None:
     assert 2.0**PASSES > 10_000
 
