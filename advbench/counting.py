@@ -100,6 +100,20 @@ def count_also(model: nn.Module, x: Tensor) -> None:
         model.shown.images[model.shown.purpose] += len(x)
 
 
+@contextmanager
+def looks_counted(model: nn.Module, shown: Shown) -> Iterator[None]:
+    """Meanwhile, count what a model is shown that does not count by itself: looks before an evaluation."""
+
+    def count(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        shown.images[shown.purpose] += len(inputs[0])
+
+    handle = model.register_forward_pre_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 @dataclass
 class Tally:
     """What a run has shown to its model, in this start and in earlier ones.

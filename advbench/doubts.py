@@ -12,10 +12,6 @@ from torch import Tensor, nn
 from advbench.backward import name_of
 from advbench.defended import DefendedModel
 
-WITHOUT_EXPECTATION: Final = (
-    "the defense is random, and was attacked without expectation over its draws (--eot 20)"
-)
-
 PASSES: Final = 14
 """Times that a few images are shown again: a model that tosses a coin at each call answers all of them alike
 once in 2^14 = 16,384 runs."""

@@ -17,7 +17,7 @@ from advbench.check import check_substitutes, checked_logits
 from advbench.choosing import Chooser, Options, options_for, ready, with_exact
 from advbench.counting import Shown
 from advbench.data.batches import Batch, Images
-from advbench.doubts import WITHOUT_EXPECTATION, doubts_about
+from advbench.doubts import doubts_about
 from advbench.errors import InputError
 from advbench.indicators import added
 from advbench.interfaces import Attack, is_chunked
@@ -34,6 +34,7 @@ from advbench.shown import added_up
 from advbench.speed import at_speed
 from advbench.table import Cell, Heading, rows_of
 from advbench.threat import Threat
+from advbench.verdict import WITHOUT_EXPECTATION
 from advbench.working_copy import Copies, Precision
 
 

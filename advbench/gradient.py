@@ -78,8 +78,9 @@ def _refusal_named(model: Model, x: Tensor) -> Iterator[None]:
     except Exception as error:  # the model's code may raise anything
         if isinstance(error, AdvbenchError) or ran_out_of_memory(error) or not _runs(model, x):
             raise
+        reason = f"{type(error).__name__}: {first_line(error).rstrip('.')}"
         raise ModelError(
-            f"the model fails where a gradient is taken: {first_line(error)} Mend that, or attack "
+            f"the model fails where a gradient is taken ({reason}). Mend that, or attack "
             "without gradients (--attack square)."
         ) from error
 

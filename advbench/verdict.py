@@ -25,7 +25,6 @@ from typing import Final, Literal
 import pandas as pd
 
 from advbench.advice import Setup, about, about_gradient, by_margin, stronger
-from advbench.doubts import WITHOUT_EXPECTATION
 from advbench.indicators import Indicator
 from advbench.paired import PairedCounts, count_pairs
 from advbench.records import UNDEFENDED, Rung, wilson_interval
@@ -42,6 +41,10 @@ KINDS: Final[tuple[Kind, ...]] = (
 RULES: Final = 2
 """Which table of decisions this is; a run says by which its verdicts were written. The first had no `not
 robust`, and did not look at the gradient's indicators."""
+
+WITHOUT_EXPECTATION: Final = (
+    "the defense is random, and was attacked without expectation over its draws (--eot 20)"
+)
 
 HIDDEN: Final = 0.1
 """Share of all images that a gradient must have hidden for a row to be called masked. Attacks of equal worth

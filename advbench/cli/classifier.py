@@ -20,6 +20,7 @@ from advbench.cli.normalizing import (
     usual_normalization,
 )
 from advbench.cli.ranks import Ranks
+from advbench.counting import Shown, looks_counted
 from advbench.data.batches import read_batch
 from advbench.data.images import LabelledImages
 from advbench.data.registry import DatasetEntry
@@ -45,6 +46,8 @@ class Classifier(NamedTuple):
     """What the table says of how its network and its weights were understood."""
     remarks: tuple[str, ...] = ()
     """What is said once, beside the table."""
+    looks: Shown = Shown()
+    """How many images the network was shown to find out how it is to be understood."""
 
     @property
     def normalization(self) -> Normalization:
@@ -82,8 +85,10 @@ def load_classifier(
     spec = None if model is None else parse_spec(model)
     name = shown_name(model, options.checkpoint)
     found = _load_network(options, spec, name, images, device)
-    images = fitted(images, indices, found.loaded.network)
-    network, word = logits_alone(found.loaded.network, read_batch(images, indices[:1]).to(device).x)
+    looks, own = Shown(), found.loaded.network
+    with looks_counted(own, looks):
+        images = fitted(images, indices, own)
+        network, word = logits_alone(own, read_batch(images, indices[:1]).to(device).x)
     weights = Weights(
         network=network,
         name=spec.name if spec else name,
@@ -98,7 +103,8 @@ def load_classifier(
         chosen = Chosen(usual_normalization(weights.entry, dataset), "usual")
     if chosen is None:
         assert ranks is not None
-        chosen = choose_normalization(weights, images, dataset, device, seed=options.seed, ranks=ranks)
+        with looks_counted(own, looks):
+            chosen = choose_normalization(weights, images, dataset, device, seed=options.seed, ranks=ranks)
     constants = chosen.normalization
     wrapped = network if constants == PIXELS else Normalized(network, *dataclasses.astuple(constants))
     provenance = {
@@ -110,7 +116,7 @@ def load_classifier(
     }
     notes = (*found.notes, *found.loaded.notes, *filter(None, (word,)))
     classifier = Classifier(
-        wrapped.to(device), name, provenance, chosen, found.head, notes, found.loaded.remarks
+        wrapped.to(device), name, provenance, chosen, found.head, notes, found.loaded.remarks, looks
     )
     return classifier, images
 

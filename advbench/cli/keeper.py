@@ -48,6 +48,7 @@ class Keeper:
         carried: what has fallen at smaller radii, if the run is part of a curve.
         accept: is given the labels and the undefended model's predictions of all clean images, in the
             process that leads; what it raises ends the run before anything is written.
+        looks: how many images the model was shown before the evaluation.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Keeper:
         *,
         carried: Carried | None = None,
         accept: Callable[[Sequence[int], Sequence[int]], None] = lambda *_: None,
+        looks: int = 0,
     ) -> None:
         self.options = options
         self.manifest = manifest
@@ -68,14 +70,16 @@ class Keeper:
         self.idle = idle
         self.carried = carried
         self.accept = accept
+        self.looks = looks
         self.folder: RunFolder | None = None
         self.digests: list[dict[int, bytes]] = []
         self.tally = Tally()
 
     def begin(self, checked: Checked) -> pd.DataFrame:
         """Open the folder, and return what an earlier start of the same run has left there."""
-        self._share_clean(checked)
         self.tally.shown = checked.shown
+        checked.shown.images["probe"] += self.looks
+        self._share_clean(checked)
         if not self.ranks.leads:
             path = Path(self.ranks.await_post("folder", self.idle).decode())
             self.folder = join_folder(path, self.ranks.rank)

@@ -21,6 +21,7 @@ from advbench.cli.refusals import refusals
 from advbench.cli.report_page import write_page
 from advbench.cli.stopping import asked_to_stop
 from advbench.cli.voice import one_voice
+from advbench.counting import looks_counted
 from advbench.errors import printable
 from advbench.evaluation import Checked, Evaluation, evaluate
 from advbench.jobs.settings.run import RunSettings
@@ -96,10 +97,12 @@ def perform(
         notes = list(job.subject.classifier.all_notes)
 
         def accept(labels: Sequence[int], predictions: Sequence[int]) -> None:
-            notes.extend(_order_note(job, labels, predictions, options.subject.seed))
+            with looks_counted(job.subject.classifier.model, keeper.tally.shown):
+                notes.extend(_order_note(job, labels, predictions, options.subject.seed))
             manifest["notes"] = notes
 
-        keeper = Keeper(options, manifest, progress, ranks, idle, carried=carried, accept=accept)
+        looks = sum(job.subject.classifier.looks.images.values())
+        keeper = Keeper(options, manifest, progress, ranks, idle, carried=carried, accept=accept, looks=looks)
         try:
             found = keeper.collect(_evaluate(options, job, keeper, stopping.check, ranks))
             if found is None:

@@ -111,11 +111,15 @@ def test_what_is_paid_once_is_a_few_looks_at_the_first_batch() -> None:
     few = passes(FEW, PGD(steps=STEPS, early_stop=False))
     once = few.forward - FEW * COSTS["pgd"][1].forward
     assert 0 <= once <= ALLOWED * BATCH
-    assert few.backward - FEW * STEPS <= ALLOWED * BATCH
+    assert few.backward - FEW * STEPS <= DIFFERENTIATED * BATCH
 
 
-ALLOWED = 4
-"""Batches in which an evaluation may look at what it is given before the attacks begin."""
+ALLOWED = 9
+"""Batches in which an evaluation may look at what it is given before the attacks begin: half of it are 8
+images that are shown again and again, so that a coin which the model tosses is seen."""
+
+DIFFERENTIATED = 4
+"""The same for backward passes."""
 
 
 def test_fallen_images_cost_little_more() -> None:
@@ -130,4 +134,4 @@ def test_fallen_images_cost_little_more() -> None:
     assert not attacked["robust"].any()
     assert booked < MANY * attack.steps / 4
     assert meter.forward <= MANY * (CLEAN + JUDGED) + ALLOWED * BATCH + 2 * booked
-    assert meter.backward <= ALLOWED * BATCH + 2 * booked
+    assert meter.backward <= DIFFERENTIATED * BATCH + 2 * booked

@@ -18,6 +18,7 @@ from advbench.locking import FolderLock, is_free
 from advbench.manifest import run_hash
 from advbench.records import SAMPLE_TYPES, join_samples
 from advbench.run_folder import RunFolder, check_free, open_folder, unfinished_run
+from advbench.shown import PURPOSES
 
 TABLES = ("samples.parquet", "table.md")
 
@@ -54,6 +55,7 @@ def test_a_run_writes_its_manifest_parts_samples_and_tables(tmp_path: Path) -> N
     manifest = json.loads((folder.path / "run.json").read_text())
     digests = {name: hashlib.sha256((folder.path / name).read_bytes()).hexdigest() for name in TABLES}
     expected = {"status": "done", "n": 3, "earlier_starts": [], "hash": run_hash({}), "files": digests}
+    expected["shown"] = dict.fromkeys(PURPOSES, 0)
     assert manifest == expected
     assert (folder.path / "table.md").read_text(encoding="utf-8") == "– ü\n"
     parts = [pd.read_parquet(each) for each in sorted((folder.path / "parts").iterdir())]

@@ -7,10 +7,9 @@ import pytest
 
 from advbench.advice import Setup
 from advbench.chance import chance_told
-from advbench.doubts import WITHOUT_EXPECTATION
 from advbench.indicators import Indicator
 from advbench.records import Rung
-from advbench.verdict import Case, Verdict, standing_of, verdict_of
+from advbench.verdict import WITHOUT_EXPECTATION, Case, Verdict, standing_of, verdict_of
 
 N = 100
 
