@@ -109,7 +109,7 @@ def perform(
                 return None
             for doubt in _near_chance(found, len(job.subject.images.classes)):
                 progress.note(f"warning: {doubt}")
-                notes.append(doubt.rstrip("."))
+                notes.append(doubt)
             found = replace(found, heading=found.heading.with_notes(notes))
             folder = keeper.write(found, formats)
         except BaseException as error:
@@ -182,8 +182,8 @@ def _near_chance(found: Evaluation, named: int) -> list[str]:
     clean = found.rows[0].rates["clean"].accuracy
     if classes > 1 and clean < _NEAR_CHANCE / classes:
         return [
-            f"clean accuracy is {clean:.1%}, near chance for {classes} classes. Are the "
-            "normalisation (--mean, --std) and the order of the classes those of the model?"
+            f"clean accuracy is {clean:.1%}, near chance for {classes} classes: see whether the normalisation "
+            "(--mean, --std) and the order of the classes are those of the model"
         ]
     return []
 
