@@ -126,7 +126,7 @@ def _order_note(job: Job, labels: Sequence[int], predictions: Sequence[int], see
     """What is said against the order of the classes, which the user has given; it ends any other run."""
     subject = job.subject
     note = check_order_of_run(
-        subject.classifier.model,
+        subject.classifier.in_own_batches,
         labels,
         predictions,
         subject.images,

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from advbench import registry
+from advbench.batch_size import AUTO
 from advbench.cli.classifier import Classifier, load_classifier
 from advbench.cli.ranks import Ranks
 from advbench.data.class_names import ClassNames, read_class_index, read_class_names
@@ -53,8 +54,13 @@ class Subject(NamedTuple):
     device: torch.device
 
 
-def load_subject(options: SubjectOptions, ranks: Ranks) -> Subject:
+def load_subject(options: SubjectOptions, ranks: Ranks, at_once: int | str = AUTO) -> Subject:
     """Find, load and check everything that the words name, the cheapest first.
+
+    Args:
+        options: the words.
+        ranks: the processes that share the run.
+        at_once: how many images at a time the user asks for; a network may take no other number.
 
     Raises:
         InputError: whatever is wrong, in one line.
@@ -64,7 +70,9 @@ def load_subject(options: SubjectOptions, ranks: Ranks) -> Subject:
     threat = make_threat(options, entry)
     device = choose_device(options.device, ranks)
     images, indices = open_images(options, dataset)
-    classifier, images = load_classifier(options, model, entry, images, device, indices=indices, ranks=ranks)
+    classifier, images = load_classifier(
+        options, model, entry, images, device, indices=indices, ranks=ranks, at_once=at_once
+    )
     defenses = make_defenses(options, classifier.model)
     return Subject(classifier, dataset, images, indices, threat, defenses, device)
 
