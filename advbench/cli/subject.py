@@ -3,7 +3,9 @@
 Nothing here knows an attack, so that examples can be judged again without any.
 """
 
+import copy
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +25,7 @@ from advbench.defended import DefendedModel, Placement
 from advbench.defenses import DEFENSES
 from advbench.errors import InputError, SpecError, first_line
 from advbench.jobs.settings.subject import SubjectOptions
+from advbench.manifest import LATER
 from advbench.memory import keep_freed_memory
 from advbench.plugins import Plugin, defense_of
 from advbench.records import UNDEFENDED
@@ -221,7 +224,23 @@ def describe(thing: object, threat: Threat | None = None) -> dict[str, Any]:
     """What was made and every setting that it has, for `run.json`; a step size as it is taken."""
     if isinstance(thing, Plugin):
         return thing.settings
-    settings = dataclasses.asdict(thing) if dataclasses.is_dataclass(thing) else {}  # type: ignore[arg-type]  # an instance
+    settings: dict[str, Any] = _plain(thing) if dataclasses.is_dataclass(thing) else {}
     if threat is not None and hasattr(thing, "step_size_for"):
         settings["step_size"] = thing.step_size_for(threat)
     return {"class": f"{type(thing).__module__}.{type(thing).__qualname__}", **settings}
+
+
+def _plain(value: Any) -> Any:
+    """As `dataclasses.asdict`, without fields that came later and have their defaults (`LATER`)."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if not dataclasses.is_dataclass(value):
+        return copy.deepcopy(value)
+    told = {field: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {
+        field.name: _plain(item)
+        for field, item in told.items()
+        if not (LATER in field.metadata and item == field.default)
+    }
