@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from advbench.data.read_ahead import ReadAhead
 from advbench.defended import LANES, DefendedModel, Placement
 from advbench.errors import RunError
 from advbench.gradient import seconds_a_gradient
+from advbench.logits import way_to_logits
 from advbench.memory import available_memory, ran_out_of_memory, release_memory
 
 AUTO: Final = "auto"
@@ -161,8 +162,7 @@ def only_size(model: nn.Module, x: Tensor, wanted: int | str) -> int:
         if size * x.numel() > _TRIED:
             continue
         try:
-            with torch.no_grad():
-                fits = len(model(x.expand(size, -1, -1, -1).contiguous())) == size
+            fits = _takes(model, x, size)
         except Exception as error:  # what is wrong with a model that takes none, the clean pass says
             if ran_out_of_memory(error):
                 return 0
@@ -170,6 +170,35 @@ def only_size(model: nn.Module, x: Tensor, wanted: int | str) -> int:
         if fits:
             return size
     return 0
+
+
+def own_size(network: nn.Module, x: Tensor, wanted: int | str) -> int:
+    """As `only_size`, of a network of which nothing is known yet; 0 for one that takes any number of images.
+
+    Args:
+        network: pixels `(n, c, h, w)` to logits, or to something that holds them.
+        x: a clean image, `(1, c, h, w)`.
+        wanted: as for `only_size`.
+    """
+    try:
+        if _takes(network, x, 1) and _takes(network, x, 3):
+            return 0
+    except Exception as error:  # the user's network may raise anything
+        if ran_out_of_memory(error):
+            return 0
+    return only_size(network, x, wanted)
+
+
+@torch.no_grad()
+def _takes(model: nn.Module, x: Tensor, size: int) -> bool:
+    output: Any = model(x.expand(size, -1, -1, -1).contiguous())
+    way = None if isinstance(output, Tensor) else way_to_logits(output)
+    return len(output if way is None else way.take(output)) == size
+
+
+def filled_up(model: nn.Module, size: int) -> nn.Module:
+    """A model that sees so many images at a time and no other number; the model itself where `size` is 0."""
+    return DefendedModel(model, (), lanes=size, at_once=size) if size else model
 
 
 def probed_size(model: nn.Module, x: Tensor, most: int) -> int:

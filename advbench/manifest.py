@@ -4,11 +4,15 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from advbench.errors import RunFolderError
 
 MANIFEST = "run.json"
+
+LATER: Final = "later"
+"""Marks fields of attacks and defenses that came later: their default is what was done before, and is no part
+of what describes them, so that runs which were begun before go on."""
 
 _LARGEST = 16 << 20  # bytes; those that were written have a few thousand
 

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from advbench.batch_size import AUTO, BatchSize, fitting_lanes, in_batches, only_size
+from advbench.batch_size import BatchSize, fitting_lanes, in_batches, only_size
 from advbench.data.batches import Batch, Images, read_batch
 from advbench.defended import DefendedModel, Placement
 from advbench.examples import Examples
@@ -256,7 +256,7 @@ def _defended(evidence: Evidence, defense: str) -> DefendedModel:
     """The model behind a defense, computing as the run did."""
     x = read_batch(evidence.dataset, [0]).x.to(_device(evidence.model))
     lanes = fitting_lanes(evidence.model, (), x)
-    only = only_size(evidence.model, x, AUTO) if lanes == 1 else 0
+    only = only_size(evidence.model, x, evidence.batch_size) if lanes == 1 else 0
     size = BatchSize(only, lanes=only) if only else BatchSize(lanes=lanes)
     return judged_model(evidence.model, evidence.chains[defense], evidence.seed, evidence.judge_draws, size)
 

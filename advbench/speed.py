@@ -45,7 +45,7 @@ def at_speed(
     plan = fit_for_defenses(plan, x, note)
     if only:
         note(f"the model takes no other number of images at once than {only}: batches are filled up to it")
-        size = BatchSize(only, note, only, most_in_flight(x[:1], only))
+        size = BatchSize(only, note, only, most_in_flight(x[:1], only), shown=plan.shown)
     elif batch_size == AUTO:
         images = probed_size(plan.attacked(UNDEFENDED, network=plan.rough), x[:1], len(chosen))
         size = BatchSize(images, note, lanes, most_in_flight(x[:1], images), shown=plan.shown)

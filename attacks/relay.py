@@ -1,7 +1,7 @@
 """Attacks one after another: an image leaves as soon as one of them fells it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -12,6 +12,7 @@ from advbench.gradient import Model
 from advbench.interfaces import Attack, Attempt, is_chunked
 from advbench.judge import fooled, predict
 from advbench.losses import margin
+from advbench.manifest import LATER
 from advbench.threat import Threat
 
 from .best import Best
@@ -50,7 +51,7 @@ class Leg:
 
     attack: Attack
     within: float = 1.0
-    doubted: bool = False
+    doubted: bool = field(default=False, metadata={LATER: True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class WarmLeg:
 
     attack: WarmAttack
     within: float = 1.0
-    doubted: bool = False
+    doubted: bool = field(default=False, metadata={LATER: True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ class Relay:
     """
 
     legs: Mapping[str, Leg | WarmLeg]
-    look_after: str = ""
+    look_after: str = field(default="", metadata={LATER: True})
 
     @property
     def chunked(self) -> bool:

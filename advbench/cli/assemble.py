@@ -36,7 +36,7 @@ def assemble(options: RunSettings, ranks: Ranks) -> Job:
     threat = make_threat(options.subject, find_dataset(names_of(options.subject)[1]))
     attacks, rungs = make_attacks(options, threat), rungs_of(options)
     queries = _gradient_free(options, threat) if "gradient_free" in rungs else Named({}, {})
-    subject = load_subject(options.subject, ranks)
+    subject = load_subject(options.subject, ranks, options.batch_size)
     if len(subject.indices) < ranks.count:
         raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
     return Job(subject, attacks, rungs, queries)

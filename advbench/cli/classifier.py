@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from advbench.batch_size import AUTO, filled_up, own_size
 from advbench.checkpoint.fit import HeadMisfitError
 from advbench.checkpoint.load import Loaded, load_checkpoint, sha256
 from advbench.cli.channels import fitted
@@ -30,6 +31,7 @@ from advbench.logits import logits_alone
 from advbench.models.load import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
 from advbench.normalized import Normalized
+from advbench.preserve import prepared
 from advbench.spec import Spec, parse_spec
 
 
@@ -48,6 +50,13 @@ class Classifier(NamedTuple):
     """What is said once, beside the table."""
     looks: Shown = Shown()
     """How many images the network was shown to find out how it is to be understood."""
+    takes: int = 0
+    """How many images the network takes at a time where it takes no other number; else 0."""
+
+    @property
+    def in_own_batches(self) -> nn.Module:
+        """The model for any number of images at a time."""
+        return filled_up(self.model, self.takes)
 
     @property
     def normalization(self) -> Normalization:
@@ -69,6 +78,7 @@ def load_classifier(
     *,
     indices: Sequence[int],
     ranks: Ranks | None = None,
+    at_once: int | str = AUTO,
 ) -> tuple[Classifier, LabelledImages]:
     """The network with its weights behind its normalisation, and the images in as many channels as it takes.
 
@@ -80,6 +90,7 @@ def load_classifier(
         device: where the network goes.
         indices: of the images that are evaluated.
         ranks: the processes that share the run; None to take the usual normalisation and measure nothing.
+        at_once: how many images at a time the user asks for; a network may take no other number.
     """
     given = given_normalization(options, dataset)
     spec = None if model is None else parse_spec(model)
@@ -88,7 +99,9 @@ def load_classifier(
     looks, own = Shown(), found.loaded.network
     with looks_counted(own, looks):
         images = fitted(images, indices, own)
-        network, word = logits_alone(own, read_batch(images, indices[:1]).to(device).x)
+        x = read_batch(images, indices[:1]).to(device).x
+        takes = _own_size(own, x, at_once)
+        network, word = logits_alone(own, x.expand(max(1, takes), -1, -1, -1).contiguous())
     weights = Weights(
         network=network,
         name=spec.name if spec else name,
@@ -97,6 +110,7 @@ def load_classifier(
         sha256=sha256(found.path) if found.path else None,
         bundled=options.checkpoint is None,
         untrained=options.untrained,
+        takes=takes,
     )
     chosen = given or _told_by_file(found.loaded)
     if chosen is None and ranks is None:
@@ -116,9 +130,15 @@ def load_classifier(
     }
     notes = (*found.notes, *found.loaded.notes, *filter(None, (word,)))
     classifier = Classifier(
-        wrapped.to(device), name, provenance, chosen, found.head, notes, found.loaded.remarks, looks
+        wrapped.to(device), name, provenance, chosen, found.head, notes, found.loaded.remarks, looks, takes
     )
     return classifier, images
+
+
+def _own_size(network: nn.Module, x: Tensor, wanted: int | str) -> int:
+    devices = [x.device] if x.device.type == "cuda" else []
+    with prepared(network), torch.random.fork_rng(devices=devices):
+        return own_size(network, x, wanted)
 
 
 def shown_name(model: str | None, checkpoint: Path | None) -> str:

@@ -9,13 +9,14 @@ import safetensors
 import torch
 from torch import nn
 
+from advbench.batch_size import filled_up
 from advbench.class_order import other_order
 from advbench.cli.order_check import ClassOrderError, described
 from advbench.cli.ranks import Ranks
 from advbench.data.batches import read_batch
 from advbench.data.images import LabelledImages
 from advbench.data.registry import DatasetEntry
-from advbench.errors import InputError, ModelError
+from advbench.errors import InputError, ModelError, printable
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.models.measured import Measured, measure
 from advbench.models.normalization import candidates, named
@@ -58,6 +59,8 @@ class Weights(NamedTuple):
     sha256: str | None
     bundled: bool
     untrained: bool
+    takes: int = 0
+    """How many images the network takes at a time where it takes no other number; else 0."""
 
 
 def given_normalization(options: SubjectOptions, dataset: DatasetEntry) -> Chosen | None:
@@ -166,16 +169,23 @@ def choose_normalization(
 def _measured(
     weights: Weights, images: LabelledImages, dataset: DatasetEntry, device: torch.device, seed: int
 ) -> Chosen:
-    x = read_batch(images, [0]).to(device).x
+    x = read_batch(images, [0]).to(device).x.expand(max(1, weights.takes), -1, -1, -1).contiguous()
     if normalizes_itself(weights.network, x):
         return Chosen(PIXELS, "the network normalises by itself")
     usual = usual_normalization(weights.entry, dataset)
     if len(candidates(dataset.normalization, x.shape[1])) == 1:
         return Chosen(usual, "the only candidate")
     try:
-        found = measure(weights.network, images, dataset.normalization, device, seed)
-    except ModelError:  # the clean pass will say it of the run's own images
-        return Chosen(usual, "usual: the network cannot take the images")
+        found = measure(
+            filled_up(weights.network, weights.takes), images, dataset.normalization, device, seed
+        )
+    except ModelError as error:  # of the run's own images the clean pass will say it
+        return Chosen(
+            usual,
+            "usual: the network cannot take the images",
+            f"normalisation {spelt(usual)} is a guess, since none could be measured: "
+            f"{printable(str(error)).rstrip('.')}. --normalization says it",
+        )
     if found.standing.at_chance:
         _refuse_order(found, images)
         return Chosen(

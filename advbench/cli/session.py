@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 import pandas as pd
 from rich.console import Console
 
+from advbench.cli.aside import say_aside
 from advbench.cli.assemble import Job, assemble
 from advbench.cli.carrying import Carried
 from advbench.cli.describe import announcement, manifest_of
@@ -22,7 +23,6 @@ from advbench.cli.report_page import write_page
 from advbench.cli.stopping import asked_to_stop
 from advbench.cli.voice import one_voice
 from advbench.counting import looks_counted
-from advbench.errors import printable
 from advbench.evaluation import Checked, Evaluation, evaluate
 from advbench.jobs.settings.run import RunSettings
 from advbench.reports import print_table, render
@@ -126,7 +126,7 @@ def _order_note(job: Job, labels: Sequence[int], predictions: Sequence[int], see
     """What is said against the order of the classes, which the user has given; it ends any other run."""
     subject = job.subject
     note = check_order_of_run(
-        subject.classifier.model,
+        subject.classifier.in_own_batches,
         labels,
         predictions,
         subject.images,
@@ -191,7 +191,6 @@ def _near_chance(found: Evaluation, named: int) -> list[str]:
 def _show(done: Done, options: RunSettings) -> None:
     if options.json:
         sys.stdout.write(render(done.found.rows, "json", done.origin, options.style))
-        for note in done.found.heading.notes:  # the table has them
-            sys.stderr.write(printable(f"note: {note}.") + "\n")
+        say_aside(done.found.rows)
     else:
         print_table(done.found.rows, Console(), options.style)

@@ -3,13 +3,16 @@
 Nothing here knows an attack, so that examples can be judged again without any.
 """
 
+import copy
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from advbench import registry
+from advbench.batch_size import AUTO
 from advbench.cli.classifier import Classifier, load_classifier
 from advbench.cli.ranks import Ranks
 from advbench.data.class_names import ClassNames, read_class_index, read_class_names
@@ -22,6 +25,7 @@ from advbench.defended import DefendedModel, Placement
 from advbench.defenses import DEFENSES
 from advbench.errors import InputError, SpecError, first_line
 from advbench.jobs.settings.subject import SubjectOptions
+from advbench.manifest import LATER
 from advbench.memory import keep_freed_memory
 from advbench.plugins import Plugin, defense_of
 from advbench.records import UNDEFENDED
@@ -53,8 +57,13 @@ class Subject(NamedTuple):
     device: torch.device
 
 
-def load_subject(options: SubjectOptions, ranks: Ranks) -> Subject:
+def load_subject(options: SubjectOptions, ranks: Ranks, at_once: int | str = AUTO) -> Subject:
     """Find, load and check everything that the words name, the cheapest first.
+
+    Args:
+        options: the words.
+        ranks: the processes that share the run.
+        at_once: how many images at a time the user asks for; a network may take no other number.
 
     Raises:
         InputError: whatever is wrong, in one line.
@@ -64,7 +73,9 @@ def load_subject(options: SubjectOptions, ranks: Ranks) -> Subject:
     threat = make_threat(options, entry)
     device = choose_device(options.device, ranks)
     images, indices = open_images(options, dataset)
-    classifier, images = load_classifier(options, model, entry, images, device, indices=indices, ranks=ranks)
+    classifier, images = load_classifier(
+        options, model, entry, images, device, indices=indices, ranks=ranks, at_once=at_once
+    )
     defenses = make_defenses(options, classifier.model)
     return Subject(classifier, dataset, images, indices, threat, defenses, device)
 
@@ -213,7 +224,23 @@ def describe(thing: object, threat: Threat | None = None) -> dict[str, Any]:
     """What was made and every setting that it has, for `run.json`; a step size as it is taken."""
     if isinstance(thing, Plugin):
         return thing.settings
-    settings = dataclasses.asdict(thing) if dataclasses.is_dataclass(thing) else {}  # type: ignore[arg-type]  # an instance
+    settings: dict[str, Any] = _plain(thing) if dataclasses.is_dataclass(thing) else {}
     if threat is not None and hasattr(thing, "step_size_for"):
         settings["step_size"] = thing.step_size_for(threat)
     return {"class": f"{type(thing).__module__}.{type(thing).__qualname__}", **settings}
+
+
+def _plain(value: Any) -> Any:
+    """As `dataclasses.asdict`, without fields that came later and have their defaults (`LATER`)."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if not dataclasses.is_dataclass(value):
+        return copy.deepcopy(value)
+    told = {field: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {
+        field.name: _plain(item)
+        for field, item in told.items()
+        if not (LATER in field.metadata and item == field.default)
+    }

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from rich.console import Console
 
+from advbench.cli.aside import say_aside
 from advbench.cli.carrying import Carried, carried_from
 from advbench.cli.formats import HTML, formats_of
 from advbench.cli.ranks import Ranks, join_ranks
@@ -271,6 +272,7 @@ def _show(sweep: _Sweep) -> None:
     rows = [each.row for each in outcomes]
     if sweep.options.json:
         sys.stdout.write(render(rows, "json", [each.origin for each in outcomes], sweep.options.style))
+        say_aside(rows)
     else:
         print_table(rows, Console(), sweep.options.style)
     sweep.note(f"written to {sweep.folder.path}")

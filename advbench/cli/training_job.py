@@ -79,7 +79,9 @@ def assemble_training(options: TrainSettings, ranks: Ranks) -> TrainingJob:
     notes = classifier.all_notes
     if not options.subject.untrained:
         seed = options.subject.seed
-        notes += tuple(filter(None, (check_order_before_training(classifier.model, images, device, seed),)))
+        notes += tuple(
+            filter(None, (check_order_before_training(classifier.in_own_batches, images, device, seed),))
+        )
     ladder = Ladder(
         images=images,
         indices=indices,

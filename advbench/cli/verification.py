@@ -77,7 +77,7 @@ def _checks(claims: Claims, options: VerifySettings) -> Iterator[Check]:
     yield checkpoint
     if not checkpoint.holds:
         return
-    subject = load_subject(claims.subject, Ranks())
+    subject = load_subject(claims.subject, Ranks(), claims.batch_size)
     images = _check_images(claims, subject)
     yield images
     if not images.holds:

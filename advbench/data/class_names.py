@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
+from advbench.data.picture_folder import PictureFolder
 from advbench.errors import DatasetError, nearest
 
 _LARGEST: Final = 8 << 20  # bytes of a file of names
@@ -106,7 +107,14 @@ def relabelled(images: LabelledImages, names: ClassNames) -> LabelledImages:
     for name, output in zip(images.classes, outputs, strict=True):
         shown[output] = name
     labels = np.asarray(outputs, np.int64)[images.labels]
-    return LabelledImages(_Relabelled(images.images, tuple(outputs)), labels, shown, tuple(outputs))
+    return LabelledImages(_renumbered(images.images, tuple(outputs)), labels, shown, tuple(outputs))
+
+
+def _renumbered(images: Images, outputs: tuple[int, ...]) -> Images:
+    """The images with their labels through a table; a folder of pictures stays one."""
+    if isinstance(images, PictureFolder):
+        return replace(images, targets=[outputs[label] for label in images.targets])
+    return _Relabelled(images, outputs)
 
 
 def _outputs(classes: Sequence[str], names: ClassNames) -> list[int]:

@@ -23,7 +23,7 @@ class PictureFolder:
     Args:
         classes: the names of the class folders in alphabetical order.
         files: every picture's path; class by class, folder by folder, by name.
-        targets: the class of each.
+        targets: the label of each: its class, or what a file of names has made of that.
         reading: how pictures become tensors.
         settled: whether the user said how many channels to read, so that nothing else may decide it.
     """

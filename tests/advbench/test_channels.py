@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from advbench import cli
 from advbench.cli.channels import channels_of, fitted
+from advbench.data.class_names import ClassNames
 from advbench.data.images import LabelledImages
 from advbench.data.load import load_dataset
 from advbench.data.picture_folder import PictureFolder
@@ -97,6 +98,22 @@ def test_a_run_of_grey_pictures_is_verified_and_its_page_drawn(capsys: pytest.Ca
     assert "data:image/png" in Path("run/report.html").read_text()
     assert cli.main(["verify", "run"]) == 0
     assert "WRONG" not in capsys.readouterr().out
+
+
+def test_a_file_of_class_names_leaves_the_pictures_grey() -> None:
+    write_digits("pictures")
+    Path("names.txt").write_text("".join(f"{each}\n" for each in range(10)))
+    plain, named = (
+        attack(f"{CNN} --steps 3 --no-random-start {words}")[0] for words in ("", "--classes names.txt")
+    )
+    assert {**plain, "run": "", "command": ""} == {**named, "run": "", "command": ""}
+    place = Place(
+        root=Path("pictures"), split="test", names=ClassNames((*((str(n), 9 - n) for n in range(10)),), 10)
+    )
+    images = load_dataset("imagefolder", place)
+    assert isinstance(images.images, PictureFolder)
+    assert images[0][1] == images.labels[0] == 9
+    assert images.name_of(0).startswith("pictures/0/")
 
 
 def test_the_user_says_how_many_channels_there_are(refused: Errors) -> None:

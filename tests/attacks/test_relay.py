@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from advbench import Attempt, DefendedModel, Draws, Placement, Threat
 from advbench.attacks import APGD, FAB, PGD, Relay, Square, autoattack, strongest
 from advbench.attacks.relay import Leg, WarmAttack, WarmLeg
+from advbench.cli.subject import describe
 from advbench.defenses import Round
 from advbench.losses import margin
 from advbench.threat import Norm
@@ -180,3 +181,13 @@ def test_strongest_leaves_no_image_that_autoattack_fells_and_takes_fewer_gradien
     assert ours <= theirs
     # Margins behind rounding lie: such images are given the whole of the other on top.
     assert cost < (1.5 if kind == "rounded" else 1.0) * paid
+
+
+def test_fields_that_came_later_change_no_hash_of_what_they_leave_as_it_was() -> None:
+    before = describe(autoattack())
+    assert list(before) == ["class", "legs"]
+    assert [list(leg) for leg in before["legs"].values()] == [["attack", "within"]] * 4
+    assert before["legs"]["square"]["attack"] == {"queries": 5000, "share": 0.8}
+    after = describe(strongest())
+    assert after["look_after"] == "apgd-margin"
+    assert after["legs"]["autoattack"]["doubted"] is True
