@@ -204,7 +204,10 @@ def of_all(style: Style) -> str:
 
 def notes_of(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
     """What the gap is, why numbers are missing, and what speaks against them: a sentence each."""
-    notes = []
+    left_out = [
+        name for name, values in _traits(rows).items() if len(set(values)) > 1 and name not in plan.names
+    ]
+    notes = [f"NOTE: the rows differ in {' and '.join(left_out)}, which has no column."] if left_out else []
     if plan.gap:
         points = ", in points" if style.percent else ""
         notes.append(

@@ -50,7 +50,8 @@ def paired_lines(pairs: Sequence[Paired]) -> list[str]:
         f"{_TITLES.get(pair.one, pair.one)} minus {_TITLES.get(pair.other, pair.other)}, on the same clean "
         f"images: {100 * pair.difference:+.1f} points "
         f"[{100 * pair.interval.low:+.1f}, {100 * pair.interval.high:+.1f}]; "
-        f"{pair.only_one} right only by the first, {pair.only_other} only by the other, {pair.both} by both."
+        f"{pair.only_one} right by {_TITLES.get(pair.one, pair.one)} alone, {pair.only_other} by "
+        f"{_TITLES.get(pair.other, pair.other)} alone, {pair.both} by both."
         for pair in pairs
     ]
 

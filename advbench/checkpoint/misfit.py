@@ -88,7 +88,7 @@ def _of_another_size(match: Match, own: StateDict, spec: Spec) -> str:
                 "where its factory takes num_classes."
             )
         return f"Most likely it has {classes} classes: give --model {right}."
-    return "Most likely it is a wider or narrower version of this architecture."
+    return "Most likely it is another size of this architecture: layers of the same names, other shapes."
 
 
 def other_head(match: Match, own: StateDict) -> int | None:

@@ -83,4 +83,5 @@ def _usage_message(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     command = getattr(context, "command_path", None) or "advbench"
     message: str = error.format_message()  # type: ignore[attr-defined]  # as _is_usage_error found
-    return f"{message.rstrip('.')}. See '{command} --help'."
+    sentence = message.rstrip(".")
+    return f"{sentence}{'' if sentence.endswith('?') else '.'} See '{command} --help'."

@@ -107,7 +107,8 @@ def perform(
             found = keeper.collect(_evaluate(options, job, keeper, stopping.check, ranks))
             if found is None:
                 return None
-            for doubt in _near_chance(found, len(job.subject.images.classes)):
+            source = job.subject.classifier.provenance["source"]
+            for doubt in _near_chance(found, len(job.subject.images.classes), source):
                 progress.note(f"warning: {doubt}")
                 notes.append(doubt)
             found = replace(found, heading=found.heading.with_notes(notes))
@@ -176,14 +177,14 @@ def _evaluate(
     )
 
 
-def _near_chance(found: Evaluation, named: int) -> list[str]:
+def _near_chance(found: Evaluation, named: int, source: str) -> list[str]:
     """What a specialist would want to be told about the numbers; data sets of arrays name no classes."""
     classes = named or int(found.samples["label"].max()) + 1
     clean = found.rows[0].rates["clean"].accuracy
     if classes > 1 and clean < _NEAR_CHANCE / classes:
         return [
-            f"clean accuracy is {clean:.1%}, near chance for {classes} classes: see whether the normalisation "
-            "(--mean, --std) and the order of the classes are those of the model"
+            f"clean accuracy is {clean:.1%}, near chance for {classes} classes: see whether the weights "
+            f"({source}), the normalisation (--mean, --std) and the order of the classes are right"
         ]
     return []
 

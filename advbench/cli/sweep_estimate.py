@@ -61,7 +61,7 @@ def spoken(seconds: float) -> str:
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1g} s"
+    return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1g} s"
 
 
 def _seconds_a_pass(options: SubjectOptions) -> float:

@@ -69,8 +69,9 @@ def _print(lines: Sequence[_Line], runs: int) -> None:
     known = sum(line.seconds for line in left if line.seconds is not None)
     console.print()
     said = [
-        f"{len(lines)} cells in {runs} runs, {len(left)} to do: an estimate of at most {spoken(known)}, by a "
-        "probe of each model and as if every image stood to the end; images that fall leave."
+        f"{len(lines)} cells in {runs} runs, {len(left)} to do: their attacks take about {spoken(known)} at "
+        "most, by a probe of each model and as if every image stood to the end; loading, judging and "
+        "searches for substitutes come on top."
     ]
     if any(line.seconds is None for line in left):
         said.append(f"{MISSING}: not known, and not counted.")

@@ -123,9 +123,9 @@ def _outputs(classes: Sequence[str], names: ClassNames) -> list[int]:
         known.setdefault(name, set()).add(output)
     missing = [name for name in classes if name not in known]
     if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
         raise DatasetError(
-            f"class {missing[0]!r}{more} is not in the file of --classes or --class-index. "
+            f"class {missing[0]!r}{more} not in the file of --classes or --class-index. "
             f"{nearest(missing[0], list(known))}"
         )
     unclear = next((name for name in classes if len(known[name]) > 1), None)

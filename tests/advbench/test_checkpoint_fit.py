@@ -97,7 +97,7 @@ def test_another_width_is_not_taken_for_another_number_of_classes(state: State, 
     wider = {key: value.repeat_interleave(2, 0) if value.dim() else value for key, value in state.items()}
     torch.save(wider, path := tmp_path / "a.pt")
     message = refusal(path)
-    assert "wider or narrower" in message
+    assert "another size of this architecture" in message
     assert "num_classes" not in message
 
 

@@ -270,7 +270,7 @@ PARTS: dict[str, tuple[Any, str]] = {
         {**WEIGHTS, "two.weight": torch.ones(7, 16), "two.bias": torch.ones(7)},
         "7 classes: build the network with as many, --model net.py:net:num_classes=7 where its factory takes",
     ),
-    "another width": (SMALLER, "wider or narrower"),
+    "another width": (SMALLER, "another size of this architecture"),
 }
 
 

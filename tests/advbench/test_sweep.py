@@ -259,7 +259,7 @@ def test_a_dry_run_tells_cells_and_time_and_writes_nothing(sweep: Sweep) -> None
     assert done.code == 0, done.err
     lines = done.out.splitlines()
     assert sum("digits-cnn" in line for line in lines) == 12
-    assert "12 cells in 2 runs, 12 to do: an estimate of at most" in done.out
+    assert "12 cells in 2 runs, 12 to do: their attacks take about" in done.out
     assert sorted(each.name for each in Path().iterdir()) == ["sweep.toml"]
     sweep(SMALL)
     assert "12 cells in 2 runs, all of them done." in sweep(SMALL, "--dry-run --out out").out

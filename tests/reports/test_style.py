@@ -38,6 +38,7 @@ def test_what_is_no_column_and_differs_is_not_said_to_hold_for_all() -> None:
     text = render(rows, "markdown", None, Style(columns=("defense", "clean")))
     assert "attack" not in text.splitlines()[0]
     assert "model: net" in text.splitlines()[0]
+    assert "NOTE: the rows differ in attack, which has no column." in text
 
 
 def test_a_column_that_no_row_fills_is_dashes() -> None:

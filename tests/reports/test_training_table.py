@@ -52,7 +52,7 @@ def test_pairs_have_the_interval_of_paired_differences() -> None:
     assert PAIR.interval == tango_interval(20, 10, 200)
     assert paired_lines([PAIR]) == [
         "APART minus before, on the same clean images: +5.0 points [-0.4, +10.7]; "
-        "20 right only by the first, 10 only by the other, 140 by both."
+        "20 right by APART alone, 10 by before alone, 140 by both."
     ]
 
 
