@@ -1,7 +1,7 @@
 """Entries of a state dict beside a network's: which may be left out, and which are parts that it lacks."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 import torch
@@ -21,7 +21,7 @@ _BESIDE: Final = re.compile(
 _MEAN: Final = re.compile(r"^(.*_)?(mean|means|mu)$")
 _STD: Final = re.compile(r"^(.*_)?(std|stds|sds|sigma)$")
 _MOST_CHANNELS: Final = 16
-_LARGEST_MEAN: Final = 2.0  # of pixels in [0, 1]; larger ones are of pixels in 0..255
+_LARGEST: Final = 2.0  # mean or std of pixels in [0, 1]; larger ones are of pixels in 0..255
 
 
 class Extras(NamedTuple):
@@ -37,8 +37,9 @@ def extras_of(match: Match, others: Sequence[Match]) -> Extras:
     """Sort the entries beside a network's own.
 
     Entries under the network's own prefix are its parts, unless their names are those of counters, criteria
-    or normalisers. Beside the prefix lie other modules of the file; where they share a numbered sequence with
-    the network, as in `0.weight` beside `1.conv.weight`, images or logits pass them too.
+    or normalisers; normalisers in one of its layers are parts too. Beside the prefix lie other modules of the
+    file; where they share a numbered sequence with the network, as in `0.weight` beside `1.conv.weight`,
+    images or logits pass them too.
 
     Args:
         match: the network's entries.
@@ -47,8 +48,10 @@ def extras_of(match: Match, others: Sequence[Match]) -> Extras:
     copies = [each.prefix for each in others if each.state is match.state and len(each.prefix) > 0]
     harmless: list[str] = []
     parts: list[str] = []
+    layers = {name.partition(".")[0] for name in match.weights if "." in name}
     for key in match.rest:
-        beside = _is_beside(match.bare.get(key, key), match.prefix, copies)
+        bare = match.bare.get(key, key)
+        beside = _is_beside(bare, match.prefix, copies) and not _of_a_layer(bare, match.prefix, layers)
         (harmless if beside else parts).append(key)
     return Extras(harmless, parts)
 
@@ -63,6 +66,12 @@ def _is_beside(key: str, prefix: str, copies: Sequence[str]) -> bool:
         return False
     parted = next(pair for pair in zip(key.split("."), prefix.split("."), strict=False) if pair[0] != pair[1])
     return not all(part.isdigit() for part in parted)
+
+
+def _of_a_layer(key: str, prefix: str, layers: Collection[str]) -> bool:
+    """Whether a key is named like a normaliser's and lies in a layer of the network: no pixel gets there."""
+    inside = key.removeprefix(prefix)
+    return names_normaliser(key) and key.startswith(prefix) and inside.partition(".")[0] in layers
 
 
 def names_normaliser(key: str) -> bool:
@@ -118,7 +127,7 @@ def _constants(key: str, state: StateDict) -> Constants | None:
         return None
     if not (bool(torch.isfinite(torch.cat([mean, std])).all()) and bool((std > 0).all())):
         return None
-    in_bytes = bool((mean > _LARGEST_MEAN).any())
+    in_bytes = bool((torch.cat([mean, std]) > _LARGEST).any())
     scale = 255.0 if in_bytes else 1.0
     numbers = [tuple(_shortest(float(each) / scale) for each in part) for part in (mean, std)]
     made = Normalization(*numbers)

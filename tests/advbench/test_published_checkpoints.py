@@ -160,6 +160,11 @@ SHAPES: dict[str, Shape] = {
         said=("pixel_mean is of pixels in 0..255",),
         normalization=HALF,
     ),
+    "pixels in 0..255 by their deviation": Shape(
+        {"0.mean": tensor(0.0), "0.std": tensor(255.0), **under("1.")},
+        said=("0.mean is of pixels in 0..255",),
+        normalization=PIXELS,
+    ),
     "two normalisations": Shape(
         {
             **{"a.mean": tensor(0.5), "a.std": tensor(0.25), "b.mean": tensor(0.1), "b.std": tensor(0.2)},
@@ -252,6 +257,10 @@ PARTS: dict[str, tuple[Any, str]] = {
     "a layer before it in a sequence": (
         {**under("1."), "0.weight": torch.ones(3)},
         "1 unexpected (0.weight)",
+    ),
+    "a normalisation inside one of its layers": (
+        under("model.", {**WEIGHTS, "one.mean": tensor(0.5), "one.std": tensor(0.25)}),
+        "2 unexpected (model.one.mean, model.one.std)",
     ),
     "a key of the network missing": (
         {key: each for key, each in WEIGHTS.items() if key != "two.bias"},
