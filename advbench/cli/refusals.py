@@ -64,8 +64,8 @@ def refusals(fail_on: str, least: float | None) -> Refusals:
     known = {kind.replace(" ", "-"): kind for kind in KINDS}
     named = listed(fail_on)
     unknown = [each for each in named if each not in known]
-    if unknown:
-        raise SpecError(f"there is no verdict {unknown[0]!r}; known: {', '.join(known)}.")
+    if unknown or (fail_on and not named):
+        raise SpecError(f"there is no verdict {(unknown or [fail_on])[0]!r}; known: {', '.join(known)}.")
     return Refusals(kinds=[known[each] for each in named], least=least)
 
 
