@@ -148,6 +148,7 @@ def test_verdicts_of_earlier_rules_are_told_and_not_held_against_a_run(
     [
         ("--min-robust 40", "--min-robust must be a fraction of the images in [0, 1], like 0.4; got 40."),
         ("--fail-on sadness", "there is no verdict 'sadness'; known: robust-as-measured, not-robust, masked"),
+        ("--fail-on ,", "there is no verdict ','; known: robust-as-measured"),
         ("--rungs stairs", "there is no rung 'stairs'; known: static, shattered"),
         ("--ladder --gradient-free pdg", "there is no attack called 'pdg'"),
     ],

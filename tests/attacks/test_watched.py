@@ -36,6 +36,15 @@ def test_images_near_a_clean_one_are_counted_as_its_own(rows: list[int], seed: i
     assert watched.queries.tolist() == [rows.count(each) for each in range(6)]
 
 
+def test_clean_images_that_are_nearly_the_same_are_told_apart() -> None:
+    """By products of matrices, as torch finds distances from 26 rows on, they are as near as themselves."""
+    x = torch.rand(30, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    x[15:] = x[:15] + 1e-5
+    watched = Watched(lambda x: x.flatten(1)[:, :2], x)
+    watched(x[15:])
+    assert watched.queries.tolist() == [0] * 15 + [1] * 15
+
+
 def test_the_gradient_is_the_models_own(linear_model: nn.Sequential) -> None:
     x = images(5).requires_grad_()
     (expected,) = torch.autograd.grad(linear_model(x).square().sum(), x)
