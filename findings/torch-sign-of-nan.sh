@@ -10,7 +10,7 @@
 # Hurts: FGSM, PGD and MI-FGSM wherever a defense or a loss gives NaN (sqrt at 0, log of 0, a division by a norm of 0).
 #   No step is taken, no NaN is left to be noticed, and the network counts as robust.
 # Source: aten/src/ATen/native/cpu/UnaryOpsKernel.cpp in torch's repository, sign_kernel: (0 < a) - is_negative(a), and
-#   neither holds for NaN. torch.sign's documentation gives values for < 0, 0 and > 0 and has no word on NaN.
+#   neither holds for NaN. torch.sign's documentation has no word on NaN.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
