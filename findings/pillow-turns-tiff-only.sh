@@ -3,7 +3,8 @@
 #
 # Versions: Pillow 13.0.0 (12.3.0 too)
 # Guess: Image.open never turns a picture; that is what ImageOps.exif_transpose is for, in every format.
-# Really: for TIFF the size is turned at open, the pixels at load, and the note is deleted. For the others nothing happens.
+# Really: for TIFF the size is turned at open, the pixels at load, and the note is deleted. For the others nothing
+#   happens.
 # Seen (a picture 3 wide and 2 high, orientation 6):
 #   TIFF opens as (2, 3), note afterwards None
 #   JPEG opens as (3, 2), note afterwards 6

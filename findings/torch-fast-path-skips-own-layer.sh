@@ -10,9 +10,10 @@
 #   with gradients     calls of the own layer 1, distance from the undefended layer 0.16
 #   under no_grad      calls of the own layer 0, distance from the undefended layer 0.00
 # Hurts: a defense that lives in such a layer (noise, quantization, clipped activations). Accuracy and the check of an
-#   attack's success, both under no_grad, judge the bare network, while the attack has the gradients of the defended one.
+#   attack's success, both under no_grad, judge the bare network; the attack has the gradients of the defended one.
 # Source: torch/nn/modules/transformer.py, TransformerEncoderLayer.forward, lines 838 to 935: what is asked about the
-#   submodules is bias, eps, hooks and training, never their class.
+#   submodules is bias, eps, hooks and training, never their class. torch.backends.mha.set_fastpath_enabled(False)
+#   switches the path off.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -40,7 +40,10 @@ def outcome(function, amount):
     return "gradient" if x.grad.any() else "gradient zero"
 
 
-expected = {"adjust_sharpness": "same values, backward raises RuntimeError", "adjust_hue": "forward raises RuntimeError"}
+expected = {
+    "adjust_sharpness": "same values, backward raises RuntimeError",
+    "adjust_hue": "forward raises RuntimeError",
+}
 for name, amount in {"adjust_sharpness": 2.0, "adjust_hue": 0.1}.items():
     old, new = getattr(v1, name), getattr(v2, name)
     assert torch.allclose(old(image, amount), new(image, amount), atol=1e-5)
