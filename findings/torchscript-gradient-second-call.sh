@@ -5,17 +5,17 @@
 # Guess: a scripted model has the gradient of the model it was made of, and the same one at every call.
 # Really: the first call runs the operators with torch's own derivatives. The second runs a graph differentiated by
 #   formulas of the compiler, which decide otherwise at the bounds: hardtanh and relu6 let the gradient through there,
-#   and of two equal values torch.max gives all to the second instead of half to each.
-# Seen (gradients at -1, 0 and 1 of hardtanh; at a tie, to the first value of max(x, 0)):
-#   eager       hardtanh [0.0, 1.0, 0.0]  max 0.5
-#   script, 1st hardtanh [0.0, 1.0, 0.0]  max 0.5
-#   script, 2nd hardtanh [1.0, 1.0, 1.0]  max 0.0
-#   script, 3rd hardtanh [1.0, 1.0, 1.0]  max 0.0
+#   and of two equal values torch.max gives half to each in eager mode and nothing to either here.
+# Seen (gradients of hardtanh at -1, 0 and 1, and of max to its two equal values):
+#   eager       hardtanh [0.0, 1.0, 0.0]  max (0.5, 0.5)
+#   script, 1st hardtanh [0.0, 1.0, 0.0]  max (0.5, 0.5)
+#   script, 2nd hardtanh [1.0, 1.0, 1.0]  max (0.0, 0.0)
+#   script, 3rd hardtanh [1.0, 1.0, 1.0]  max (0.0, 0.0)
 # Hurts: attacks on .pt programs. Quantized activations, dead units and black or white pixels sit exactly at such
 #   bounds, and a warm-up call decides which gradient the attack gets.
-# Source: torch/csrc/jit/runtime/symbolic_script.cpp in torch's repository: hardtanh_ has (self >= min) * (self <= max),
-#   torch.max (self > other). Eager: torchgen/packaged/autograd/derivatives.yaml, line 2171 (hardtanh), where a tie
-#   of max counts a half, as in maximum (line 1133).
+# Source: torch/csrc/jit/runtime/symbolic_script.cpp in torch's repository (its text is inside libtorch_cpu.so): hardtanh
+#   has mask = (self >= min_val) * (self <= max_val), max has self > other and other > self. Eager mode goes by
+#   torchgen/packaged/autograd/derivatives.yaml.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -29,15 +29,16 @@ def hardtanh(x):
     return torch.nn.functional.hardtanh(x) - 0.5  # one operator alone is left to eager mode
 
 
-def maximum(x):
-    return torch.max(x, x * 0.0)
+def maximum(x, y):
+    return torch.max(x, y) - 0.5
 
 
 def gradients(h, m):
-    at, tie = torch.tensor([-1.0, 0.0, 1.0], requires_grad=True), torch.zeros(1, requires_grad=True)
+    at = torch.tensor([-1.0, 0.0, 1.0], requires_grad=True)
+    x, y = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
     h(at).sum().backward()
-    m(tie).sum().backward()
-    return at.grad.tolist(), tie.grad.item()
+    m(x, y).sum().backward()
+    return at.grad.tolist(), (x.grad.item(), y.grad.item())
 
 
 scripted = torch.jit.script(hardtanh), torch.jit.script(maximum)
@@ -46,7 +47,7 @@ for name in ("eager", "script, 1st", "script, 2nd", "script, 3rd"):
     pair = (hardtanh, maximum) if name == "eager" else scripted
     seen.append(gradients(*pair))
     print(f"{name:11} hardtanh {seen[-1][0]}  max {seen[-1][1]}")
-assert seen[0] == seen[1] == ([0.0, 1.0, 0.0], 0.5)
-assert seen[2] == seen[3] == ([1.0, 1.0, 1.0], 0.0), "changed: the second call may have the first one's gradient now"
+assert seen[0] == seen[1] == ([0.0, 1.0, 0.0], (0.5, 0.5))
+assert seen[2] == seen[3] == ([1.0, 1.0, 1.0], (0.0, 0.0)), "changed: the calls may agree now"
 PYTHON
 "$work/env/bin/python" -W ignore "$work/show.py"
