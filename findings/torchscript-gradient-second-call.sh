@@ -13,9 +13,9 @@
 #   script, 3rd hardtanh [1.0, 1.0, 1.0]  max (0.0, 0.0)
 # Hurts: attacks on .pt programs. Quantized activations, dead units and black or white pixels sit exactly at such
 #   bounds, and a warm-up call decides which gradient the attack gets.
-# Source: torch/csrc/jit/runtime/symbolic_script.cpp in torch's repository (its text is inside libtorch_cpu.so): hardtanh
-#   has mask = (self >= min_val) * (self <= max_val), max has self > other and other > self. Eager mode goes by
-#   torchgen/packaged/autograd/derivatives.yaml.
+# Source: torch/csrc/jit/runtime/symbolic_script.cpp in torch's repository (its text is inside libtorch_cpu.so):
+#   hardtanh has mask = (self >= min_val) * (self <= max_val), max has self > other and other > self. Eager mode goes
+#   by torchgen/packaged/autograd/derivatives.yaml.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
