@@ -2,8 +2,8 @@
 # From torch 2.14 on, clamp has another gradient at its bounds, and it depends on how the bounds are given.
 #
 # Versions: torch 2.13.0 and 2.14.1
-# Guess: at a bound clamp lets the gradient through, as the documentation of years and every older release have it, and
-#   a bound of 1.0 is the same as a bound of torch.tensor(1.0).
+# Guess: at a bound clamp lets the gradient through, whichever release it is, and a bound of 1.0 is the same as a bound
+#   of torch.tensor(1.0).
 # Really: up to 2.13 the derivative at a bound is 1. In 2.14 it is 0 for a number and a half for a tensor; fmax and fmin
 #   went from 1 to a half at a tie.
 # Seen (derivatives at x = 1):
