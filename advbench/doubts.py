@@ -19,6 +19,11 @@ once in 2^14 = 16,384 runs."""
 FEW: Final = 8
 """Images of these passes, and of the small batches that are compared with the whole one."""
 
+_OTHERWISE: Final = (
+    "the model answers otherwise where a gradient is taken, so that attacks see another model than the judge "
+    "(a fused kernel that passes over your own module? torch.backends.mha.set_fastpath_enabled(False))"
+)
+
 _SAME = 1e-5
 """How far, relative to the largest logit, two passes may differ by the order of a device's sums."""
 
@@ -45,7 +50,7 @@ def doubts_about(model: DefendedModel, x: Tensor, y: Tensor, logits: Tensor) -> 
         return [f"two passes over the same images differ: {_who_differs(model, x)}; the table is random too"]
     if _depends_on_batch(model, x, logits):
         return [_batches_told(model, x, y, logits)]
-    return []
+    return [_OTHERWISE] if _differs_with_gradients(model, x, logits) else []
 
 
 def _is_random(model: DefendedModel, x: Tensor, logits: Tensor) -> bool:
@@ -80,6 +85,20 @@ def _unfilled(model: DefendedModel, x: Tensor, otherwise: Tensor) -> Tensor:
         return logits
     except Exception:  # a network that was written or exported for one batch size
         return otherwise
+
+
+@torch.enable_grad()
+def _differs_with_gradients(model: DefendedModel, x: Tensor, logits: Tensor) -> bool:
+    """Whether a few images get other logits where autograd follows, as it does while they are attacked.
+
+    torch's own example: in evaluation mode `TransformerEncoderLayer` runs a fused kernel, which does not call
+    modules that stand in its place, unless a gradient is wanted.
+    """
+    try:
+        followed = model(x[:FEW].detach().requires_grad_()).detach()
+    except Exception:  # of a model that cannot be differentiated the attacks say more
+        return False
+    return not _near(followed, logits[:FEW], _ALONE)
 
 
 def _near(said: Tensor, wanted: Tensor, tolerance: float) -> bool:

@@ -60,7 +60,7 @@ class Watched(nn.Module):
         """Which clean image each one belongs to, `(m,)`."""
         if len(x) == len(self._clean):
             return torch.arange(len(x), device=x.device)
-        # Left to itself, torch multiplies matrices from 26 rows on, and near images are then 0 apart, or more.
+        # Left to itself, torch multiplies matrices from 26 rows on, which tells near images wrong distances.
         exact = "donot_use_mm_for_euclid_dist"
         return torch.cdist(x.flatten(1), self._clean, compute_mode=exact).argmin(1)
 

@@ -63,6 +63,27 @@ def test_a_model_of_one_batch_size_is_not_doubted() -> None:
     assert doubts(lambda x: plain(x.view(8, 1, 4, 4)), 8) == []
 
 
+def test_a_model_that_answers_otherwise_under_autograd_is_told() -> None:
+    (told,) = doubts(lambda x: plain(x) + (0.5 if x.requires_grad else 0.0) * x.flatten(1)[:, 4:8])
+    assert "the model answers otherwise where a gradient is taken" in told
+
+
+def test_an_own_layer_that_a_fused_kernel_passes_over_is_told() -> None:
+    class Coarse(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.round())
+
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True).eval()
+    layer.linear1 = Coarse(4, 8)
+    assert len(doubts(lambda x: layer(x.flatten(2).view(-1, 4, 4)).flatten(1))) == 1
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        assert doubts(lambda x: layer(x.flatten(2).view(-1, 4, 4)).flatten(1)) == []
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+
+
 def test_a_coin_is_missed_once_in_ten_thousand_runs() -> None:
     assert 2.0**PASSES > 10_000
 
