@@ -263,7 +263,7 @@ def test_labels_follow_imagenets_index(tmp_path: Path) -> None:
         ("1 cat\n1 dog", "index 1 is there twice"),
         ("9999999 cat", "larger than any model"),
         ("cat\nfox", "class 'dog' is not in the file"),
-        ("bird\nfox", "class 'cat' and 1 more is not"),
+        ("bird\nfox", "class 'cat' and 1 more are not"),
         ("cat\ndog\ncat", "class 'cat' stands for outputs [0, 2]"),
     ],
 )
