@@ -48,7 +48,7 @@ class Classifier(NamedTuple):
     """What the table says of how its network and its weights were understood."""
     remarks: tuple[str, ...] = ()
     """What is said once, beside the table."""
-    looks: Shown = Shown()
+    looks: int = 0
     """How many images the network was shown to find out how it is to be understood."""
     takes: int = 0
     """How many images the network takes at a time where it takes no other number; else 0."""
@@ -129,8 +129,9 @@ def load_classifier(
         **found.loaded.record,
     }
     notes = (*found.notes, *found.loaded.notes, *filter(None, (word,)))
+    looked = sum(looks.images.values())
     classifier = Classifier(
-        wrapped.to(device), name, provenance, chosen, found.head, notes, found.loaded.remarks, looks, takes
+        wrapped.to(device), name, provenance, chosen, found.head, notes, found.loaded.remarks, looked, takes
     )
     return classifier, images
 

@@ -101,7 +101,7 @@ def perform(
                 notes.extend(_order_note(job, labels, predictions, options.subject.seed))
             manifest["notes"] = notes
 
-        looks = sum(job.subject.classifier.looks.images.values())
+        looks = job.subject.classifier.looks
         keeper = Keeper(options, manifest, progress, ranks, idle, carried=carried, accept=accept, looks=looks)
         try:
             found = keeper.collect(_evaluate(options, job, keeper, stopping.check, ranks))

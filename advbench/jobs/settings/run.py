@@ -11,7 +11,7 @@ from advbench.errors import SpecError
 
 from . import shared
 from .option import Setting, made, option, settings_of
-from .subject import NormalizationWord, NormName, SubjectOptions
+from .subject import NormalizationWord, NormName, SubjectOptions, subject_of
 
 if TYPE_CHECKING:
     from advbench.reports.style import Style
@@ -231,30 +231,7 @@ class RunSettings:
     @property
     def subject(self) -> SubjectOptions:
         """What is attacked, and within which bounds."""
-        return SubjectOptions(
-            checkpoint=self.checkpoint,
-            model=self.model,
-            weights=self.weights,
-            mean=self.mean,
-            std=self.std,
-            normalization=self.normalization,
-            trust_program=self.trust_program,
-            dataset=self.dataset,
-            data_root=self.data_root,
-            split=self.split,
-            download=self.download,
-            image_size=self.image_size,
-            channels=self.channels,
-            classes=self.classes,
-            class_index=self.class_index,
-            limit=self.limit,
-            first=self.first,
-            seed=self.seed,
-            defenses=self.defenses,
-            norm=self.norm,
-            eps=self.eps,
-            device=self.device,
-        )
+        return subject_of(self)
 
     @property
     def wants_bpda(self) -> bool:

@@ -1,8 +1,8 @@
 """What is attacked, and within which bounds: what runs, trainings and verifications are told alike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 NormName = Literal["linf", "l2", "l1"]
 NormalizationWord = Literal["none", "dataset", "half", "imagenet", "255"]
@@ -39,3 +39,9 @@ class SubjectOptions:
     defenses: tuple[str, ...] = ()
     untrained: bool = False
     weights: str | None = None
+
+
+def subject_of(settings: object, **others: Any) -> SubjectOptions:
+    """What a settings class says about its subject: the fields of the same names, and `others`."""
+    shared = {each.name for each in fields(SubjectOptions)} & vars(settings).keys()
+    return SubjectOptions(**{name: getattr(settings, name) for name in shared}, **others)

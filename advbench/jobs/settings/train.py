@@ -9,7 +9,7 @@ from advbench.training.recipe import Augment, Perturbation, Precision, Recipe, S
 
 from . import shared
 from .option import option
-from .subject import NormalizationWord, NormName, SubjectOptions
+from .subject import NormalizationWord, NormName, SubjectOptions, subject_of
 
 _TRAINING: Final = "Training"
 _APART: Final = "APART"
@@ -161,25 +161,4 @@ class TrainSettings:
     @property
     def subject(self) -> SubjectOptions:
         """What is trained and measured."""
-        return SubjectOptions(
-            checkpoint=self.checkpoint,
-            model=self.model,
-            weights=self.weights,
-            mean=self.mean,
-            std=self.std,
-            normalization=self.normalization,
-            dataset=self.dataset,
-            data_root=self.data_root,
-            split=self.split,
-            download=self.download,
-            image_size=self.image_size,
-            channels=self.channels,
-            classes=self.classes,
-            class_index=self.class_index,
-            limit=self.limit,
-            seed=self.seed,
-            norm=self.norm,
-            eps=self.eps,
-            device=self.device,
-            untrained=self.scratch,
-        )
+        return subject_of(self, untrained=self.scratch)
