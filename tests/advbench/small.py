@@ -30,6 +30,25 @@ def ready(model: nn.Module) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
+class Cutting(nn.Module):
+    """Cuts the precision of what it is given, or of its features, by a round trip through fewer bits."""
+
+    def __init__(self, where: str, kind: torch.dtype) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.where, self.kind = where, kind
+        self.conv, self.head = nn.Conv2d(1, 8, 3, padding=1), nn.Linear(128, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.conv(self.cut(x, "input")).relu()
+        logits: Tensor = self.head(self.cut(z, "features").flatten(1))
+        return logits
+
+    def cut(self, z: Tensor, where: str) -> Tensor:
+        """`z`, with fewer bits if this is the place."""
+        return z.to(self.kind).float() if where == self.where else z
+
+
 def images(count: int = 8) -> Tensor:
     """Images that the small network takes, `(count, 1, 4, 4)`."""
     return torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(0))

@@ -18,7 +18,7 @@ from advbench import Evaluation, Placement, Threat, batch_size, evaluate
 from advbench.agreement import CLOSELY, ROUGHLY, disagreement, fresh_images, gradient_error
 from advbench.attacks import PGD
 from advbench.working_copy import Copies
-from tests.advbench.small import images, ready
+from tests.advbench.small import Cutting, images, ready
 
 KEPT: Final[dict[str, Tensor]] = {}
 BY_IDENTITY: Final[dict[int, nn.Module]] = {}
@@ -370,28 +370,10 @@ def test_the_error_of_a_gradient_is_that_of_the_worst_image(found: list[list[flo
     assert gradient_error(nothing, meant) == float("inf")
 
 
-class Casting(nn.Module):
-    """Cuts the precision of what it is given, or of its features."""
-
-    def __init__(self, where: str, kind: torch.dtype) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.where, self.kind = where, kind
-        self.conv, self.head = nn.Conv2d(1, 8, 3, padding=1), nn.Linear(128, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        z = self.conv(self.cut(x, "input")).relu()
-        logits: Tensor = self.head(self.cut(z, "features").flatten(1))
-        return logits
-
-    def cut(self, z: Tensor, where: str) -> Tensor:
-        return z.to(self.kind).float() if where == self.where else z
-
-
 def test_a_network_that_casts_computes_so_in_its_fast_copy_and_not_in_bfloat16() -> None:
     said: list[str] = []
     for where in ("input", "features"):
-        model = ready(Casting(where, torch.float16))
+        model = ready(Cutting(where, torch.float16))
         made = Copies(precision="bf16").of(model, images(), (), said.append)
         assert made.working is not None
         assert not disagreement(model, made.working, images(), CLOSELY, 9)

@@ -14,7 +14,7 @@ from advbench.attacks import PGD
 from advbench.compiling import OwnResults
 from advbench.defenses import Round
 from advbench.gradient import loss_and_gradient
-from tests.advbench.small import Network, images, ready, run
+from tests.advbench.small import Cutting, Network, images, ready, run
 
 
 class Doubled(nn.Module):
@@ -205,25 +205,6 @@ def test_on_cuda_a_model_is_compiled_to_graphs(network: Network, monkeypatch: py
     assert compiling.compiled_for(torch.device("cpu"), network) is network
     casts = {"emulate_precision_casts": True}
     assert asked == [{**casts, "triton.cudagraphs": True}, casts]
-
-
-class Cutting(nn.Module):
-    """Cuts the precision of what it is given, or of its features, by a round trip through fewer bits."""
-
-    def __init__(self, where: str, kind: torch.dtype) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.where, self.kind = where, kind
-        self.conv, self.head = nn.Conv2d(1, 8, 3, padding=1), nn.Linear(128, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        z = self.conv(self.cut(x, "input")).relu()
-        logits: Tensor = self.head(self.cut(z, "features").flatten(1))
-        return logits
-
-    def cut(self, z: Tensor, where: str) -> Tensor:
-        """`z`, with fewer bits if this is the place."""
-        return z.to(self.kind).float() if where == self.where else z
 
 
 CUTS = [(where, kind) for where in ("input", "features") for kind in (torch.float16, torch.bfloat16)]
