@@ -8,7 +8,8 @@ from itertools import pairwise
 
 from advbench.cli.ranks import follows
 from advbench.cli.reasons import reason_of, refused_name
-from advbench.errors import INTERRUPTED, AdvbenchError, InputError, printable
+from advbench.cli.voice import await_the_end
+from advbench.errors import INTERRUPTED, AdvbenchError, printable
 
 FAILED = 1
 WRONG_USE = 2
@@ -34,8 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         if _is_usage_error(error):
-            # Every process of a run has read the same words, and one of them says what is wrong.
-            return WRONG_USE if follows() else _fail(_usage_message(error), WRONG_USE, None, words)
+            return _misused(_usage_message(error), words)
         code = WRONG_USE if refused_name(error) is not None else FAILED
         return _fail(reason_of(error), code, error, words)
 
@@ -47,9 +47,11 @@ def _run(words: list[str]) -> int:
 
     # Pillow warns of a picture that is too large for us, and then we refuse it: one line says it better.
     warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
+    without_path = _option_without_path(words)
+    if without_path is not None:
+        return _misused(f"{without_path} needs a path, and is given none: ''.", words)
     if not words:
         words = ["--help"]
-    _check_paths(words)
     try:
         code = typer.main.get_command(app)(args=words, prog_name="advbench", standalone_mode=False, obj=words)
     except typer.Abort:
@@ -59,12 +61,21 @@ def _run(words: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _check_paths(words: Sequence[str]) -> None:
-    """See that no path is empty, as of an unset variable: it would be the folder that the user is in."""
+def _option_without_path(words: Sequence[str]) -> str | None:
+    """The option whose path is empty, as of an unset variable: it would be the folder that the user is in."""
     for word, following in pairwise([*words, "-"]):
         name, is_whole, value = word.partition("=")
         if name in _PATHS and not (value if is_whole else following):
-            raise InputError(f"{name} needs a path, and is given none: ''.")
+            return name
+    return None
+
+
+def _misused(message: str, words: Sequence[str]) -> int:
+    """Every process of a run has read the same words, and the leading one says what is wrong with them."""
+    if follows():
+        await_the_end()
+        return WRONG_USE
+    return _fail(message, WRONG_USE, None, words)
 
 
 def _fail(message: str, code: int, error: Exception | None, words: Sequence[str]) -> int:

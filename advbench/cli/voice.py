@@ -10,6 +10,7 @@ from advbench.errors import INTERRUPTED, AdvbenchError
 
 _ERROR = "error"
 _PATIENCE = 5.0  # seconds
+_LONGEST_FAREWELL = 30.0  # seconds that a leading process may take to say what is wrong, and to end
 
 
 @contextlib.contextmanager
@@ -22,12 +23,22 @@ def one_voice(ranks: Ranks) -> Iterator[None]:
             with contextlib.suppress(AdvbenchError):
                 ranks.post(_ERROR, str(error).encode())
         elif _leader_says(str(error), ranks):
+            await_the_end()
             sys.exit(error.exit_code)
         raise
     except KeyboardInterrupt:
         if not ranks.leads:
             sys.exit(INTERRUPTED)
         raise
+
+
+def await_the_end() -> None:
+    """Wait, in a process that has nothing to say, until torchrun stops it because the leading one ended.
+
+    torchrun stops every process as soon as one of them ends: a process that ended first would take the word
+    from the leading one before it has said what is wrong.
+    """
+    time.sleep(_LONGEST_FAREWELL)
 
 
 def _leader_says(message: str, ranks: Ranks) -> bool:

@@ -158,10 +158,16 @@ def test_pre_emption_of_torchrun_finishes_the_batches_in_flight(tmp_path: Path, 
     [
         (["--defense", "rond"], "no defense called 'rond'"),
         (["--steps", "none"], "Invalid value for '--steps'"),
+        (["--out", ""], "--out needs a path"),
         (["--first", "1"], "2 processes cannot share 1 images"),
     ],
 )
-def test_what_is_wrong_is_said_once(words: list[str], said: str, tmp_path: Path) -> None:
+def test_what_is_wrong_is_said_once(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = "import os, time\ntime.sleep(2 if os.environ.get('RANK') == '0' else 0)"
+    (tmp_path / "sitecustomize.py").write_text(slow)  # the process that speaks starts last
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", str(tmp_path))
     code, out, err = launch(tmp_path, *words).finish()
     assert code != 0
     assert out == ""
