@@ -1,0 +1,103 @@
+"""How far a job has come, on stderr, and the wish that it stop."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from advbench.cli.stopping import Stopping, asked_to_stop
+from advbench.errors import printable
+
+
+@final
+class Bar:
+    """A watcher with one bar, which shows the task, its units and the time left; lines where no terminal is.
+
+    Args:
+        console: writes to stderr.
+        quiet: say nothing but doubts.
+        rank: the number of this process among those that share the job; the first one speaks for all.
+    """
+
+    def __init__(self, console: Console, *, quiet: bool = False, rank: int = 0) -> None:
+        self.console = console
+        self.quiet = quiet
+        self.rank = rank
+        self.stopping = Stopping()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        hidden = quiet or rank > 0 or not console.is_terminal
+        self.progress = Progress(*columns, console=console, transient=True, disable=hidden)
+        self.task = self.progress.add_task("", total=None)
+
+    def note(self, text: str) -> None:
+        """Print a sentence beside the bar, once for all processes."""
+        if not self.quiet and self.rank == 0:
+            self.console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """Print a sentence about this process, whichever it is."""
+        if self.rank == 0:
+            self.note(text)
+        elif not self.quiet:
+            self.console.print(f"process {self.rank}: {text}", markup=False, highlight=False)
+
+    def warn(self, text: str) -> None:
+        """Print a doubt, which `--quiet` does not hide."""
+        if self.rank == 0:
+            sys.stderr.write(printable(text) + "\n")
+
+    def begin(self, task: str, total: int | None, done: int = 0) -> None:
+        """Begin to count another task."""
+        self.progress.reset(self.task, total=total, completed=done, description=escape(task))
+
+    def advance(self, task: str, done: int) -> None:
+        """Show what is done now, and how much of it in all."""
+        self.progress.update(self.task, completed=done, description=escape(task))
+
+    def pass_by(self, text: str) -> None:
+        """Print a line about what is done, where no bar has shown it."""
+        if self.progress.disable:
+            self.note(text)
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether Ctrl-C or SIGTERM has asked the job to stop."""
+        return self.stopping.asked
+
+
+@contextmanager
+def watched(*, quiet: bool, rank: int = 0) -> Iterator[Bar]:
+    """Watch a job from the command line: a bar on stderr, and signals that end it after a batch in flight.
+
+    Args:
+        quiet: say nothing but doubts.
+        rank: the number of this process among those that share the job.
+    """
+    bar = Bar(Console(stderr=True), quiet=quiet, rank=rank)
+    with asked_to_stop(bar.note) as stopping:
+        bar.stopping = stopping
+        if not bar.progress.disable:  # rich before 14.3 prints a blank line even so
+            bar.progress.start()
+        try:
+            yield bar
+        finally:
+            if not bar.progress.disable:
+                bar.progress.stop()
