@@ -19,11 +19,11 @@ import pandas as pd
 import torch
 
 from advbench.attacks import ATTACKS
-from advbench.cli.ranks import join_ranks
-from advbench.cli.subject import Subject, load_subject
 from advbench.errors import InputError
 from advbench.evaluation import Checked, evaluate
 from advbench.interfaces import Attack
+from advbench.jobs.build_subject import Subject, load_subject
+from advbench.jobs.ranks import join_ranks
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.records import join_samples
 from advbench.registry import build, find

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from advbench import Threat
-from advbench.cli.ranks import join_ranks
-from advbench.cli.subject import load_subject
 from advbench.data.batches import read_batch
 from advbench.data.sampling import balanced_sample
+from advbench.jobs.build_subject import load_subject
+from advbench.jobs.ranks import join_ranks
 from advbench.jobs.settings.subject import SubjectOptions
 
 ROBUST = Path(__file__).with_name("weights") / "robust-resnet20.safetensors"

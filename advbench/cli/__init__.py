@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
-from advbench.cli.ranks import follows
-from advbench.cli.reasons import reason_of, refused_name
 from advbench.cli.voice import await_the_end
-from advbench.errors import INTERRUPTED, AdvbenchError, printable
+from advbench.errors import INTERRUPTED, AdvbenchError, printable, reason_of, refused_name
+from advbench.jobs.ranks import follows
 
 FAILED = 1
 WRONG_USE = 2

@@ -5,11 +5,11 @@ import json
 from typing import Any
 
 from advbench.cli import sweep_session
-from advbench.cli.assemble import listed
-from advbench.cli.sweep_file import AXES, Entry, Given, Grid
 from advbench.errors import SpecError
+from advbench.jobs.build_attacks import listed
 from advbench.jobs.settings.run import RunSettings, values_of
 from advbench.jobs.settings.sweep import SweepSettings
+from advbench.jobs.sweep.file import AXES, Entry, Given, Grid
 from advbench.threat import Threat
 
 _NAME = "curve"

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from advbench.cli.claims import Claims, claims_of
-from advbench.cli.subject import make_chain, open_images
 from advbench.data.batches import read_batch
 from advbench.data.images import LabelledImages
 from advbench.draws import Draws
 from advbench.errors import RunFolderError
 from advbench.examples import read_examples
 from advbench.finished_run import Records
+from advbench.jobs.build_subject import make_chain, open_images
 from advbench.jobs.settings.verify import VerifySettings
 from advbench.manifest import entry
 from advbench.randomness import drawn

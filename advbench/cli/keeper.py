@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 import torch
 
-from advbench.cli.carrying import Carried
 from advbench.cli.progress import RunProgress
-from advbench.cli.ranks import Ranks
 from advbench.counting import Tally
 from advbench.errors import InputError, RunError
 from advbench.evaluation import Checked, Evaluation, fingerprint, merge
 from advbench.examples import Examples
 from advbench.indicators import MEANINGS, Indicator
+from advbench.jobs.carry_over import Carried
+from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
 from advbench.records import join_samples
 from advbench.reports import render

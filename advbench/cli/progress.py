@@ -13,7 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from advbench.cli.ranks import Ranks
+from advbench.jobs.ranks import Ranks
 from advbench.rungs import RungDone
 
 _DONE = "done"

@@ -11,7 +11,6 @@ from typing import Final, NamedTuple, assert_never, cast
 from rich.console import Console
 
 import advbench
-from advbench.cli.formats import HTML, formats_of
 from advbench.cli.report_page import charts_of, page_of, pictures_of
 from advbench.cli.report_runs import SWEEP, Merged, ReportedRun, merge_rows, read_runs
 from advbench.cli.report_trainings import curves_of, is_training
@@ -23,7 +22,7 @@ from advbench.manifest import MANIFEST
 from advbench.reports.baseline import Comparison, compare, paired_csv, paired_grid, paired_json
 from advbench.reports.charts import Curves
 from advbench.reports.figures import FIGURE_FORMATS, FigureFormat, check_matplotlib, draw, draw_gallery
-from advbench.reports.formats import FILE_NAMES, Format, markdown_grid, render
+from advbench.reports.formats import FILE_NAMES, HTML, Format, formats_of, markdown_grid, render
 from advbench.reports.latex import latex_grid
 from advbench.reports.page import PAGE_FILE
 from advbench.reports.style import Style

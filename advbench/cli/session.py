@@ -10,23 +10,22 @@ import pandas as pd
 from rich.console import Console
 
 from advbench.cli.aside import say_aside
-from advbench.cli.assemble import Job, assemble
-from advbench.cli.carrying import Carried
-from advbench.cli.describe import announcement, manifest_of
-from advbench.cli.formats import HTML, formats_of
 from advbench.cli.keeper import Keeper
-from advbench.cli.order_check import check_order_of_run
 from advbench.cli.progress import RunProgress
-from advbench.cli.ranks import Ranks, join_ranks
-from advbench.cli.refusals import refusals
 from advbench.cli.report_page import write_page
 from advbench.cli.stopping import asked_to_stop
 from advbench.cli.voice import one_voice
 from advbench.counting import looks_counted
 from advbench.evaluation import Checked, Evaluation, evaluate
+from advbench.jobs.build_attacks import Job, assemble
+from advbench.jobs.carry_over import Carried
+from advbench.jobs.describe import announcement, manifest_of
+from advbench.jobs.ranks import Ranks, join_ranks
+from advbench.jobs.refusals import refusals
 from advbench.jobs.settings.run import RunSettings
+from advbench.models.order_check import check_order_of_run
 from advbench.reports import print_table, render
-from advbench.reports.formats import FILE_NAMES, Format
+from advbench.reports.formats import FILE_NAMES, HTML, Format, formats_of
 from advbench.run_folder import check_free
 from advbench.rungs import RungDone
 

@@ -15,7 +15,7 @@ def _sweep(settings: SweepSettings) -> None:
     if any has failed.
     """
     if settings.schema:
-        from advbench.cli.sweep_schema import schema  # noqa: PLC0415  # imports pandas
+        from advbench.jobs.sweep.schema import schema  # noqa: PLC0415  # imports pandas
 
         sys.stdout.write(json.dumps(schema(), indent=2) + "\n")
         return

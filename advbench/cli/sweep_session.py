@@ -14,17 +14,20 @@ from typing import Any, NamedTuple, cast
 from rich.console import Console
 
 from advbench.cli.aside import say_aside
-from advbench.cli.carrying import Carried, carried_from
-from advbench.cli.formats import HTML, formats_of
-from advbench.cli.ranks import Ranks, join_ranks
-from advbench.cli.reasons import reason_of
+from advbench.cli.plan_table import print_plan
 from advbench.cli.report_page import write_page
 from advbench.cli.session import perform
 from advbench.cli.stopping import asked_to_stop
-from advbench.cli.sweep_cells import Cell, Run, make_cells
-from advbench.cli.sweep_estimate import spoken
-from advbench.cli.sweep_file import Grid, read_grid
-from advbench.cli.sweep_folder import (
+from advbench.cli.voice import one_voice
+from advbench.errors import InputError, RunError, RunFolderError, reason_of
+from advbench.finished_run import FinishedRun, read_finished_run
+from advbench.jobs.carry_over import Carried, carried_from
+from advbench.jobs.ranks import Ranks, join_ranks
+from advbench.jobs.settings.sweep import SweepSettings
+from advbench.jobs.sweep.cells import Cell, Run, make_cells
+from advbench.jobs.sweep.estimate import spoken
+from advbench.jobs.sweep.file import Grid, read_grid
+from advbench.jobs.sweep.folder import (
     RUNS,
     Planned,
     SweepFolder,
@@ -32,16 +35,11 @@ from advbench.cli.sweep_folder import (
     open_sweep_folder,
     plan_runs,
 )
-from advbench.cli.sweep_plan import print_plan
-from advbench.cli.voice import one_voice
-from advbench.errors import InputError, RunError, RunFolderError
-from advbench.finished_run import FinishedRun, read_finished_run
-from advbench.jobs.settings.sweep import SweepSettings
 from advbench.memory import release_memory
 from advbench.provenance import commits, versions
 from advbench.records import UNDEFENDED, Row
 from advbench.reports import print_table, render
-from advbench.reports.formats import FILE_NAMES, Format
+from advbench.reports.formats import FILE_NAMES, HTML, Format, formats_of
 
 
 def run(options: SweepSettings, grid: Grid | None = None) -> None:

@@ -11,24 +11,24 @@ from torch import nn
 from advbench.attacks import PGD
 from advbench.batch_norm import BatchNorm
 from advbench.check import checked_logits
-from advbench.cli.channels import channels_of, fitted
-from advbench.cli.classifier import Classifier, load_classifier
-from advbench.cli.describe import class_settings, selection_hash
-from advbench.cli.order_check import check_order_before_training
-from advbench.cli.ranks import Ranks
-from advbench.cli.subject import (
+from advbench.data.batches import Images, read_batch
+from advbench.data.images import LabelledImages
+from advbench.data.load import find_dataset, load_dataset
+from advbench.data.sampling import balanced_sample
+from advbench.errors import InputError, ModelError
+from advbench.jobs.build_subject import (
     choose_device,
     make_threat,
     names_of,
     open_images,
     place_of,
 )
-from advbench.data.batches import Images, read_batch
-from advbench.data.images import LabelledImages
-from advbench.data.load import find_dataset, load_dataset
-from advbench.data.sampling import balanced_sample
-from advbench.errors import InputError, ModelError
+from advbench.jobs.classifier import Classifier, load_classifier
+from advbench.jobs.describe import class_settings, selection_hash
+from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.train import TrainSettings
+from advbench.models.channels import channels_of, fitted
+from advbench.models.order_check import check_order_before_training
 from advbench.preserve import prepared
 from advbench.provenance import commits, machine, versions
 from advbench.training.feed import TrainingImages

@@ -16,14 +16,14 @@ from torch import nn
 
 from advbench.checkpoint.formats import Format
 from advbench.checkpoint.read import read_state_dicts
-from advbench.cli.normalizing import notes_of_normalization
-from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.stopping import Stopping, asked_to_stop
 from advbench.cli.training_job import TrainingJob, assemble_training, training_announcement, training_manifest
 from advbench.cli.training_progress import TrainingProgress
 from advbench.cli.voice import one_voice
 from advbench.defended import network_of
 from advbench.errors import RunError, printable
+from advbench.jobs.normalizing import notes_of_normalization
+from advbench.jobs.ranks import Ranks, join_ranks
 from advbench.jobs.settings.train import TrainSettings
 from advbench.provenance import origin_of
 from advbench.reports.training import print_training, training_csv, training_json, training_markdown

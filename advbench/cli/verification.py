@@ -11,12 +11,12 @@ import pandas as pd
 
 from advbench.checkpoint.load import sha256
 from advbench.cli.claims import Claims, claims_of
-from advbench.cli.ranks import Ranks
-from advbench.cli.subject import Subject, load_subject
 from advbench.data.batches import batches
 from advbench.errors import RunError, RunFolderError, SpecError, printable
 from advbench.evaluation import fingerprint, image_digests
 from advbench.examples import Examples, read_examples
+from advbench.jobs.build_subject import Subject, load_subject
+from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.verify import VerifySettings
 from advbench.manifest import read_manifest
 from advbench.models.load import bundled_weights

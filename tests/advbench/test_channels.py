@@ -11,13 +11,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from advbench import cli
-from advbench.cli.channels import channels_of, fitted
 from advbench.data.class_names import ClassNames
 from advbench.data.images import LabelledImages
 from advbench.data.load import load_dataset
 from advbench.data.picture_folder import PictureFolder
 from advbench.data.sources import Place
 from advbench.errors import DatasetError
+from advbench.models.channels import channels_of, fitted
 from advbench.normalized import Normalized
 from tests.advbench.hostile import refusal
 

@@ -77,7 +77,7 @@ def test_the_first_pictures_fool_and_come_from_every_rung_and_from_different_cla
 
 
 def test_no_model_is_loaded(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("advbench.cli.subject.load_classifier", None)
+    monkeypatch.setattr("advbench.jobs.build_subject.load_classifier", None)
     assert gallery(run, read_records(run), None, most=3)
 
 

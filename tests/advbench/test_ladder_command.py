@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from advbench import cli
-from advbench.cli.refusals import refusals
 from advbench.errors import RunError
 from advbench.indicators import MEANINGS
+from advbench.jobs.refusals import refusals
 from advbench.records import Rate, Row
 from advbench.verdict import RULES
 from tests.reports.records import NONE

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from advbench import numpy_defense, pil_defense
-from advbench.cli.subject import _placement
 from advbench.errors import DefenseError, InputError, SpecError
+from advbench.jobs.build_subject import _placement
 from advbench.plugins import Plugin, adapted, defense_of
 from advbench.spec import Spec, parse_spec
 

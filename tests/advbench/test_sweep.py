@@ -19,7 +19,7 @@ from torch._C._distributed_c10d import HashStore
 
 from advbench import cli
 from advbench.cli import session, sweep_session
-from advbench.cli.ranks import Ranks
+from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
 from advbench.models.load import WEIGHTS
 

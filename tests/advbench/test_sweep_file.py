@@ -13,13 +13,13 @@ import pytest
 from advbench import cli
 from advbench.attacks import APGD, PGD, Square, autoattack
 from advbench.cli import session
-from advbench.cli.sweep_cells import Cell, make_cells, make_runs
-from advbench.cli.sweep_estimate import spoken
-from advbench.cli.sweep_file import Grid, read_grid
-from advbench.cli.sweep_schema import schema
 from advbench.errors import InputError
 from advbench.jobs.settings.option import settings_of
 from advbench.jobs.settings.run import RunSettings, file_settings, settings_from, words_of
+from advbench.jobs.sweep.cells import Cell, make_cells, make_runs
+from advbench.jobs.sweep.estimate import spoken
+from advbench.jobs.sweep.file import Grid, read_grid
+from advbench.jobs.sweep.schema import schema
 from advbench.passes import gradient_passes
 
 ROOT = Path(__file__).parents[2]

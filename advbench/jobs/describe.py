@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from advbench.cli.assemble import Job
-from advbench.cli.channels import channels_of
-from advbench.cli.ranks import Ranks
 from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
+from advbench.jobs.build_attacks import Job
+from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import PrecisionName, RunSettings
+from advbench.models.channels import channels_of
 from advbench.models.registry import PIXELS
 from advbench.provenance import commits, machine, versions
 

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from advbench.cli.reasons import reason_of
-from advbench.cli.sweep_cells import Cell
-from advbench.cli.sweep_estimate import Estimates, spoken
-from advbench.cli.sweep_folder import Planned
+from advbench.errors import reason_of
+from advbench.jobs.sweep.cells import Cell
+from advbench.jobs.sweep.estimate import Estimates, spoken
+from advbench.jobs.sweep.folder import Planned
 from advbench.reports.grid import MISSING
 
 _TITLES = ("model", "threat", "attack", "defense", "state", "at most")

@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from advbench.cli.assemble import gradient_free_attack, rungs_of
-from advbench.cli.classifier import load_classifier
-from advbench.cli.ranks import Ranks
-from advbench.cli.subject import (
+from advbench.data.batches import read_batch
+from advbench.data.load import find_dataset
+from advbench.gradient import seconds_a_gradient
+from advbench.jobs.build_attacks import gradient_free_attack, rungs_of
+from advbench.jobs.build_subject import (
     choose_device,
     names_of,
     open_images,
 )
-from advbench.cli.sweep_cells import NOWHERE, Cell
-from advbench.data.batches import read_batch
-from advbench.data.load import find_dataset
-from advbench.gradient import seconds_a_gradient
+from advbench.jobs.classifier import load_classifier
+from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import settings_from
 from advbench.jobs.settings.subject import SubjectOptions
+from advbench.jobs.sweep.cells import NOWHERE, Cell
 from advbench.passes import gradient_passes
 from advbench.preserve import prepared
 from advbench.records import UNDEFENDED

@@ -13,8 +13,6 @@ from torch import nn
 
 from advbench import registry
 from advbench.batch_size import AUTO
-from advbench.cli.classifier import Classifier, load_classifier
-from advbench.cli.ranks import Ranks
 from advbench.data.class_names import ClassNames, read_class_index, read_class_names
 from advbench.data.images import LabelledImages
 from advbench.data.load import find_dataset, load_dataset
@@ -24,6 +22,8 @@ from advbench.data.sources import Place
 from advbench.defended import DefendedModel, Placement
 from advbench.defenses import DEFENSES
 from advbench.errors import InputError, SpecError, first_line
+from advbench.jobs.classifier import Classifier, load_classifier
+from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.manifest import LATER
 from advbench.memory import keep_freed_memory

@@ -5,11 +5,19 @@ from typing import Any, NamedTuple
 
 from advbench import registry
 from advbench.attacks import ATTACKS
-from advbench.cli.ranks import Ranks
-from advbench.cli.subject import Named, Subject, add_named, describe, load_subject, make_threat, names_of
 from advbench.data.load import find_dataset
 from advbench.errors import InputError, SpecError
 from advbench.interfaces import Attack
+from advbench.jobs.build_subject import (
+    Named,
+    Subject,
+    add_named,
+    describe,
+    load_subject,
+    make_threat,
+    names_of,
+)
+from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
 from advbench.records import LADDER, Rung
 from advbench.spec import Spec, parse_spec

@@ -12,22 +12,22 @@ from torch import Tensor, nn
 from advbench.batch_size import AUTO, filled_up, own_size
 from advbench.checkpoint.fit import HeadMisfitError
 from advbench.checkpoint.load import Loaded, load_checkpoint, sha256
-from advbench.cli.channels import fitted
-from advbench.cli.normalizing import (
+from advbench.counting import Shown, looks_counted
+from advbench.data.batches import read_batch
+from advbench.data.images import LabelledImages
+from advbench.data.registry import DatasetEntry
+from advbench.errors import CheckpointError, SpecError
+from advbench.jobs.normalizing import (
     Chosen,
     Weights,
     choose_normalization,
     given_normalization,
     usual_normalization,
 )
-from advbench.cli.ranks import Ranks
-from advbench.counting import Shown, looks_counted
-from advbench.data.batches import read_batch
-from advbench.data.images import LabelledImages
-from advbench.data.registry import DatasetEntry
-from advbench.errors import CheckpointError, SpecError
+from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.logits import logits_alone
+from advbench.models.channels import fitted
 from advbench.models.load import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
 from advbench.normalized import Normalized

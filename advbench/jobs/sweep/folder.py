@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from advbench.checkpoint.load import sha256
-from advbench.cli.sweep_cells import Cell, Run, make_runs
 from advbench.errors import RunFolderError
+from advbench.jobs.sweep.cells import Cell, Run, make_runs
 from advbench.locking import FolderLock
 from advbench.manifest import MANIFEST, entry, read_manifest
 from advbench.records import UNDEFENDED

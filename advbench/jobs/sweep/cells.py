@@ -10,12 +10,12 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from advbench import registry
 from advbench.checkpoint.formats import detect_format
-from advbench.cli.assemble import full_attack, shared_parameters
-from advbench.cli.classifier import shown_name
-from advbench.cli.formats import HTML, formats_of
-from advbench.cli.normalizing import given_normalization
-from advbench.cli.ranks import Ranks
-from advbench.cli.subject import (
+from advbench.data.load import check_place, find_dataset
+from advbench.defended import Placement
+from advbench.errors import InputError
+from advbench.interfaces import Attack
+from advbench.jobs.build_attacks import full_attack, shared_parameters
+from advbench.jobs.build_subject import (
     check_selection,
     choose_device,
     make_chain,
@@ -23,15 +23,14 @@ from advbench.cli.subject import (
     names_of,
     place_of,
 )
-from advbench.cli.sweep_file import Draft, Grid
-from advbench.data.load import check_place, find_dataset
-from advbench.defended import Placement
-from advbench.errors import InputError
-from advbench.interfaces import Attack
+from advbench.jobs.classifier import shown_name
+from advbench.jobs.normalizing import given_normalization
+from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings, file_settings, settings_from, words_of
+from advbench.jobs.sweep.file import Draft, Grid
 from advbench.models.load import find_model
 from advbench.records import UNDEFENDED, Row
-from advbench.reports.formats import FILE_NAMES
+from advbench.reports.formats import FILE_NAMES, HTML, formats_of
 from advbench.spec import parse_spec
 from advbench.threat import Threat
 from advbench.user_code import check_there

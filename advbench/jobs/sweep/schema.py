@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
-from advbench.cli.sweep_file import AXES, CURVE, DEFAULTS, LISTED, MODELS, NAME, OWN
 from advbench.jobs.settings.option import Setting
 from advbench.jobs.settings.run import file_settings
+from advbench.jobs.sweep.file import AXES, CURVE, DEFAULTS, LISTED, MODELS, NAME, OWN
 
 _SETTING: Final = "setting:"
 _TEXT: Final = {"type": "string", "minLength": 1}

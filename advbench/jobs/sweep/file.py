@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
-from advbench.cli import toml_lines
 from advbench.errors import InputError, SpecError, nearest
 from advbench.jobs.settings.run import file_settings
 from advbench.records import UNDEFENDED
+
+from . import toml_lines
 
 DEFAULTS: Final = "defaults"
 MODELS: Final = "models"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from advbench.cli.assemble import listed
 from advbench.errors import RunError, SpecError
+from advbench.jobs.build_attacks import listed
 from advbench.records import UNDEFENDED, Row
 from advbench.verdict import KINDS
 
