@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     import typer  # noqa: PLC0415  # imported when a command runs, not when the package is named
 
+    from advbench.cli.allocator import keep_freed_memory  # noqa: PLC0415
     from advbench.cli.app import app  # noqa: PLC0415
 
     # Pillow warns of a picture that is too large for us, and then we refuse it: one line says it better.
@@ -49,6 +50,7 @@ def _run(words: list[str]) -> int:
     without_path = _option_without_path(words)
     if without_path is not None:
         return _misused(f"{without_path} needs a path, and is given none: ''.", words)
+    keep_freed_memory()
     if not words:
         words = ["--help"]
     try:

@@ -65,7 +65,10 @@ class Bar:
             sys.stderr.write(printable(text) + "\n")
 
     def begin(self, task: str, total: int | None, done: int = 0) -> None:
-        """Begin to count another task."""
+        """Begin to count another task; from the first one on a signal waits for what is in flight."""
+        self.stopping.is_under_way = True
+        if not self.progress.disable:  # rich before 14.3 prints a blank line even so
+            self.progress.start()
         self.progress.reset(self.task, total=total, completed=done, description=escape(task))
 
     def advance(self, task: str, done: int) -> None:
@@ -93,9 +96,8 @@ def watched(*, quiet: bool, rank: int = 0) -> Iterator[Bar]:
     """
     bar = Bar(Console(stderr=True), quiet=quiet, rank=rank)
     with asked_to_stop(bar.note) as stopping:
+        stopping.is_under_way = False
         bar.stopping = stopping
-        if not bar.progress.disable:  # rich before 14.3 prints a blank line even so
-            bar.progress.start()
         try:
             yield bar
         finally:

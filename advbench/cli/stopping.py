@@ -9,9 +9,15 @@ from types import FrameType
 
 @dataclass
 class Stopping:
-    """Whether the run has been asked to stop."""
+    """Whether the run has been asked to stop.
+
+    Args:
+        asked: it has.
+        is_under_way: something is computed that is worth finishing; before that a signal stops at once.
+    """
 
     asked: bool = False
+    is_under_way: bool = True
 
     def check(self) -> None:
         """Stop here if the run has been asked to.
@@ -33,7 +39,7 @@ def asked_to_stop(note: Callable[[str], None]) -> Iterator[Stopping]:
     stopping = Stopping()
 
     def hear(_number: int, _frame: FrameType | None) -> None:
-        if stopping.asked:
+        if stopping.asked or not stopping.is_under_way:
             raise KeyboardInterrupt
         stopping.asked = True
         note("stopping after the batch in flight; once more to stop at once")

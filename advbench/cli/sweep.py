@@ -21,9 +21,9 @@ def _sweep(settings: SweepSettings) -> None:
         return
     if settings.file is None:
         raise InputError("name the sweep's file: advbench sweep FILE.toml.")
-    from advbench.cli.sweep_session import run  # noqa: PLC0415  # imports torch; --help must not
+    from advbench.cli.runs import run_sweep  # noqa: PLC0415  # imports torch; --help must not
 
-    run(settings)
+    run_sweep(settings)
 
 
 sweep = command(SweepSettings, _sweep)

@@ -26,7 +26,6 @@ from advbench.jobs.classifier import Classifier, load_classifier
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.manifest import LATER
-from advbench.memory import keep_freed_memory
 from advbench.plugins import Plugin, defense_of
 from advbench.records import UNDEFENDED
 from advbench.spec import INPUT, Spec, parse_chain
@@ -97,7 +96,6 @@ def choose_device(name: str, ranks: Ranks) -> torch.device:
             if ":" not in name:
                 device = torch.device("cuda", ranks.local_rank % max(1, torch.cuda.device_count()))
         torch.zeros(1, device=device).item()
-        keep_freed_memory()
     except (RuntimeError, AssertionError) as error:  # NotImplementedError included
         reason = first_line(error)
         raise InputError(f"--device {name} cannot be used: {reason} Use auto, cpu, cuda or mps.") from error

@@ -284,7 +284,7 @@ def test_a_process_that_may_not_have_more_memory_goes_on_with_smaller_batches(tm
 
 FAULTS = """
 import resource, sys, torch
-from advbench.memory import keep_freed_memory
+from advbench.cli.allocator import keep_freed_memory
 
 kept = sys.argv[1] == "keep" and keep_freed_memory()
 for number in range(12):

@@ -12,7 +12,6 @@ import typer
 
 from advbench import cli
 from advbench.cli.app import app
-from advbench.cli.curve import grid_of
 from advbench.errors import SpecError
 from advbench.jobs.settings.option import Option, made, option, settings_of
 from advbench.jobs.settings.report import ReportSettings
@@ -20,6 +19,7 @@ from advbench.jobs.settings.run import RunSettings, file_settings, values_of
 from advbench.jobs.settings.sweep import SweepSettings
 from advbench.jobs.settings.train import TrainSettings
 from advbench.jobs.settings.verify import VerifySettings
+from advbench.jobs.sweep.curve import grid_of
 
 GOLDEN = Path(__file__).parent / "golden"
 CLASSES = (RunSettings, TrainSettings, SweepSettings, ReportSettings, VerifySettings)

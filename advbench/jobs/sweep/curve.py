@@ -1,10 +1,9 @@
-"""`advbench attack --eps a,b,c`: accuracy against the radius, as a sweep that carries what is known along."""
+"""Accuracy against the radius, `--eps a,b,c`: a sweep that carries what is known along."""
 
 import hashlib
 import json
 from typing import Any
 
-from advbench.cli import sweep_session
 from advbench.errors import SpecError
 from advbench.jobs.build_attacks import listed
 from advbench.jobs.settings.run import RunSettings, values_of
@@ -15,12 +14,28 @@ from advbench.threat import Threat
 _NAME = "curve"
 
 
-def run(settings: RunSettings) -> None:
-    """Attack at every radius, the smallest first.
+def sweep_of_curve(settings: RunSettings) -> SweepSettings:
+    """What a curve's sweep is told beside its grid."""
+    return SweepSettings(
+        command=settings.command,
+        out=settings.out,
+        overwrite=settings.overwrite,
+        formats=settings.formats,
+        columns=settings.columns,
+        sort=settings.sort,
+        percent=settings.percent,
+        digits=settings.digits,
+        json=settings.json,
+        quiet=settings.quiet,
+        debug=settings.debug,
+    )
+
+
+def grid_of_curve(settings: RunSettings) -> Grid:
+    """The grid of the radii that `eps` names, the smallest first.
 
     Raises:
-        InputError: radii that are none, one that is there twice, or whatever else is wrong.
-        RunError: some cells have failed; the others stand in the table.
+        InputError: radii that are none, one that is there twice, or settings that judge one radius.
     """
     if settings.fail_on:
         raise SpecError("--fail-on judges one radius; give a single --eps.")
@@ -30,22 +45,7 @@ def run(settings: RunSettings) -> None:
     radii.sort(key=lambda text: Threat.parse(settings.norm, text).eps)
     if len(set(radii)) < len(radii):
         raise SpecError(f"--eps names a radius twice: {settings.eps}.")
-    sweep_session.run(
-        SweepSettings(
-            command=settings.command,
-            out=settings.out,
-            overwrite=settings.overwrite,
-            formats=settings.formats,
-            columns=settings.columns,
-            sort=settings.sort,
-            percent=settings.percent,
-            digits=settings.digits,
-            json=settings.json,
-            quiet=settings.quiet,
-            debug=settings.debug,
-        ),
-        grid_of(settings, radii),
-    )
+    return grid_of(settings, radii)
 
 
 def grid_of(settings: RunSettings, radii: list[str]) -> Grid:

@@ -6,20 +6,23 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import torch
 
-from advbench.cli.progress import RunProgress
-from advbench.counting import Tally
+from advbench.counting import Tally, looks_counted
 from advbench.errors import InputError, RunError
 from advbench.evaluation import Checked, Evaluation, fingerprint, merge
 from advbench.examples import Examples
 from advbench.indicators import MEANINGS, Indicator
+from advbench.jobs.build_attacks import Job
 from advbench.jobs.carry_over import Carried
+from advbench.jobs.describe import announcement
+from advbench.jobs.finished import Run, run_of
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
+from advbench.jobs.watcher import Watcher, check_stop
 from advbench.records import join_samples
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, Format
@@ -35,42 +38,46 @@ from advbench.run_folder import (
 from advbench.rungs import RungDone
 from advbench.shown import added_up
 
+Accept = Callable[[Sequence[int], Sequence[int]], Sequence[str]]
+"""Labels and predictions of all clean images to the notes of the table."""
 
-class Keeper:
-    """Keeps what a run finds; its folder appears only once the input has proved usable.
+_DONE: Final = "done"
+"""The number of (image, rung) pairs that all processes have done."""
+
+
+class Recorder:
+    """Records what a run finds; its folder appears only once the input has proved usable.
 
     Args:
-        options: the words of the command.
+        settings: what the run was told.
+        job: what it works with.
         manifest: what `run.json` says before the start.
-        progress: shows how far the run has come.
         ranks: the processes that share the run.
-        idle: is called while this process waits for another.
+        watcher: is told how far all of them have come.
         carried: what has fallen at smaller radii, if the run is part of a curve.
         accept: is given the labels and the undefended model's predictions of all clean images, in the
-            process that leads; what it raises ends the run before anything is written.
-        looks: how many images the model was shown before the evaluation.
+            process that leads, and returns the notes of the table; what it raises ends the run before
+            anything is written.
     """
 
     def __init__(
         self,
-        options: RunSettings,
+        settings: RunSettings,
+        job: Job,
         manifest: dict[str, Any],
-        progress: RunProgress,
         ranks: Ranks,
-        idle: Callable[[], None],
+        watcher: Watcher,
         *,
         carried: Carried | None = None,
-        accept: Callable[[Sequence[int], Sequence[int]], None] = lambda *_: None,
-        looks: int = 0,
+        accept: Accept,
     ) -> None:
-        self.options = options
+        self.settings = settings
+        self.job = job
         self.manifest = manifest
-        self.progress = progress
         self.ranks = ranks
-        self.idle = idle
+        self.watcher = watcher
         self.carried = carried
         self.accept = accept
-        self.looks = looks
         self.folder: RunFolder | None = None
         self.digests: list[dict[int, bytes]] = []
         self.tally = Tally()
@@ -78,10 +85,10 @@ class Keeper:
     def begin(self, checked: Checked) -> pd.DataFrame:
         """Open the folder, and return what an earlier start of the same run has left there."""
         self.tally.shown = checked.shown
-        checked.shown.images["probe"] += self.looks
+        checked.shown.images["probe"] += self.job.subject.classifier.looks
         self._share_clean(checked)
         if not self.ranks.leads:
-            path = Path(self.ranks.await_post("folder", self.idle).decode())
+            path = Path(self.ranks.await_post("folder", self._idle).decode())
             self.folder = join_folder(path, self.ranks.rank)
             return self.folder.known
         self.manifest["data"]["fingerprint"] = fingerprint(
@@ -90,24 +97,38 @@ class Keeper:
         self.manifest["execution"]["batch_size"] = checked.batch_size
         manifest = {"status": "running", "started": _now(), **self.manifest}
         label = f"{manifest['settings']['model']}-{manifest['settings']['dataset']}"
-        out = self.options.out
+        out = self.settings.out
         if out is None and self.ranks.restarted:  # by torchrun, which cannot say --out
             out = unfinished_run(manifest)
-        self.folder = open_folder(out, label, manifest, overwrite=self.options.overwrite)
+        self.folder = open_folder(out, label, manifest, overwrite=self.settings.overwrite)
         self.tally.go_on(self.folder.manifest[SHOWN], self.folder.shown)
-        images = manifest["data"]["n"]
-        self.progress.begin(checked.work // len(checked.digests) * images, checked.batch_size)
-        if len(self.folder.known):
-            self.progress.resume(len(self.folder.known), self.folder.damaged)
+        self._announce(self.folder, checked, manifest["data"]["n"])
         self.ranks.post("folder", str(self.folder.path.resolve()).encode())
         return self._with_carried(self.folder)
+
+    def _announce(self, folder: RunFolder, checked: Checked, images: int) -> None:
+        """Say what is run, how many (image, rung) pairs there are, and what an earlier start has left."""
+        shared = f", {self.ranks.count} processes" if self.ranks.count > 1 else ""
+        self.watcher.note(f"{announcement(self.job)}, {checked.batch_size} images at a time{shared}")
+        known = len(folder.known)
+        self.watcher.begin(
+            "attacking", checked.work // len(checked.digests) * images, self.ranks.add(_DONE, known)
+        )
+        if known:
+            again = f"; {folder.damaged} damaged parts are done again" if folder.damaged else ""
+            self.watcher.note(f"going on with an earlier start of this run: {known} records found{again}")
+
+    def _idle(self) -> None:
+        """Wait for another process, unless the run is asked to stop."""
+        check_stop(self.watcher)
+        self.watcher.advance("waiting for the other processes", self.ranks.add(_DONE, 0))
 
     def _with_carried(self, folder: RunFolder) -> pd.DataFrame:
         """What is known, with what smaller radii have felled; that is kept like what the run finds itself."""
         if self.carried is None:
             return folder.known
         known = [folder.known]
-        wanted = self.options.kept_examples is not None
+        wanted = self.settings.kept_examples is not None
         for samples, examples in self.carried.parts(folder.known, with_examples=wanted):
             folder.add_part(samples, examples)
             known.append(samples)
@@ -117,13 +138,19 @@ class Keeper:
         """Write the records of one batch and rung, and the examples that belong to them."""
         assert self.folder is not None
         self.folder.add_part(done.samples, self._examples(done), self.tally.untold())
-        self.progress.advance(done)
+        rung = "/".join(done.cell)
+        standing = self.ranks.add(f"{rung}/standing", int(done.samples["robust"].sum()))
+        seen = self.ranks.add(f"{rung}/seen", len(done.samples))
+        self.watcher.advance(
+            f"{done.cell.defense} · {done.rung} · {standing}/{seen} stand",
+            self.ranks.add(_DONE, len(done.samples)),
+        )
 
     def load(self, name: str) -> bytes | None:
         """What was found once for all: the leading process looks and makes it, the others wait for it."""
         assert self.folder is not None
         if not self.ranks.leads:
-            return self.ranks.await_post(f"search/{name}", self.idle)
+            return self.ranks.await_post(f"search/{name}", self._idle)
         contents = self.folder.load(name)
         if contents is not None:
             self._tell(name, contents)
@@ -147,7 +174,7 @@ class Keeper:
             return None
         parts = [found]
         for rank in range(1, self.ranks.count):
-            contents = self.ranks.await_post(f"found/{rank}", self.idle)
+            contents = self.ranks.await_post(f"found/{rank}", self._idle)
             parts.append(_unpack(contents, found, self.digests[rank]))
         return found if self.ranks.count == 1 else merge(parts)
 
@@ -163,8 +190,8 @@ class Keeper:
             shown = added_up([self.tally.earlier, self.tally.shown.images])
             self.folder.update(status=status, finished=_now(), **{SHOWN: shown})
 
-    def write(self, found: Evaluation, formats: Sequence[Format]) -> Path:
-        """Write the results; returns the folder."""
+    def write(self, found: Evaluation, formats: Sequence[Format]) -> Run:
+        """Write the results; returns the run as its folder holds it."""
         folder = self.folder
         assert folder is not None
         folder.write_samples(found.samples)
@@ -175,18 +202,19 @@ class Keeper:
             told = pd.DataFrame([_told(each) for each in found.heading.indicators])
             folder.write_text(INDICATORS, told.assign(**self.origin).to_csv(index=False))
         for form in formats:
-            folder.write_text(FILE_NAMES[form], render(found.rows, form, self.origin, self.options.style))
+            folder.write_text(FILE_NAMES[form], render(found.rows, form, self.origin, self.settings.style))
         folder.update(
             status="done",
             finished=_now(),
+            notes=list(found.heading.notes),
             **{SHOWN: added_up([self.tally.earlier, found.shown])},
             heading=asdict(found.heading),
             candidates=[asdict(each) for each in found.candidates],
             warnings=[f"{row.defense}, {row.attack}: {each}" for row in found.rows for each in row.warnings],
-            tables=self.options.style.settings(),
+            tables=self.settings.style.settings(),
             files=folder.written,
         )
-        return folder.path
+        return run_of(folder.path, folder.manifest, found.heading, found.samples)
 
     def close(self) -> None:
         """Let other runs write to the folder."""
@@ -208,13 +236,14 @@ class Keeper:
             return
         self.digests = [dict(checked.digests)]
         for rank in range(1, self.ranks.count):
-            theirs, *more = json.loads(self.ranks.await_post(f"clean/{rank}", self.idle))
+            theirs, *more = json.loads(self.ranks.await_post(f"clean/{rank}", self._idle))
             self.digests.append({int(index): bytes.fromhex(digest) for index, digest in theirs.items()})
             answers = [[*known, *new] for known, new in zip(answers, more, strict=True)]
-        self.accept(*answers)
+        with looks_counted(self.job.subject.classifier.model, checked.shown):
+            self.manifest["notes"] = list(self.accept(*answers))
 
     def _examples(self, done: RungDone) -> Examples | None:
-        wanted = self.options.kept_examples
+        wanted = self.settings.kept_examples
         if wanted is None or done.x_adv is None:
             return None
         samples, x_adv = done.samples, done.x_adv.cpu()
