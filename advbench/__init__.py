@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from advbench.examples import read_examples as read_examples
     from advbench.interfaces import Attack as Attack
     from advbench.interfaces import Attempt as Attempt
+    from advbench.jobs.finetune import finetune as finetune
     from advbench.normalized import Normalized as Normalized
     from advbench.plugins import numpy_defense as numpy_defense
     from advbench.plugins import pil_defense as pil_defense
@@ -42,6 +43,7 @@ __all__ = [
     "Threat",
     "bpda",
     "evaluate",
+    "finetune",
     "identity",
     "merge",
     "numpy_defense",
@@ -66,6 +68,7 @@ __getattr__, __dir__ = lazy_names(
         "Threat": ".threat",
         "bpda": ".backward",
         "evaluate": ".evaluation",
+        "finetune": ".jobs.finetune",
         "identity": ".backward",
         "merge": ".evaluation",
         "numpy_defense": ".plugins",
