@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from advbench.interfaces import Attack as Attack
     from advbench.interfaces import Attempt as Attempt
     from advbench.jobs.finetune import finetune as finetune
+    from advbench.jobs.verify import verify as verify
     from advbench.normalized import Normalized as Normalized
     from advbench.plugins import numpy_defense as numpy_defense
     from advbench.plugins import pil_defense as pil_defense
@@ -49,6 +50,7 @@ __all__ = [
     "numpy_defense",
     "pil_defense",
     "read_examples",
+    "verify",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -74,5 +76,6 @@ __getattr__, __dir__ = lazy_names(
         "numpy_defense": ".plugins",
         "pil_defense": ".plugins",
         "read_examples": ".examples",
+        "verify": ".jobs.verify",
     },
 )

@@ -83,7 +83,7 @@ def pictures_of(runs: Sequence[ReportedRun], data_root: Path | None, most: int) 
     keeping = [run for run in runs if run.is_done and keeps_examples(run.records.manifest)]
     if not keeping:
         return [], ""
-    from advbench.cli.gallery import gallery  # noqa: PLC0415  # imports torch, which a table does not need
+    from advbench.jobs.gallery import gallery  # noqa: PLC0415  # imports torch, which a table does not need
 
     pictures: list[Picture] = []
     reasons: list[str] = []

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import advbench as ab
+from advbench import cli
 from advbench.errors import SpecError
 from advbench.jobs.trained import Training
 from advbench.jobs.watcher import Unwatched
@@ -76,8 +77,6 @@ def test_a_training_is_said_in_the_words_that_do_the_same(capsys: pytest.Capture
     manifest = json.loads(Path("run/run.json").read_text())
     words = manifest["command"]
     assert words[:3] == ["advbench", "finetune", "--apart"]
-    from advbench import cli  # noqa: PLC0415  # no other test here needs the command line
-
     assert cli.main([*words[1:], "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert rows == json.loads(Path("run/table.json").read_text())["rows"]
@@ -87,6 +86,36 @@ def test_a_watcher_may_end_a_training() -> None:
     watcher = Unwatched(asked_to_stop=True)
     with pytest.raises(KeyboardInterrupt):
         ab.finetune(watcher=watcher, out="run", **QUICK)
+
+
+@pytest.fixture
+def run(empty_folder: Path, capfd: pytest.CaptureFixture[str]) -> Path:
+    """A run that kept its examples."""
+    words = "attack --first 8 --steps 2 --defense round --bpda --save-adversarial --quiet --out run"
+    assert cli.main(words.split()) == 0
+    capfd.readouterr()
+    return Path("run")
+
+
+def test_a_verification_returns_its_checks(run: Path, untouched: None) -> None:
+    checks = ab.verify("run")
+    assert all(check.holds for check in checks)
+    assert [check.what for check in checks][:3] == ["run.json", "checkpoint", "images"]
+    assert checks == ab.verify(run, device="cpu")
+
+
+def test_what_disagrees_is_a_check_that_does_not_hold(run: Path) -> None:
+    with (run / "table.csv").open("a") as file:
+        file.write("more\n")
+    assert [check.what for check in ab.verify(run) if not check.holds] == [
+        "table.csv",
+        "numbers of table.csv",
+    ]
+
+
+def test_what_cannot_be_verified_is_an_error() -> None:
+    with pytest.raises(ab.AdvbenchError, match="not a run's folder"):
+        ab.verify("nowhere")
 
 
 @pytest.mark.parametrize(
