@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from advbench.interfaces import Attack as Attack
     from advbench.interfaces import Attempt as Attempt
     from advbench.jobs.finetune import finetune as finetune
+    from advbench.jobs.report import report as report
     from advbench.jobs.verify import verify as verify
     from advbench.normalized import Normalized as Normalized
     from advbench.plugins import numpy_defense as numpy_defense
@@ -50,6 +51,7 @@ __all__ = [
     "numpy_defense",
     "pil_defense",
     "read_examples",
+    "report",
     "verify",
 ]
 
@@ -76,6 +78,7 @@ __getattr__, __dir__ = lazy_names(
         "numpy_defense": ".plugins",
         "pil_defense": ".plugins",
         "read_examples": ".examples",
+        "report": ".jobs.report",
         "verify": ".jobs.verify",
     },
 )

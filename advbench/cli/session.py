@@ -19,11 +19,11 @@ from advbench.cli.order_check import check_order_of_run
 from advbench.cli.progress import RunProgress
 from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.refusals import refusals
-from advbench.cli.report_page import write_page
 from advbench.cli.stopping import asked_to_stop
 from advbench.cli.voice import one_voice
 from advbench.counting import looks_counted
 from advbench.evaluation import Checked, Evaluation, evaluate
+from advbench.jobs.report_page import write_page
 from advbench.jobs.settings.run import RunSettings
 from advbench.reports import print_table, render
 from advbench.reports.formats import FILE_NAMES, Format

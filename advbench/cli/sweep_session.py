@@ -18,7 +18,6 @@ from advbench.cli.carrying import Carried, carried_from
 from advbench.cli.formats import HTML, formats_of
 from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.reasons import reason_of
-from advbench.cli.report_page import write_page
 from advbench.cli.session import perform
 from advbench.cli.stopping import asked_to_stop
 from advbench.cli.sweep_cells import Cell, Run, make_cells
@@ -36,6 +35,7 @@ from advbench.cli.sweep_plan import print_plan
 from advbench.cli.voice import one_voice
 from advbench.errors import InputError, RunError, RunFolderError
 from advbench.finished_run import FinishedRun, read_finished_run
+from advbench.jobs.report_page import write_page
 from advbench.jobs.settings.sweep import SweepSettings
 from advbench.memory import release_memory
 from advbench.provenance import commits, versions

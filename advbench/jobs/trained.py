@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import cast, final
+from typing import final
 
 import pandas as pd
 from torch import nn
@@ -57,15 +57,17 @@ class Training:
         lines = [{"way": way, **asdict(epoch)} for way, epochs in self.epochs.items() for epoch in epochs]
         return pd.DataFrame(lines, columns=["way", *names])
 
-    def table(self, form: str = "markdown") -> str:
+    def table(self, format: TrainingFormat = "markdown") -> str:  # noqa: A002  # as of a run
         """The table as text, as `advbench finetune` writes it: `csv`, `markdown` or `json`.
 
         Raises:
             SpecError: another format.
         """
-        if form not in TRAINING_FILES:
-            raise SpecError(f"there is no format {form!r} of a training; known: {', '.join(TRAINING_FILES)}.")
-        return render_training(self.caption, self.rows, self.pairs, cast("TrainingFormat", form), self.origin)
+        if format not in TRAINING_FILES:
+            raise SpecError(
+                f"there is no format {format!r} of a training; known: {', '.join(TRAINING_FILES)}."
+            )
+        return render_training(self.caption, self.rows, self.pairs, format, self.origin)
 
     def model(self, way: str) -> nn.Module:
         """A model with the weights of its last epoch; `before` is the one that the training began with.

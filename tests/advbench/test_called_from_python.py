@@ -17,6 +17,8 @@ from advbench import cli
 from advbench.errors import SpecError
 from advbench.jobs.trained import Training
 from advbench.jobs.watcher import Unwatched
+from advbench.reports.formats import FILE_NAMES
+from advbench.reports.training import TRAINING_FILES
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 QUICK: dict[str, Any] = {"epochs": 1, "train_limit": 200, "limit": 20, "batch_size": 32}
@@ -50,7 +52,7 @@ def test_a_training_returns_what_it_came_to(untouched: None) -> None:
     training = ab.finetune(apart=True, out="run", **QUICK)
     assert isinstance(training, Training)
     assert training.path == Path("run")
-    for form, name in (("csv", "table.csv"), ("markdown", "table.md"), ("json", "table.json")):
+    for form, name in TRAINING_FILES.items():
         assert training.table(form) == Path("run", name).read_text()
     assert list(training.history["way"]) == ["apart"]
     assert 0 < training.history["accuracy"][0] <= 1
@@ -116,6 +118,42 @@ def test_what_disagrees_is_a_check_that_does_not_hold(run: Path) -> None:
 def test_what_cannot_be_verified_is_an_error() -> None:
     with pytest.raises(ab.AdvbenchError, match="not a run's folder"):
         ab.verify("nowhere")
+
+
+def test_a_report_returns_its_table(run: Path, untouched: None) -> None:
+    report = ab.report(run)
+    assert len(report.rows) == 2
+    assert list(report.frame["defense"]) == ["none", "round"]
+    for form, name in (("csv", "table.csv"), ("markdown", "table.md")):
+        assert report.table(form) == (run / name).read_text()  # type: ignore[arg-type]  # of the two
+    assert report.page().rstrip().endswith("</html>")
+    assert "ladder" in report.charts
+    assert "<table" in report._repr_html_()
+    assert not Path("report.json").exists()
+
+
+def test_a_report_is_written_as_the_command_writes_it(
+    run: Path, untouched: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    report = ab.report([run, str(run)], formats=list(FILE_NAMES), baseline=run, out="one")
+    report.write("other", ["csv"])
+    assert Path("one/table.csv").read_bytes() == Path("other/table.csv").read_bytes()
+    words = json.loads(Path("one/report.json").read_text())["command"]
+    written = {path.name: path.read_bytes() for path in Path("one").iterdir() if path.name != "report.json"}
+    assert len(written) == 8
+    assert cli.main([*words[1:], "--quiet"]) == 0
+    assert {name: Path("one", name).read_bytes() for name in written} == written
+    capfd.readouterr()
+
+
+def test_a_report_is_never_written_over_a_run(run: Path) -> None:
+    with pytest.raises(ab.AdvbenchError, match="holds a run"):
+        ab.report(run).write(run)
+
+
+def test_runs_that_are_watched_give_their_last_report(run: Path, untouched: None) -> None:
+    report = ab.report(run, watch=True)
+    assert [row.defense for row in report.rows] == ["none", "round"]
 
 
 @pytest.mark.parametrize(
