@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from advbench.examples import read_examples as read_examples
     from advbench.interfaces import Attack as Attack
     from advbench.interfaces import Attempt as Attempt
+    from advbench.jobs.finetune import finetune as finetune
+    from advbench.jobs.report import report as report
+    from advbench.jobs.verify import verify as verify
     from advbench.normalized import Normalized as Normalized
     from advbench.plugins import numpy_defense as numpy_defense
     from advbench.plugins import pil_defense as pil_defense
@@ -42,11 +45,14 @@ __all__ = [
     "Threat",
     "bpda",
     "evaluate",
+    "finetune",
     "identity",
     "merge",
     "numpy_defense",
     "pil_defense",
     "read_examples",
+    "report",
+    "verify",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -66,10 +72,13 @@ __getattr__, __dir__ = lazy_names(
         "Threat": ".threat",
         "bpda": ".backward",
         "evaluate": ".evaluation",
+        "finetune": ".jobs.finetune",
         "identity": ".backward",
         "merge": ".evaluation",
         "numpy_defense": ".plugins",
         "pil_defense": ".plugins",
         "read_examples": ".examples",
+        "report": ".jobs.report",
+        "verify": ".jobs.verify",
     },
 )

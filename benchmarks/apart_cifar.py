@@ -37,7 +37,7 @@ from advbench.training.accuracy import correct
 from advbench.training.feed import TrainingImages
 from advbench.training.loop import StepDone, train
 from advbench.training.recipe import Perturbation, Recipe
-from advbench.training.state import Training, begin, read_state, write_state, write_weights
+from advbench.training.state import TrainingState, begin, read_state, write_state, write_weights
 from advbench.whole_files import write_whole
 
 CPU = torch.device("cpu")
@@ -126,7 +126,7 @@ def run(task: Task, given: argparse.Namespace, images: dict[str, InMemory]) -> F
     if state.exists():
         read_state(training, state)
 
-    def keep(training: Training) -> None:
+    def keep(training: TrainingState) -> None:
         write_state(training, state)
         if training.step == 0:
             last = training.history[-1]
@@ -143,7 +143,7 @@ def run(task: Task, given: argparse.Namespace, images: dict[str, InMemory]) -> F
     return measured(task, training, images)
 
 
-def measured(task: Task, training: Training, images: dict[str, InMemory]) -> Found:
+def measured(task: Task, training: TrainingState, images: dict[str, InMemory]) -> Found:
     """Accuracies of the last weights on the test images."""
     test, every = images["test"], range(len(images["test"]))
     clean = correct(training.model, test, every, CPU).float().mean()

@@ -40,11 +40,6 @@ def formats_of(text: str, known: Sequence[str]) -> list[str]:
     return formats
 
 
-def asks_for(form: str, text: str) -> bool:
-    """Whether `--format a,b` asks for a format."""
-    return form in map(str.strip, text.split(","))
-
-
 def render(rows: Sequence[Row], form: Format, origin: Origin = None, style: Style = PLAIN) -> str:
     """The table as text; the same rows give the same bytes.
 

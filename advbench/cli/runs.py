@@ -10,7 +10,6 @@ from rich.console import Console
 from advbench.cli.aside import say_aside
 from advbench.cli.bar import watched
 from advbench.cli.plan_table import print_plan
-from advbench.cli.report_page import write_page
 from advbench.cli.voice import one_voice
 from advbench.errors import InputError, RunError
 from advbench.jobs.ranks import join_ranks
@@ -23,7 +22,7 @@ from advbench.jobs.sweep.file import Grid, read_grid
 from advbench.jobs.sweep.run import perform_sweep, plan_sweep
 from advbench.records import Row
 from advbench.reports import print_table, render
-from advbench.reports.formats import HTML, Origin, asks_for
+from advbench.reports.formats import Origin
 from advbench.reports.style import Style
 
 
@@ -41,8 +40,6 @@ def run_attack(settings: RunSettings) -> None:
             run = perform(settings, ranks, bar)
         if run is None:
             return
-        if asks_for(HTML, settings.formats):  # the run is done and whole, whatever becomes of its page
-            write_page(run.path, settings.style)
         _show(run.rows, run.origin, settings.style, as_json=settings.json)
         bar.note(f"written to {run.path}")
         refused.check(run.rows)
@@ -85,8 +82,6 @@ def _sweep(settings: SweepSettings, make_grid: Callable[[], Grid]) -> None:
             sweep = perform_sweep(
                 settings, grid, bar, on_failure=traceback.print_exception if settings.debug else None
             )
-        if asks_for(HTML, settings.formats):  # the sweep is done and whole, whatever becomes of its page
-            write_page(sweep.path, settings.style)
         _show(sweep.rows, sweep.origins, settings.style, as_json=settings.json)
         bar.note(f"written to {sweep.path}")
         if sweep.failed:

@@ -14,6 +14,7 @@ from advbench.jobs.describe import manifest_of
 from advbench.jobs.finished import Run
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.recorder import Recorder
+from advbench.jobs.report_page import write_page
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.watcher import Unwatched, Watcher, check_stop
 from advbench.models.order_check import check_order_of_run
@@ -71,12 +72,15 @@ def perform(
             watcher.note(f"warning: {doubt}")
             notes.append(doubt)
         found = replace(found, heading=found.heading.with_notes(notes))
-        return recorder.write(found, formats)
+        run = recorder.write(found, formats)
     except BaseException as error:
         recorder.give_up(error)
         raise
     finally:
         recorder.close()
+    if HTML in asked:  # the run is done and whole, whatever becomes of its page
+        write_page(run.path, settings.style)
+    return run
 
 
 def _notes_of_order(

@@ -15,7 +15,7 @@ from advbench.errors import RunFolderError
 from advbench.locking import FolderLock
 from advbench.manifest import MANIFEST, read_manifest, run_hash
 from advbench.run_folder import check_free, earlier_starts, new_dated_folder
-from advbench.training.state import EpochRecord, Training, write_state, write_weights
+from advbench.training.state import EpochRecord, TrainingState, write_state, write_weights
 from advbench.whole_files import half_written, write_whole
 
 LAST: Final = "last.safetensors"
@@ -49,7 +49,7 @@ class TrainingFolder:
         """Write a table."""
         write_whole(self.path / name, text.encode())
 
-    def keep(self, name: str, training: Training, network: nn.Module, origin: Mapping[str, str]) -> None:
+    def keep(self, name: str, training: TrainingState, network: nn.Module, origin: Mapping[str, str]) -> None:
         """Write down how far one training has come; the state comes last, so that it never runs ahead.
 
         Args:

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from advbench import cli
-from advbench.cli import gallery as module
-from advbench.cli.gallery import gallery
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
 from advbench.defenses import Round
 from advbench.errors import InputError
 from advbench.examples import read_examples
 from advbench.finished_run import read_records
+from advbench.jobs import gallery as module
+from advbench.jobs.gallery import gallery
 from advbench.reports.pictures import to_pixels
 
 WORDS = (

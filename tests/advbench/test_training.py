@@ -23,7 +23,7 @@ from advbench.training.folder import metrics
 from advbench.training.loop import StepDone, train
 from advbench.training.processes import Share
 from advbench.training.recipe import Perturbation, Recipe, check_shares
-from advbench.training.state import Training, begin, read_state, write_state, write_weights
+from advbench.training.state import TrainingState, begin, read_state, write_state, write_weights
 from advbench.training.tensorboard import epoch_writer
 from tests.advbench.small import Network
 
@@ -47,22 +47,22 @@ def images() -> TrainingImages:
     return TrainingImages(images=TensorDataset(x, y), indices=range(50), held_out=range(50, 60))
 
 
-def fresh(recipe: Recipe) -> Training:
+def fresh(recipe: Recipe) -> TrainingState:
     torch.manual_seed(1)
     return begin(Network().train(), recipe, CPU)
 
 
-def trained(recipe: Recipe, **options: Any) -> Training:
+def trained(recipe: Recipe, **options: Any) -> TrainingState:
     training = fresh(recipe)
     train(training, images(), recipe, CPU, **options)
     return training
 
 
-def weights_of(training: Training) -> list[Tensor]:
+def weights_of(training: TrainingState) -> list[Tensor]:
     return list(training.model.state_dict().values())
 
 
-def assert_equal(one: Training, other: Training) -> None:
+def assert_equal(one: TrainingState, other: TrainingState) -> None:
     for first, second in zip(weights_of(one), weights_of(other), strict=True):
         assert torch.equal(first, second)
     clocked = ("seconds",)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 from advbench.errors import RunError, RunFolderError, reason_of
 from advbench.finished_run import FinishedRun, read_finished_run
 from advbench.jobs.carry_over import Carried, carried_from
+from advbench.jobs.report_page import write_page
 from advbench.jobs.run import perform
 from advbench.jobs.settings.sweep import SweepSettings
 from advbench.jobs.watcher import PartWatcher, Unwatched, Watcher, check_stop
@@ -106,6 +107,8 @@ def perform_sweep(
         raise
     finally:
         folder.release()
+    if HTML in asked:  # the sweep is done and whole, whatever becomes of its page
+        write_page(folder.path, settings.style)
     return Sweep(
         folder.path, dict(folder.manifest), tuple(sweep.outcomes[cell.key] for cell in cells), settings.style
     )

@@ -1,23 +1,25 @@
-"""One `advbench verify`, from a run's folder to a line for each thing that was checked."""
+"""A run's evidence checked again, from its folder to a line for each thing that was looked at."""
 
 import hashlib
-import json
-import sys
+import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from advbench.checkpoint.load import sha256
-from advbench.cli.claims import Claims, claims_of
 from advbench.data.batches import batches
-from advbench.errors import RunError, RunFolderError, SpecError, printable
+from advbench.errors import RunFolderError, SpecError
 from advbench.evaluation import fingerprint, image_digests
 from advbench.examples import Examples, read_examples
+from advbench.generators import generators_given_back
 from advbench.jobs.build_subject import Subject, load_subject
 from advbench.jobs.ranks import Ranks
+from advbench.jobs.settings.keywords import settings_from_keywords, with_keywords
 from advbench.jobs.settings.verify import VerifySettings
+from advbench.jobs.untrusted_run import Claims, claims_of
 from advbench.manifest import read_manifest
 from advbench.models.load import bundled_weights
 from advbench.plan import defense_chains, substitutes_of
@@ -44,30 +46,38 @@ class Check:
     said: str
 
 
-def run_verification(options: VerifySettings) -> None:
-    """Check a run and print a line for everything that was looked at.
+@with_keywords(VerifySettings)
+def verify(run: str | os.PathLike[str], **settings: Any) -> list[Check]:
+    """Check a run's examples, predictions, files and tables against model, defenses and data, attack-free.
+
+    What `advbench verify` does, with its options as keywords. Nothing is printed; what disagrees is a check
+    that does not hold, and no error.
+
+    Args:
+        run: folder of a run that kept its adversarial examples.
+        settings: the options.
+
+    Returns:
+        Everything that was checked; where nothing can be judged any more (another checkpoint, other images)
+        the last check is the one that says so.
 
     Raises:
         InputError: a folder that holds no finished run with examples, or a model or data set that cannot
             be loaded.
-        RunError: something disagrees.
     """
-    claims = claims_of(read_manifest(options.run), options)
-    checks: list[Check] = []
-    for check in _checks(claims, options):
-        checks.append(check)
-        if not options.json and not (options.quiet and check.holds):
-            line = printable(f"{check.what}: {check.said}")
-            sys.stdout.write(f"{'ok   ' if check.holds else 'WRONG'}  {line}\n")
-            sys.stdout.flush()
-    if options.json:
-        sys.stdout.write(json.dumps([asdict(each) for each in checks], indent=2, ensure_ascii=False) + "\n")
-    wrong = [check.what for check in checks if not check.holds]
-    if wrong:
-        raise RunError(f"{len(wrong)} of {len(checks)} checks of {options.run} disagree: {', '.join(wrong)}.")
+    told = settings_from_keywords(VerifySettings, "verify", {"run": run, **settings})
+    with generators_given_back():
+        return list(check_run(told))
 
 
-def _checks(claims: Claims, options: VerifySettings) -> Iterator[Check]:
+def check_run(settings: VerifySettings) -> Iterator[Check]:
+    """Check a run, and give each thing as soon as it was looked at.
+
+    Raises:
+        InputError: a folder that holds no finished run with examples, or a model or data set that cannot
+            be loaded.
+    """
+    claims = claims_of(read_manifest(settings.run), settings)
     yield Check(
         "run.json",
         claims.hash_holds,
@@ -83,13 +93,13 @@ def _checks(claims: Claims, options: VerifySettings) -> Iterator[Check]:
     if not images.holds:
         return
     heading = _heading(claims, subject)
-    yield from _check_digests(claims, options.run)
-    samples, records = _check_samples(options.run, heading, subject)
+    yield from _check_digests(claims, settings.run)
+    samples, records = _check_samples(settings.run, heading, subject)
     yield records
     if samples is None:
         return
-    yield from _check_tables(claims, options.run, samples, heading)
-    yield from _check_rungs(claims, options, subject, samples, heading)
+    yield from _check_tables(claims, settings.run, samples, heading)
+    yield from _check_rungs(claims, settings, subject, samples, heading)
 
 
 def _check_checkpoint(claims: Claims) -> Check:
@@ -196,7 +206,7 @@ def _check_tables(claims: Claims, run: Path, samples: pd.DataFrame, heading: Hea
 
 
 def _check_rungs(
-    claims: Claims, options: VerifySettings, subject: Subject, samples: pd.DataFrame, heading: Heading
+    claims: Claims, settings: VerifySettings, subject: Subject, samples: pd.DataFrame, heading: Heading
 ) -> Iterator[Check]:
     damaged: list[str] = []
     evidence = Evidence(
@@ -211,7 +221,7 @@ def _check_rungs(
         seed=claims.subject.seed,
         judge_draws=claims.judge_draws,
     )
-    findings = recheck(evidence, _examples(options.run, damaged), as_8bit=options.as_8bit)
+    findings = recheck(evidence, _examples(settings.run, damaged), as_8bit=settings.as_8bit)
     holds = not damaged
     said = (
         f"{', '.join(damaged[:3])} not as the run wrote it" if damaged else "every file as the run wrote it"

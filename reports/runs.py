@@ -13,8 +13,9 @@ from advbench.growing_run import rows_so_far
 from advbench.manifest import MANIFEST, entry
 from advbench.provenance import origin_of
 from advbench.records import Row, SoFar
-from advbench.reports.baseline import Side
 from advbench.table import rows_of
+
+from .baseline import Side
 
 SWEEP: Final = "sweep.json"
 _LARGEST: Final = 64 << 20  # bytes of a sweep.json

@@ -6,14 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-
-from advbench.cli.report_runs import SWEEP, is_sweep, read_sweep
-from advbench.cli.report_trainings import METRICS, is_training
 from advbench.errors import RunError, RunFolderError
 from advbench.finished_run import Records
 from advbench.growing_run import GrowingRun
+from advbench.jobs.watcher import Watcher, check_stop
 from advbench.manifest import MANIFEST, entry, read_manifest
+from advbench.reports.runs import SWEEP, is_sweep, read_sweep
+from advbench.reports.training_runs import METRICS, is_training
 from advbench.sample_files import PARTS
 
 PERIOD: Final = 1.0
@@ -32,12 +31,12 @@ class Watch:
 
     Args:
         paths: folders of runs, sweeps and trainings, which need not be there yet.
-        quiet: do not say what is waited for.
+        watcher: is told what is waited for, and may end the look.
     """
 
-    def __init__(self, paths: Sequence[Path], *, quiet: bool) -> None:
+    def __init__(self, paths: Sequence[Path], watcher: Watcher) -> None:
         self.paths = list(dict.fromkeys(paths))
-        self.console = Console(stderr=True, quiet=quiet)
+        self.watcher = watcher
         self.runs = {path: GrowingRun(path) for path in self.paths}
 
     def read(self, path: Path) -> Records:
@@ -49,6 +48,7 @@ class Watch:
 
         Raises:
             RunError: one has ended before it was done.
+            KeyboardInterrupt: the watcher asks to stop.
         """
         seen: dict[Path, State] = {}
         waited: set[Path] = set()
@@ -61,23 +61,20 @@ class Watch:
             for path in absent:
                 if path not in waited:
                     waited.add(path)
-                    self.note(f"waiting for {path} to begin; Ctrl-C ends")
+                    self.watcher.note(f"waiting for {path} to begin; Ctrl-C ends")
             if not absent and states != seen:
                 seen = states
                 yield number
                 number += 1
-                self.note(_told(statuses))
+                if told := _told(statuses):
+                    self.watcher.note(told)
             if not absent and all(each in _ENDED for each in statuses.values()):
                 break
+            check_stop(self.watcher)
             time.sleep(max(PERIOD, _SHARE * (time.monotonic() - began)))
         undone = [f"{path} ({status})" for path, status in statuses.items() if status != "done"]
         if undone:
             raise RunError(f"ended before it was done: {', '.join(undone)}. The same command goes on.")
-
-    def note(self, text: str) -> None:
-        """Say something on stderr."""
-        if text:
-            self.console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def _told(statuses: Mapping[Path, str]) -> str:

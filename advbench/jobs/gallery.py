@@ -10,7 +10,6 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from advbench.cli.claims import Claims, claims_of
 from advbench.data.batches import read_batch
 from advbench.data.images import LabelledImages
 from advbench.draws import Draws
@@ -19,6 +18,7 @@ from advbench.examples import read_examples
 from advbench.finished_run import Records
 from advbench.jobs.build_subject import make_chain, open_images
 from advbench.jobs.settings.verify import VerifySettings
+from advbench.jobs.untrusted_run import Claims, claims_of
 from advbench.manifest import entry
 from advbench.randomness import drawn
 from advbench.records import UNDEFENDED

@@ -9,7 +9,8 @@ from typing import Final
 
 from advbench.errors import RunFolderError
 from advbench.manifest import MANIFEST, read_manifest
-from advbench.reports.charts import Curves, training_curves
+
+from .charts import Curves, training_curves
 
 METRICS: Final = "metrics.csv"
 _LARGEST: Final = 16 << 20  # bytes; an epoch has about a hundred

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from advbench.cli.report_runs import Merged, ReportedRun, merge_rows, read_runs
 from advbench.errors import InputError
 from advbench.manifest import keeps_examples
 from advbench.records import Candidate
@@ -12,6 +11,7 @@ from advbench.reports.baseline import Comparison
 from advbench.reports.charts import Chart, Curves, agreement, ladder, radius_curve
 from advbench.reports.page import PAGE_FILE, Page, page
 from advbench.reports.pictures import Picture
+from advbench.reports.runs import Merged, ReportedRun, merge_rows, read_runs
 from advbench.reports.steps import loss_by_steps, success_by_steps
 from advbench.reports.style import Style, arranged
 from advbench.shown import in_words, read_shown
@@ -83,7 +83,7 @@ def pictures_of(runs: Sequence[ReportedRun], data_root: Path | None, most: int) 
     keeping = [run for run in runs if run.is_done and keeps_examples(run.records.manifest)]
     if not keeping:
         return [], ""
-    from advbench.cli.gallery import gallery  # noqa: PLC0415  # imports torch, which a table does not need
+    from advbench.jobs.gallery import gallery  # noqa: PLC0415  # imports torch, which a table does not need
 
     pictures: list[Picture] = []
     reasons: list[str] = []
