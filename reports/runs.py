@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,16 +10,39 @@ from typing import Any, Final
 from advbench.errors import RunFolderError
 from advbench.finished_run import Records, read_records
 from advbench.growing_run import rows_so_far
-from advbench.manifest import MANIFEST, entry
+from advbench.manifest import MANIFEST
 from advbench.provenance import origin_of
 from advbench.records import Row, SoFar
 from advbench.table import rows_of
+from advbench.typed_json import Where, read_as
 
 from .baseline import Side
 
 SWEEP: Final = "sweep.json"
 _LARGEST: Final = 64 << 20  # bytes of a sweep.json
 _TRAITS: Final = ("model", "dataset", "norm", "eps", "defense", "attack")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cell:
+    """A row of a sweep's table, as `sweep.json` has it."""
+
+    model: str
+    dataset: str
+    norm: str
+    eps: str
+    defense: str
+    attack: str
+    status: str | None = None
+    run: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cells:
+    """The rows of a sweep's table; None before there are any."""
+
+    cells: tuple[Any, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,22 +64,21 @@ class ReportedRun:
     @property
     def is_done(self) -> bool:
         """Whether the run has come to its end."""
-        return self.records.manifest.get("status") == "done"
+        return self.records.manifest.is_done
 
     @property
     def origin(self) -> dict[str, str]:
         """Where its rows come from."""
-        return origin_of(self.records.manifest)
+        return origin_of(self.records.manifest.values)
 
     @property
     def side(self) -> Side:
         """The run as one side of a comparison."""
-        fingerprint = entry(self.records.manifest, "data", "fingerprint")
         return Side(
             name=self.name,
             rows=self.rows,
             samples=self.records.samples,
-            fingerprint=fingerprint if isinstance(fingerprint, str) else "",
+            fingerprint=self.records.manifest.fingerprint,
         )
 
 
@@ -101,7 +123,7 @@ def read_runs(
             failed += rest
         else:
             records = read(path)
-            done = records.manifest.get("status") == "done"
+            done = records.manifest.is_done
             rows = rows_of(records.samples, records.heading) if done else rows_so_far(records)
             runs.append(ReportedRun(path=path, name=shown, rows=rows, records=records))
     return runs, failed
@@ -134,19 +156,17 @@ def _key(row: Row) -> tuple[str, ...]:
 
 def _read_sweep(path: Path, name: str) -> tuple[list[ReportedRun], list[Row]]:
     """The runs of a sweep with the rows that its table has of each; `sweep.json` may have been forged."""
-    cells = list(_cells(path))
+    cells = _cells(path)
     runs = []
-    for folder in dict.fromkeys(cell["run"] for cell in cells if cell["status"] == "done"):
+    for folder in dict.fromkeys(cell.run or "" for cell in cells if cell.status == "done"):
         if Path(folder).parts[:1] != ("runs",) or len(Path(folder).parts) != 2 or ".." in folder:
             raise RunFolderError(f"{path / SWEEP} names a run outside of its folder: {folder!r:.60}.")
         records = read_records(path / folder)
         rows = {(row.defense, row.attack): row for row in rows_of(records.samples, records.heading)}
-        mine = [cell for cell in cells if cell["run"] == folder]
-        if any((cell["defense"], cell["attack"]) not in rows for cell in mine):
+        own = [cell for cell in cells if cell.run == folder]
+        if any((cell.defense, cell.attack) not in rows for cell in own):
             raise RunFolderError(f"{path / folder} does not hold the rows that {SWEEP} says.")
-        named = [
-            dataclasses.replace(rows[cell["defense"], cell["attack"]], model=cell["model"]) for cell in mine
-        ]
+        named = [dataclasses.replace(rows[cell.defense, cell.attack], model=cell.model) for cell in own]
         runs.append(
             ReportedRun(
                 path=path / folder, name=f"{name}/{Path(folder).name}", rows=tuple(named), records=records
@@ -154,19 +174,19 @@ def _read_sweep(path: Path, name: str) -> tuple[list[ReportedRun], list[Row]]:
         )
     empty = [
         Row(
-            model=cell["model"],
-            dataset=cell["dataset"],
+            model=cell.model,
+            dataset=cell.dataset,
             n=0,
-            defense=cell["defense"],
-            norm=cell["norm"],
-            eps=cell["eps"],
-            attack=cell["attack"],
+            defense=cell.defense,
+            norm=cell.norm,
+            eps=cell.eps,
+            attack=cell.attack,
             rates={},
-            error=cell["error"],
-            pending={} if cell["error"] else {"shattered": SoFar(0, 0)},
+            error=cell.error or "",
+            pending={} if cell.error else {"shattered": SoFar(0, 0)},
         )
         for cell in cells
-        if cell["status"] in ("failed", "to do")
+        if cell.status in ("failed", "to do")
     ]
     return runs, empty
 
@@ -190,13 +210,9 @@ def read_sweep(path: Path) -> Mapping[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _cells(path: Path) -> Iterator[dict[str, str]]:
-    listed = read_sweep(path).get("cells")
-    if not isinstance(listed, list):
+def _cells(path: Path) -> list[_Cell]:
+    cells = read_as(_Cells, read_sweep(path), Where(str(path / SWEEP)), whole=False).cells
+    if cells is None:
         raise RunFolderError(f"{path / SWEEP} lists no cells: the sweep has not filled any.")
-    for cell in listed:
-        if not isinstance(cell, dict) or not all(isinstance(cell.get(each), str) for each in _TRAITS):
-            raise RunFolderError(f"{path / SWEEP} describes no cells of a sweep.")
-        texts = {name: cell[name] for name in _TRAITS}
-        rest = {name: str(cell.get(name) or "") for name in ("status", "run", "error")}
-        yield {**texts, **rest}
+    where = Where(str(path / SWEEP), ("cells",))
+    return [read_as(_Cell, cell, where.within(place), whole=False) for place, cell in enumerate(cells)]

@@ -169,4 +169,4 @@ def open_run(path: str | Path) -> Run:
         RunFolderError: no run, one that is not done, or files that are not as the run wrote them.
     """
     records = read_records(Path(path))
-    return Run(Path(path), records.manifest, records.heading, records.samples)
+    return Run(Path(path), records.manifest.values, records.heading, records.samples)

@@ -17,9 +17,7 @@ from advbench.errors import RunFolderError
 from advbench.examples import read_examples
 from advbench.finished_run import Records
 from advbench.jobs.build_subject import make_chain, open_images
-from advbench.jobs.settings.verify import VerifySettings
-from advbench.jobs.untrusted_run import Claims, claims_of
-from advbench.manifest import entry
+from advbench.jobs.untrusted_run import recorded_of
 from advbench.randomness import drawn
 from advbench.records import UNDEFENDED
 from advbench.reports.pictures import Panel, Picture, amplified, to_pixels
@@ -46,9 +44,9 @@ def gallery(path: Path, records: Records, data_root: Path | None, most: int = MO
     Raises:
         InputError: no examples were kept, or the data set is not there.
     """
-    claims = _claims(path, records, data_root)
-    chosen = _chosen(records, claims.kept, most)
-    images, _ = open_images(claims.subject, claims.subject.dataset or "")
+    recorded = recorded_of(records.manifest, data_root)
+    chosen = _chosen(records, recorded.kept, most)
+    images, _ = open_images(recorded.subject, recorded.subject.dataset or "")
     examples = dict(_examples(path, chosen))
     indices = sorted({index for _, index in examples})
     if not indices or indices[-1] >= len(images):
@@ -56,26 +54,13 @@ def gallery(path: Path, records: Records, data_root: Path | None, most: int = MO
     batch = read_batch(images, indices)
     clean = dict(zip(indices, batch.x, strict=True))
     defenses = {cell.defense for cell, _ in examples}
-    shown = {defense: _Shown(defense, claims.subject.seed) for defense in defenses}
+    shown = {defense: _Shown(defense, recorded.subject.seed) for defense in defenses}
     facts = _facts(records)
     return [
         _picture((cell, index), (clean[index], x_adv), shown[cell.defense], facts[cell, index], images)
         for (cell, index), x_adv in sorted(examples.items(), key=lambda each: chosen[each[0]])
         if clean[index].shape == x_adv.shape
     ]
-
-
-def _claims(path: Path, records: Records, data_root: Path | None) -> Claims:
-    """What the run says of its images; code of the user's is named in it, but never run here."""
-    recorded = entry(records.manifest, "settings", "defenses")
-    options = VerifySettings(
-        run=path,
-        model="not loaded",
-        defenses=tuple(recorded) if isinstance(recorded, Mapping) else (),
-        data_root=data_root,
-        device="cpu",
-    )
-    return claims_of(records.manifest, options)
 
 
 def _chosen(records: Records, kept: str, most: int) -> dict[Key, int]:

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from advbench.errors import InputError
-from advbench.manifest import keeps_examples
-from advbench.records import Candidate
 from advbench.reports.baseline import Comparison
 from advbench.reports.charts import Chart, Curves, agreement, ladder, radius_curve
 from advbench.reports.page import PAGE_FILE, Page, page
@@ -67,7 +65,7 @@ def charts_of(runs: Sequence[ReportedRun], merged: Merged, style: Style) -> list
         for row, run in ((merged.rows[place], merged.runs[place]) for place in order)
         if run is not None
     ]
-    candidates = [each for run in runs for each in _candidates(run)]
+    candidates = [candidate for run in runs for candidate in run.records.manifest.candidates]
     found: list[Chart | None] = [
         ladder(rows, style),
         success_by_steps(attacked, style),
@@ -80,7 +78,7 @@ def charts_of(runs: Sequence[ReportedRun], merged: Merged, style: Style) -> list
 
 def pictures_of(runs: Sequence[ReportedRun], data_root: Path | None, most: int) -> tuple[list[Picture], str]:
     """Pictures of the runs that are done and kept examples, and why there are none of those that did."""
-    keeping = [run for run in runs if run.is_done and keeps_examples(run.records.manifest)]
+    keeping = [run for run in runs if run.is_done and run.records.manifest.keeps_examples]
     if not keeping:
         return [], ""
     from advbench.jobs.gallery import gallery  # noqa: PLC0415  # imports torch, which a table does not need
@@ -101,27 +99,11 @@ def write_page(folder: Path, style: Style) -> None:
     write_whole(folder / PAGE_FILE, page_of(runs, merge_rows(runs, failed), style).encode())
 
 
-def _candidates(run: ReportedRun) -> list[Candidate]:
-    """What the run's search found, as `run.json` says it, which may have been forged."""
-    said = run.records.manifest.get("candidates")
-    found = []
-    for each in said if isinstance(said, list) else []:
-        try:
-            candidate = Candidate(
-                **{**each, "defense": str(each["defense"]), "substitute": str(each["substitute"])}
-            )
-            if candidate.agreement is None or -1.001 <= candidate.agreement <= 1.001:
-                found.append(candidate)
-        except (TypeError, KeyError):
-            continue
-    return found
-
-
 def _settings(run: ReportedRun) -> dict[str, str]:
     """What the run was: where its rows come from, and every setting."""
-    said = run.records.manifest.get("settings")
+    said = run.records.manifest.values.get("settings")
     settings = dict(_flat(said)) if isinstance(said, Mapping) else {}
-    shown = in_words(read_shown(run.records.manifest.get("shown")))
+    shown = in_words(read_shown(run.records.manifest.values.get("shown")))
     told = {**run.origin, "images shown to the model": shown}
     return {**{name: text for name, text in told.items() if text}, **settings}
 

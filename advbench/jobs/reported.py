@@ -13,6 +13,7 @@ from typing import Final, assert_never, cast, final
 import pandas as pd
 
 import advbench
+from advbench.claimed_folder import looking_into
 from advbench.errors import InputError, RunFolderError, SpecError, nearest
 from advbench.jobs.report_page import charts_of, page_of, pictures_of
 from advbench.manifest import MANIFEST
@@ -225,17 +226,11 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     Raises:
         RunFolderError: not a folder, a run's or a sweep's, or one with files of the same names.
     """
-    try:
-        blocked = any(path.exists() and not path.is_dir() for path in (out, *out.parents))
+    files = (*FILE_NAMES.values(), *_PAIRED.values(), PAGE_FILE)
+    with looking_into(out):
         homes = [name for name in (MANIFEST, SWEEP) if (out / name).exists()]
         own = (out / REPORT).exists()
-        there = [
-            name for name in (*FILE_NAMES.values(), *_PAIRED.values(), PAGE_FILE) if (out / name).exists()
-        ]
-    except OSError as error:
-        raise RunFolderError(f"--out {out} cannot be used: {error.strerror}.") from error
-    if blocked:
-        raise RunFolderError(f"--out {out} is not a folder.")
+        there = [name for name in files if (out / name).exists()]
     if homes:
         raise RunFolderError(f"{out} holds a run, whose tables are part of its evidence. Give another --out.")
     if there and not own and not overwrite:

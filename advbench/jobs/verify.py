@@ -20,7 +20,7 @@ from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.keywords import settings_from_keywords, with_keywords
 from advbench.jobs.settings.verify import VerifySettings
 from advbench.jobs.untrusted_run import Claims, claims_of
-from advbench.manifest import read_manifest
+from advbench.manifest import open_manifest
 from advbench.models.load import bundled_weights
 from advbench.plan import defense_chains, substitutes_of
 from advbench.provenance import origin_of
@@ -77,12 +77,8 @@ def check_run(settings: VerifySettings) -> Iterator[Check]:
         InputError: a folder that holds no finished run with examples, or a model or data set that cannot
             be loaded.
     """
-    claims = claims_of(read_manifest(settings.run), settings)
-    yield Check(
-        "run.json",
-        claims.hash_holds,
-        f"its settings are {'those' if claims.hash_holds else 'not those'} that the run was hashed with",
-    )
+    claims = claims_of(open_manifest(settings.run), settings)
+    yield _check_manifest(claims)
     checkpoint = _check_checkpoint(claims)
     yield checkpoint
     if not checkpoint.holds:
@@ -100,6 +96,15 @@ def check_run(settings: VerifySettings) -> Iterator[Check]:
         return
     yield from _check_tables(claims, settings.run, samples, heading)
     yield from _check_rungs(claims, settings, subject, samples, heading)
+
+
+def _check_manifest(claims: Claims) -> Check:
+    """Whether the settings are those of the run, and the table is said to be about nothing else."""
+    if not claims.manifest.hash_holds:
+        return Check("run.json", False, "its settings are not those that the run was hashed with")
+    if claims.misnamed:
+        return Check("run.json", False, f"its heading and its settings name another {claims.misnamed}")
+    return Check("run.json", True, "its settings are those that the run was hashed with")
 
 
 def _check_checkpoint(claims: Claims) -> Check:
@@ -124,14 +129,16 @@ def _check_checkpoint(claims: Claims) -> Check:
 
 def _check_images(claims: Claims, subject: Subject) -> Check:
     """Whether the images and labels are those that were attacked."""
-    if len(subject.indices) != claims.n:
-        return Check("images", False, f"{len(subject.indices)} of {subject.dataset}, the run had {claims.n}")
+    if len(subject.indices) != claims.manifest.n:
+        return Check(
+            "images", False, f"{len(subject.indices)} of {subject.dataset}, the run had {claims.manifest.n}"
+        )
     digests: dict[int, bytes] = {}
     for batch in batches(subject.images, subject.indices, _READ):
         digests.update(image_digests(batch))
-    if fingerprint(digests) != claims.fingerprint:
+    if fingerprint(digests) != claims.manifest.fingerprint:
         return Check("images", False, f"those of {subject.dataset} are not the ones that the run used")
-    return Check("images", True, f"{claims.n} of {subject.dataset}, the ones that the run used")
+    return Check("images", True, f"{claims.manifest.n} of {subject.dataset}, the ones that the run used")
 
 
 def _heading(claims: Claims, subject: Subject) -> Heading:
@@ -142,15 +149,15 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
         eps=subject.threat.text,
         attacks=claims.attacks,
         substitutes={
-            defense: claims.substitutes.get(defense, own)
+            defense: claims.heading.substitutes.get(defense, own)
             for defense, own in substitutes_of(defense_chains(subject.defenses.objects)).items()
         },
         rungs=claims.rungs,
         gradient_free=claims.gradient_free,
-        indicators=claims.indicators,
-        doubts=claims.doubts,
-        notes=claims.notes,
-        rules=claims.rules,
+        indicators=claims.heading.indicators,
+        doubts=claims.heading.doubts,
+        notes=claims.heading.notes,
+        rules=claims.heading.rules,
     )
 
 
@@ -158,12 +165,12 @@ def _check_digests(claims: Claims, run: Path) -> Iterator[Check]:
     """Whether the files are, to the byte, what the run wrote."""
     known = {SAMPLES, CANDIDATES, *FILE_NAMES.values()}
     present = {name for name in known if (run / name).is_file()}
-    for name in sorted(present | (claims.files.keys() & known)):
+    for name in sorted(present | (claims.manifest.files.keys() & known)):
         if name not in present:
             yield Check(name, False, "missing")
-        elif name not in claims.files:
+        elif name not in claims.manifest.files:
             yield Check(name, False, "not written by the run")
-        elif hashlib.sha256((run / name).read_bytes()).hexdigest() != claims.files[name]:
+        elif hashlib.sha256((run / name).read_bytes()).hexdigest() != claims.manifest.files[name]:
             yield Check(name, False, "not as the run wrote it")
         else:
             yield Check(name, True, "as the run wrote it")
@@ -186,9 +193,9 @@ def _check_samples(run: Path, heading: Heading, subject: Subject) -> tuple[pd.Da
 
 def _check_tables(claims: Claims, run: Path, samples: pd.DataFrame, heading: Heading) -> Iterator[Check]:
     """Whether the tables say what the records come to."""
-    rows, origin = rows_of(samples, heading), origin_of(claims.manifest)
+    rows, origin = rows_of(samples, heading), origin_of(claims.manifest.values)
     try:
-        style = style_of(claims.manifest.get("tables"))
+        style = style_of(claims.manifest.values.get("tables"))
     except SpecError as error:
         yield Check("tables", False, f"run.json: {error}")
         return

@@ -13,8 +13,10 @@ from torch.utils.data import TensorDataset
 from advbench import Attempt, Draws, Evaluation, Placement, Threat, evaluate
 from advbench.attacks import PGD, Square
 from advbench.backward import Map
-from advbench.indicators import MEANINGS, Indicator, added, incomplete, read_indicator
+from advbench.errors import RunFolderError
+from advbench.indicators import MEANINGS, Indicator, added, incomplete
 from advbench.records import LADDER
+from advbench.typed_json import Where, read_as
 
 Made = Mapping[str, Any]
 
@@ -175,6 +177,7 @@ def test_a_forged_indicator_is_refused(change: dict[str, object]) -> None:
         "part": 1.0,
         "whole": 2.0,
     }
-    assert read_indicator(said).value == 0.5
-    with pytest.raises(ValueError, match=r"entr|there is no"):
-        read_indicator({**said, **change})
+    where = Where("run.json", ("heading", "indicators"))
+    assert read_as(Indicator, said, where).value == 0.5
+    with pytest.raises(RunFolderError, match=r"^run.json: heading.indicators"):
+        read_as(Indicator, {**said, **change}, where)

@@ -5,21 +5,20 @@ grown, or whose own files are lost, goes on all the same.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from advbench.checkpoint.load import sha256
+from advbench.claimed_folder import ClaimedFolder, claiming, looking_into, new_dated_folder
 from advbench.errors import RunFolderError
 from advbench.jobs.sweep.cells import Cell, Run, make_runs
 from advbench.locking import FolderLock
 from advbench.manifest import MANIFEST, entry, read_manifest
 from advbench.records import UNDEFENDED
 from advbench.reports.formats import FILE_NAMES
-from advbench.run_folder import new_dated_folder
 from advbench.whole_files import half_written, write_whole
 
 SWEEP: Final = "sweep.json"
@@ -29,39 +28,21 @@ _NAME = re.compile(r".*-(?P<identity>[0-9a-f]{8})-[0-9a-f]{8}")
 
 
 @dataclass
-class SweepFolder:
-    """The folder that one sweep writes to.
+class SweepFolder(ClaimedFolder):
+    """The folder that one sweep writes to, which says in `sweep.json` what is in it."""
 
-    Args:
-        path: the folder.
-        manifest: what `sweep.json` says.
-        lock: keeps another sweep from writing here at the same time; gone with the process.
-    """
-
-    path: Path
-    manifest: dict[str, Any] = field(default_factory=dict)
-    lock: FolderLock | None = None
+    file_name: str = SWEEP
 
     @property
     def runs(self) -> Path:
         """Where the folders of the runs are."""
         return self.path / RUNS
 
-    def update(self, **entries: Any) -> None:
-        """Write `sweep.json` anew with more entries."""
-        self.manifest.update(entries)
-        write_whole(self.path / SWEEP, f"{json.dumps(self.manifest, indent=2)}\n".encode())
-
     def write_text(self, name: str, text: str) -> None:
         """Write a table."""
         contents = text.encode()
         write_whole(self.path / name, contents)
         self.manifest.setdefault("files", {})[name] = hashlib.sha256(contents).hexdigest()
-
-    def release(self) -> None:
-        """Let other sweeps write here; once is enough."""
-        if self.lock is not None:
-            self.lock.release()
 
 
 def open_sweep_folder(
@@ -78,17 +59,13 @@ def open_sweep_folder(
     Raises:
         RunFolderError: the folder cannot be written, or holds something that is no sweep.
     """
-    try:
+    with claiming(path, "sweep"):
         folder = SweepFolder(new_dated_folder(label) if path is None else path, dict(manifest))
         check_sweep_free(folder.path, overwrite=overwrite)
         folder.runs.mkdir(parents=True, exist_ok=True)
         folder.lock = FolderLock(folder.path)
         for half in half_written(folder.path):
             half.unlink()
-    except BlockingIOError:
-        raise RunFolderError(f"{path} is being written by another sweep; give another --out.") from None
-    except OSError as error:
-        raise RunFolderError(f"cannot write to {path or 'runs/'}: {error.strerror}.") from error
     folder.update()
     return folder
 
@@ -99,14 +76,9 @@ def check_sweep_free(path: Path, *, overwrite: bool) -> None:
     Raises:
         RunFolderError: not a folder, or one that holds a run, or files of a sweep's names.
     """
-    try:
-        blocked = any(each.exists() and not each.is_dir() for each in (path, *path.parents))
+    with looking_into(path):
         found = [name for name in (MANIFEST, *FILE_NAMES.values()) if (path / name).exists()]
         is_sweep = (path / SWEEP).exists()
-    except OSError as error:
-        raise RunFolderError(f"--out {path} cannot be used: {error.strerror}.") from error
-    if blocked:
-        raise RunFolderError(f"--out {path} is not a folder.")
     if MANIFEST in found:
         raise RunFolderError(f"{path} holds a run, no sweep. Give another --out.")
     if found and not is_sweep and not overwrite:
