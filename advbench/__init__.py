@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from advbench.backward import BPDA as BPDA
     from advbench.backward import bpda as bpda
     from advbench.backward import identity as identity
+    from advbench.cli.bar import watched as watched
     from advbench.defended import DefendedModel as DefendedModel
     from advbench.defended import Placement as Placement
     from advbench.draws import Draws as Draws
@@ -20,8 +21,18 @@ if TYPE_CHECKING:
     from advbench.examples import read_examples as read_examples
     from advbench.interfaces import Attack as Attack
     from advbench.interfaces import Attempt as Attempt
+    from advbench.jobs.calls import curve as curve
+    from advbench.jobs.calls import run as run
+    from advbench.jobs.calls import sweep as sweep
     from advbench.jobs.finetune import finetune as finetune
+    from advbench.jobs.finished import Run as Run
+    from advbench.jobs.finished import open_run as open_run
+    from advbench.jobs.named import attack as attack
+    from advbench.jobs.named import defense as defense
+    from advbench.jobs.named import load_data as load_data
+    from advbench.jobs.named import load_model as load_model
     from advbench.jobs.report import report as report
+    from advbench.jobs.sweep.finished import Sweep as Sweep
     from advbench.jobs.verify import verify as verify
     from advbench.normalized import Normalized as Normalized
     from advbench.plugins import numpy_defense as numpy_defense
@@ -42,17 +53,28 @@ __all__ = [
     "Examples",
     "Normalized",
     "Placement",
+    "Run",
+    "Sweep",
     "Threat",
+    "attack",
     "bpda",
+    "curve",
+    "defense",
     "evaluate",
     "finetune",
     "identity",
+    "load_data",
+    "load_model",
     "merge",
     "numpy_defense",
+    "open_run",
     "pil_defense",
     "read_examples",
     "report",
+    "run",
+    "sweep",
     "verify",
+    "watched",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -69,16 +91,27 @@ __getattr__, __dir__ = lazy_names(
         "Examples": ".examples",
         "Normalized": ".normalized",
         "Placement": ".defended",
+        "Run": ".jobs.finished",
+        "Sweep": ".jobs.sweep.finished",
         "Threat": ".threat",
+        "attack": ".jobs.named",
         "bpda": ".backward",
+        "curve": ".jobs.calls",
+        "defense": ".jobs.named",
         "evaluate": ".evaluation",
         "finetune": ".jobs.finetune",
         "identity": ".backward",
+        "load_data": ".jobs.named",
+        "load_model": ".jobs.named",
         "merge": ".evaluation",
         "numpy_defense": ".plugins",
+        "open_run": ".jobs.finished",
         "pil_defense": ".plugins",
         "read_examples": ".examples",
         "report": ".jobs.report",
+        "run": ".jobs.calls",
+        "sweep": ".jobs.calls",
         "verify": ".jobs.verify",
+        "watched": ".cli.bar",
     },
 )

@@ -29,6 +29,10 @@ class SpecError(InputError):
     """A `NAME[:key=value,...][@place]` that cannot be read, or a parameter outside its range."""
 
 
+class KeywordError(InputError, TypeError):
+    """A keyword that a function of Python's side does not have."""
+
+
 class CheckpointError(InputError):
     """A checkpoint that is missing, damaged, unsafe, or does not fit the model."""
 

@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+import advbench as ab
 from advbench import Normalized
 from advbench.checkpoint.load import load_checkpoint
-from advbench.cli.stopping import asked_to_stop
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
 from advbench.models.registry import MODELS
@@ -137,8 +137,9 @@ def run(task: Task, given: argparse.Namespace, images: dict[str, InMemory]) -> F
             write_state(training, state)
 
     data = TrainingImages(images=images["train"], indices=range(len(images["train"])))
-    with asked_to_stop(print) as stopping:
-        train(training, data, task.recipe, CPU, notify=notify, keep=keep, asked=lambda: stopping.asked)
+    with ab.watched(quiet=False) as watcher:
+        watcher.begin(task.name, None)
+        train(training, data, task.recipe, CPU, notify=notify, keep=keep, asked=lambda: watcher.asked_to_stop)
     write_weights(model.network, given.out / f"{task.name}.safetensors", {"task": task.name})
     return measured(task, training, images)
 

@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from .formats import markdown as markdown
     from .formats import render as render
     from .frame import table_frame as table_frame
-    from .notebook import html_table as html_table
     from .terminal import print_table as print_table
     from .training import print_training as print_training
 
@@ -18,7 +17,6 @@ __getattr__, __dir__ = lazy_names(
         "markdown": ".formats",
         "render": ".formats",
         "table_frame": ".frame",
-        "html_table": ".notebook",
         "print_table": ".terminal",
         "print_training": ".training",
     },

@@ -5,7 +5,10 @@ Nothing here knows an attack, so that examples can be judged again without any.
 
 import copy
 import dataclasses
+import inspect
+import itertools
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -23,8 +26,10 @@ from advbench.defended import DefendedModel, Placement
 from advbench.defenses import DEFENSES
 from advbench.errors import InputError, SpecError, first_line
 from advbench.jobs.classifier import Classifier, load_classifier
+from advbench.jobs.objects import NO_OBJECTS, Objects
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
+from advbench.jobs.state_digest import is_told_by_settings, state_digest
 from advbench.manifest import LATER
 from advbench.plugins import Plugin, defense_of
 from advbench.records import UNDEFENDED
@@ -56,27 +61,46 @@ class Subject(NamedTuple):
     device: torch.device
 
 
-def load_subject(options: SubjectOptions, ranks: Ranks, at_once: int | str = AUTO) -> Subject:
+def load_subject(
+    options: SubjectOptions, ranks: Ranks, at_once: int | str = AUTO, objects: Objects = NO_OBJECTS
+) -> Subject:
     """Find, load and check everything that the words name, the cheapest first.
 
     Args:
         options: the words.
         ranks: the processes that share the run.
         at_once: how many images at a time the user asks for; a network may take no other number.
+        objects: what is given as objects, under the names that the words have.
 
     Raises:
         InputError: whatever is wrong, in one line.
     """
     model, dataset = names_of(options)
-    entry = find_dataset(dataset)
+    entry = objects.entry or find_dataset(dataset)
     threat = make_threat(options, entry)
-    device = choose_device(options.device, ranks)
-    images, indices = open_images(options, dataset)
+    device = choose_device(_device_word(options.device, objects.model), ranks)
+    images, indices = open_images(options, dataset, objects.images)
     classifier, images = load_classifier(
-        options, model, entry, images, device, indices=indices, ranks=ranks, at_once=at_once
+        options,
+        model,
+        entry,
+        images,
+        device,
+        indices=indices,
+        ranks=ranks,
+        at_once=at_once,
+        own=objects.model,
     )
-    defenses = make_defenses(options, classifier.model)
+    defenses = make_defenses(options, classifier.model, objects.defenses)
     return Subject(classifier, dataset, images, indices, threat, defenses, device)
+
+
+def _device_word(word: str, own: nn.Module | None) -> str:
+    """The device that was asked for; a module of the caller's stays where it is."""
+    if own is None or word != "auto":
+        return word
+    tensors = itertools.chain(own.parameters(), own.buffers())
+    return next((str(tensor.device) for tensor in tensors), "cpu")
 
 
 def choose_device(name: str, ranks: Ranks) -> torch.device:
@@ -152,10 +176,12 @@ def check_selection(options: SubjectOptions) -> None:
         raise InputError("give --limit or --first, not both.")
 
 
-def open_images(options: SubjectOptions, dataset: str) -> tuple[LabelledImages, list[int]]:
-    """The data set, and the indices of the images that are evaluated."""
+def open_images(
+    options: SubjectOptions, dataset: str, own: LabelledImages | None = None
+) -> tuple[LabelledImages, list[int]]:
+    """The data set, or the caller's own images, and the indices of the images that are evaluated."""
     check_selection(options)
-    images = load_dataset(dataset, place_of(options))
+    images = load_dataset(dataset, place_of(options)) if own is None else own
     if options.limit is not None:
         return images, balanced_sample(images.labels, options.limit, options.seed)
     return images, list(range(min(len(images), options.first or len(images))))
@@ -167,23 +193,29 @@ def make_threat(options: SubjectOptions, dataset: DatasetEntry) -> Threat:
     return Threat.parse(options.norm, usual if options.eps is None else options.eps)
 
 
-def make_defenses(options: SubjectOptions, model: nn.Module) -> Named:
+def make_defenses(
+    options: SubjectOptions,
+    model: nn.Module,
+    own: Mapping[str, tuple[Placement, ...]] = MappingProxyType({}),
+) -> Named:
     """The defenses in their places; every place is looked up in the model now, not in the middle of a run."""
     made: dict[str, tuple[Placement, ...]] = {}
+    settings = {}
     for text in options.defenses:
-        if text.strip() == UNDEFENDED:  # it is always there
+        name = text.strip()
+        if name == UNDEFENDED:  # it is always there
             continue
-        chain = make_chain(text)
+        chain = own[name] if name in own else make_chain(text)
         DefendedModel(model, chain)
-        add_named(made, text.strip(), chain, "defense")
-    settings = {
-        name: [
-            {"at": each.at, **describe(each.defense), "substitutes": list(listed(each.defense))}
-            for each in chain
-        ]
-        for name, chain in made.items()
-    }
+        add_named(made, name, chain, "defense")
+        settings[name] = [_settings_of(link, is_object=name in own) for link in chain]
     return Named(dict(made), settings)
+
+
+def _settings_of(link: Placement, *, is_object: bool) -> dict[str, Any]:
+    """A defense in its place, for `run.json`."""
+    told = describe_own(link.defense, link.substitute) if is_object else describe(link.defense)
+    return {"at": link.at, **told, "substitutes": list(listed(link.defense))}
 
 
 def make_chain(text: str) -> tuple[Placement, ...]:
@@ -226,6 +258,22 @@ def describe(thing: object, threat: Threat | None = None) -> dict[str, Any]:
     if threat is not None and hasattr(thing, "step_size_for"):
         settings["step_size"] = thing.step_size_for(threat)
     return {"class": f"{type(thing).__module__}.{type(thing).__qualname__}", **settings}
+
+
+def describe_own(thing: object, beside: object = None, threat: Threat | None = None) -> dict[str, Any]:
+    """An object of the caller's as `describe` tells it, with a digest of what its settings do not tell.
+
+    Args:
+        thing: an attack or a defense.
+        beside: what belongs to it and is no setting of its own.
+        threat: as for `describe`.
+    """
+    settings = describe(thing, threat)
+    if inspect.isroutine(thing):
+        settings["class"] = f"{thing.__module__}.{thing.__qualname__}"
+    if not (is_told_by_settings(thing) and beside is None):
+        settings["state"] = state_digest((thing, beside))
+    return settings
 
 
 def _plain(value: Any) -> Any:

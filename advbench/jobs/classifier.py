@@ -1,10 +1,12 @@
 """A classifier from its words: the network, its weights, where its logits are, and its normalisation."""
 
+import copy
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,7 @@ from advbench.jobs.normalizing import (
 )
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
+from advbench.jobs.state_digest import state_digest
 from advbench.logits import logits_alone
 from advbench.models.channels import fitted
 from advbench.models.load import build_network, bundled_weights, find_model
@@ -33,6 +36,8 @@ from advbench.models.registry import PIXELS, Normalization
 from advbench.normalized import Normalized
 from advbench.preserve import prepared
 from advbench.spec import Spec, parse_spec
+
+_PIXELS_TAKEN: Final = Chosen(PIXELS, "a module given in Python takes pixels")
 
 
 class Classifier(NamedTuple):
@@ -79,6 +84,7 @@ def load_classifier(
     indices: Sequence[int],
     ranks: Ranks | None = None,
     at_once: int | str = AUTO,
+    own: nn.Module | None = None,
 ) -> tuple[Classifier, LabelledImages]:
     """The network with its weights behind its normalisation, and the images in as many channels as it takes.
 
@@ -91,33 +97,34 @@ def load_classifier(
         indices: of the images that are evaluated.
         ranks: the processes that share the run; None to take the usual normalisation and measure nothing.
         at_once: how many images at a time the user asks for; a network may take no other number.
+        own: a module that is the model, with its weights in it and called `model`; it is left as it is.
     """
     given = given_normalization(options, dataset)
-    spec = None if model is None else parse_spec(model)
-    name = shown_name(model, options.checkpoint)
-    found = _load_network(options, spec, name, images, device)
-    looks, own = Shown(), found.loaded.network
-    with looks_counted(own, looks):
-        images = fitted(images, indices, own)
+    spec = None if model is None or own is not None else parse_spec(model)
+    name = shown_name(model, options.checkpoint) if own is None else model or ""
+    found = _load_network(options, spec, name, images, device) if own is None else _given(own, device)
+    looks, whole = Shown(), found.loaded.network
+    with looks_counted(whole, looks):
+        images = fitted(images, indices, whole)
         x = read_batch(images, indices[:1]).to(device).x
-        takes = _own_size(own, x, at_once)
-        network, word = logits_alone(own, x.expand(max(1, takes), -1, -1, -1).contiguous())
+        takes = _own_size(whole, x, at_once)
+        network, word = logits_alone(whole, x.expand(max(1, takes), -1, -1, -1).contiguous())
     weights = Weights(
         network=network,
         name=spec.name if spec else name,
         entry=found.entry,
         path=found.path,
-        sha256=sha256(found.path) if found.path else None,
+        sha256=found.digest or (sha256(found.path) if found.path else None),
         bundled=options.checkpoint is None,
         untrained=options.untrained,
         takes=takes,
     )
-    chosen = given or _told_by_file(found.loaded)
+    chosen = given or _told_by_file(found.loaded) or (_PIXELS_TAKEN if own is not None else None)
     if chosen is None and ranks is None:
         chosen = Chosen(usual_normalization(weights.entry, dataset), "usual")
     if chosen is None:
         assert ranks is not None
-        with looks_counted(own, looks):
+        with looks_counted(whole, looks):
             chosen = choose_normalization(weights, images, dataset, device, seed=options.seed, ranks=ranks)
     constants = chosen.normalization
     wrapped = network if constants == PIXELS else Normalized(network, *dataclasses.astuple(constants))
@@ -165,6 +172,18 @@ class _Found(NamedTuple):
     arguments: dict[str, Any]
     head: int | None
     notes: tuple[str, ...]
+    digest: str | None = None
+    """Of a module that was given, with its weights."""
+
+
+def _given(own: nn.Module, device: torch.device) -> _Found:
+    """A module of the caller's, copied where it is wanted on another device."""
+    tensors = itertools.chain(own.parameters(), own.buffers())
+    moved = next((tensor.device for tensor in tensors), device) != device
+    network = copy.deepcopy(own).to(device) if moved else own
+    home = f"{type(own).__module__}.{type(own).__qualname__}"
+    loaded = Loaded(network, "a module given in Python", record={"class": home})
+    return _Found(loaded, None, None, {}, None, (), state_digest(own))
 
 
 def _load_network(

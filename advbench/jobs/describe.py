@@ -58,6 +58,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             "indices": selection_hash(subject.indices),
             "save_adversarial": options.kept_examples,
         },
+        **({"objects": list(job.nameless)} if job.nameless else {}),
         "execution": {
             "data_root": str(given.data_root),
             "batch_size": options.batch_size,

@@ -16,13 +16,13 @@ from advbench.checkpoint.formats import Format
 from advbench.checkpoint.read import read_state_dicts
 from advbench.defended import network_of
 from advbench.errors import RunError
-from advbench.generators import generators_given_back
 from advbench.jobs.build_training import (
     TrainingJob,
     assemble_training,
     training_announcement,
     training_manifest,
 )
+from advbench.jobs.left_as_found import left_as_found
 from advbench.jobs.normalizing import notes_of_normalization
 from advbench.jobs.ranks import Ranks, join_ranks
 from advbench.jobs.settings.keywords import settings_from_keywords, with_keywords
@@ -80,7 +80,7 @@ def finetune(*, watcher: Watcher | None = None, **settings: Any) -> Training | N
         AdvbenchError: whatever is wrong, in one line.
     """
     told = settings_from_keywords(TrainSettings, "finetune", settings)
-    with generators_given_back():
+    with left_as_found():
         return perform_training(told, join_ranks(), watcher or Unwatched())
 
 

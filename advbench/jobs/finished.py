@@ -15,10 +15,11 @@ from advbench.finished_run import read_records
 from advbench.manifest import keeps_examples
 from advbench.provenance import origin_of
 from advbench.records import Row
-from advbench.reports import html_table, render, table_frame
+from advbench.reports import render, table_frame
 from advbench.reports.charts import Chart, ladder
 from advbench.reports.figures import FigureFormat, check_matplotlib, draw
 from advbench.reports.formats import Format
+from advbench.reports.html_table import html_table
 from advbench.reports.steps import loss_by_steps, success_by_steps
 from advbench.reports.style import Style, arranged, style_of
 from advbench.run_folder import ADVERSARIAL, is_as_written

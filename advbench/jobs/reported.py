@@ -23,8 +23,8 @@ from advbench.reports.charts import Chart, Curves
 from advbench.reports.figures import FigureFormat, check_matplotlib, draw, draw_gallery
 from advbench.reports.formats import FILE_NAMES, HTML, Format, markdown_grid, render
 from advbench.reports.frame import table_frame
+from advbench.reports.html_table import html_table
 from advbench.reports.latex import latex_grid
-from advbench.reports.notebook import html_table
 from advbench.reports.page import PAGE_FILE
 from advbench.reports.pictures import Picture
 from advbench.reports.runs import SWEEP, Merged, ReportedRun

@@ -12,6 +12,7 @@ from advbench.jobs.build_attacks import Job, assemble
 from advbench.jobs.carry_over import Carried
 from advbench.jobs.describe import manifest_of
 from advbench.jobs.finished import Run
+from advbench.jobs.objects import NO_OBJECTS, Objects
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.recorder import Recorder
 from advbench.jobs.report_page import write_page
@@ -31,6 +32,7 @@ def perform(
     watcher: Watcher | None = None,
     *,
     carried: Carried | None = None,
+    objects: Objects = NO_OBJECTS,
 ) -> Run | None:
     """Run into a folder, print nothing, and return what the run found; None where another process has it.
 
@@ -42,6 +44,7 @@ def perform(
         ranks: the processes that share the run; this one alone by default.
         watcher: is told how far the run has come, and may end it; nobody by default.
         carried: what has fallen at smaller radii, and is not attacked again.
+        objects: what is given as objects, under the names that the settings have.
 
     Raises:
         AdvbenchError: whatever ended the run.
@@ -51,7 +54,7 @@ def perform(
     watcher = Unwatched() if watcher is None else watcher
     asked = formats_of(settings.formats, [*FILE_NAMES, HTML])
     formats = [cast("Format", name) for name in asked if name != HTML]
-    job = assemble(settings, ranks)
+    job = assemble(settings, ranks, objects)
     manifest = manifest_of(settings, job, ranks)
     if carried is not None:
         manifest["settings"]["carried_from"] = [folder.name for folder in carried.felled]

@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import nn
 
 from advbench.checkpoint.load import sha256
 from advbench.data.batches import batches
 from advbench.errors import RunFolderError, SpecError
 from advbench.evaluation import fingerprint, image_digests
 from advbench.examples import Examples, read_examples
-from advbench.generators import generators_given_back
 from advbench.jobs.build_subject import Subject, load_subject
+from advbench.jobs.left_as_found import left_as_found
+from advbench.jobs.objects import NO_OBJECTS, Objects, check_given_again
 from advbench.jobs.ranks import Ranks
-from advbench.jobs.settings.keywords import settings_from_keywords, with_keywords
+from advbench.jobs.settings.keywords import said_in_keywords, settings_from_keywords, with_keywords
 from advbench.jobs.settings.verify import VerifySettings
+from advbench.jobs.state_digest import state_digest
 from advbench.jobs.untrusted_run import Claims, claims_of
+from advbench.jobs.words_or_objects import data_of, defenses_of, model_of
 from advbench.manifest import open_manifest
 from advbench.models.load import bundled_weights
 from advbench.plan import defense_chains, substitutes_of
@@ -47,7 +51,9 @@ class Check:
 
 
 @with_keywords(VerifySettings)
-def verify(run: str | os.PathLike[str], **settings: Any) -> list[Check]:
+def verify(
+    run: str | os.PathLike[str], *, model: Any = None, data: Any = None, defenses: Any = (), **settings: Any
+) -> list[Check]:
     """Check a run's examples, predictions, files and tables against model, defenses and data, attack-free.
 
     What `advbench verify` does, with its options as keywords. Nothing is printed; what disagrees is a check
@@ -55,6 +61,9 @@ def verify(run: str | os.PathLike[str], **settings: Any) -> list[Check]:
 
     Args:
         run: folder of a run that kept its adversarial examples.
+        model: as in `advbench.run`, where the run's folder cannot name it: a module, or code of your own.
+        data: likewise.
+        defenses: likewise; those of the run that are not given are looked up by their names.
         settings: the options.
 
     Returns:
@@ -65,25 +74,37 @@ def verify(run: str | os.PathLike[str], **settings: Any) -> list[Check]:
         InputError: a folder that holds no finished run with examples, or a model or data set that cannot
             be loaded.
     """
-    told = settings_from_keywords(VerifySettings, "verify", {"run": run, **settings})
-    with generators_given_back():
-        return list(check_run(told))
+    words, own = {"run": run, **settings}, dict[str, Any]()
+    if model is not None:
+        words["model"], own["model"] = model_of(model)
+    if data is not None:
+        _, own["images"] = data_of(data)
+    words["defenses"], own["defenses"] = defenses_of(defenses)
+    told = settings_from_keywords(VerifySettings, "verify", words)
+    with said_in_keywords(VerifySettings), left_as_found():
+        return list(check_run(told, Objects(**own)))
 
 
-def check_run(settings: VerifySettings) -> Iterator[Check]:
+def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterator[Check]:
     """Check a run, and give each thing as soon as it was looked at.
+
+    Args:
+        settings: what the verification is told.
+        objects: what is given as objects, under the names that the run has.
 
     Raises:
         InputError: a folder that holds no finished run with examples, or a model or data set that cannot
             be loaded.
     """
-    claims = claims_of(open_manifest(settings.run), settings)
+    manifest = open_manifest(settings.run)
+    check_given_again(manifest.values, objects, settings.run)
+    claims = claims_of(manifest, settings)
     yield _check_manifest(claims)
-    checkpoint = _check_checkpoint(claims)
+    checkpoint = _check_checkpoint(claims) if objects.model is None else _check_module(claims, objects.model)
     yield checkpoint
     if not checkpoint.holds:
         return
-    subject = load_subject(claims.subject, Ranks(), claims.batch_size)
+    subject = load_subject(claims.subject, Ranks(), claims.batch_size, objects)
     images = _check_images(claims, subject)
     yield images
     if not images.holds:
@@ -124,6 +145,15 @@ def _check_checkpoint(claims: Claims) -> Check:
         False,
         f"{path} has SHA-256 {found[:16]}..., the run's had {claims.checkpoint_sha256[:16]}...; nothing "
         "can be judged with it",
+    )
+
+
+def _check_module(claims: Claims, model: nn.Module) -> Check:
+    digest = state_digest(model)
+    if digest == claims.checkpoint_sha256:
+        return Check("checkpoint", True, f"the module as recorded, digest {digest[:16]}...")
+    return Check(
+        "checkpoint", False, "the module is not the one that the run attacked; nothing can be judged with it"
     )
 
 

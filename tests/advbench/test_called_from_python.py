@@ -2,13 +2,9 @@
 
 import inspect
 import json
-import random
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -20,26 +16,7 @@ from advbench.jobs.watcher import Unwatched
 from advbench.reports.formats import FILE_NAMES
 from advbench.reports.training import TRAINING_FILES
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 QUICK: dict[str, Any] = {"epochs": 1, "train_limit": 200, "limit": 20, "batch_size": 32}
-
-
-@pytest.fixture
-def untouched(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Fails where anything is printed, a handler changed, a generator drawn from, or the threads changed."""
-    torch.manual_seed(3)
-    before = [signal.getsignal(number) for number in SIGNALS]
-    drawn = torch.get_rng_state(), str(np.random.get_state()), random.getstate()  # noqa: NPY002  # as found
-    threads = torch.get_num_threads(), torch.get_num_interop_threads()
-    grad, default = torch.is_grad_enabled(), torch.get_default_dtype()
-    yield
-    assert [signal.getsignal(number) for number in SIGNALS] == before
-    assert torch.equal(torch.get_rng_state(), drawn[0])
-    assert str(np.random.get_state()) == drawn[1]  # noqa: NPY002  # as found
-    assert random.getstate() == drawn[2]
-    assert (torch.get_num_threads(), torch.get_num_interop_threads()) == threads
-    assert (torch.is_grad_enabled(), torch.get_default_dtype()) == (grad, default)
-    assert capfd.readouterr() == ("", "")
 
 
 @pytest.fixture(autouse=True)

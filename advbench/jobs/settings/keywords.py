@@ -2,41 +2,46 @@
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
-from advbench.errors import SpecError, nearest
+from advbench.errors import AdvbenchError, KeywordError, SpecError, nearest
 
 from .option import Setting, settings_of
 
-_OF_THE_COMMAND: Final = ("json", "quiet", "debug")
-"""How the command line speaks: a function prints nothing, and raises what is wrong."""
+_OF_THE_COMMAND: Final = ("json", "quiet", "debug", "fail_on", "min_robust")
+"""How the command line speaks and ends: a function prints nothing, returns rows, and raises what is wrong."""
 
 Settings = TypeVar("Settings")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def settings_from_keywords(
-    settings_class: type[Settings], command: str, given: Mapping[str, Any]
+    settings_class: type[Settings], command: str, given: Mapping[str, Any], function: str = ""
 ) -> Settings:
     """Settings out of the keywords of a call; None stands for the default.
 
     Args:
         settings_class: whose fields the keywords are; its field `command`, where it has one, is given the
             command line that does the same.
-        command: of the command line, which the function is called like.
+        command: of the command line.
         given: the keywords and their values; paths may be texts, and a list of texts a single one.
+        function: what is called; named like the command by default.
 
     Raises:
-        TypeError: a keyword that there is not.
+        KeywordError: a keyword that there is not.
         SpecError: a value of another type, or out of its bounds; settings that do not fit each other.
     """
     known = _keywords(settings_class)
     for name in given:
         if name not in known:
-            raise TypeError(f"advbench.{command}() has no keyword {name!r}. {nearest(name, list(known))}")
+            raise KeywordError(
+                f"advbench.{function or command}() has no keyword {name!r}. {nearest(name, list(known))}"
+            )
     values = {name: _value(known[name], value) for name, value in given.items() if value is not None}
     if "command" in inspect.signature(settings_class).parameters:
         words = [word for name, value in values.items() for word in _words(known[name], value)]
@@ -72,6 +77,20 @@ def with_keywords(settings_class: type) -> Callable[[Function], Function]:
         return function
 
     return show
+
+
+@contextmanager
+def said_in_keywords(settings_class: type) -> Iterator[None]:
+    """Let errors name the keywords of a call where they name the options of a command."""
+    try:
+        yield
+    except AdvbenchError as error:
+        known = {}
+        for setting in _keywords(settings_class).values():
+            known[setting.word] = f"{setting.name}=" + ("True" if setting.kind == "flag" else "")
+            known[setting.negation] = f"{setting.name}=False"
+        error.args = (re.sub(r"--[a-z][a-z-]*", lambda word: known.get(word[0], word[0]), str(error)),)
+        raise
 
 
 def _keywords(settings_class: type) -> Mapping[str, Setting]:

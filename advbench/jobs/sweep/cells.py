@@ -25,6 +25,7 @@ from advbench.jobs.build_subject import (
 )
 from advbench.jobs.classifier import shown_name
 from advbench.jobs.normalizing import given_normalization
+from advbench.jobs.objects import NO_OBJECTS, Objects
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings, file_settings, settings_from, words_of
 from advbench.jobs.sweep.file import Draft, Grid
@@ -61,6 +62,7 @@ class Cell:
         shared: every other setting, by key; cells that share them can share a run.
         made: the attack.
         is_random: whether the defense says that it draws random numbers.
+        objects: a digest of the objects behind the words; empty without any.
     """
 
     model: str
@@ -71,6 +73,7 @@ class Cell:
     shared: Mapping[str, Any]
     made: Attack
     is_random: bool
+    objects: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -89,7 +92,8 @@ class Cell:
 
     def _of_numbers(self) -> dict[str, Any]:
         known = file_settings()
-        return {key: value for key, value in self.shared.items() if known[key].option.changes_numbers}
+        told = {key: value for key, value in self.shared.items() if known[key].option.changes_numbers}
+        return {**told, "objects": self.objects} if self.objects else told
 
     def failed(self, reason: str) -> Row:
         """The row of a cell that could not be filled."""
@@ -164,7 +168,7 @@ def make_runs(cells: Sequence[Cell]) -> list[Run]:
     return [_run(each) for each in runs.values()]
 
 
-def make_cells(grid: Grid) -> list[Cell]:
+def make_cells(grid: Grid, objects: Objects = NO_OBJECTS) -> list[Cell]:
     """Every cell of a grid, with everything looked up that can be without loading anything.
 
     Raises:
@@ -176,7 +180,7 @@ def make_cells(grid: Grid) -> list[Cell]:
     seen: set[tuple[str, ...]] = set()
     taken: set[tuple[str, int]] = set()
     for draft in drafts:
-        cell, of_attack = _Checking(grid, draft).cell()
+        cell, of_attack = _Checking(grid, draft, objects).cell()
         taken |= of_attack
         if cell.key in seen:
             said = f"{cell.model}, {cell.defense}, {cell.attack}, {cell.threat.norm} {cell.threat.text}"
@@ -197,9 +201,10 @@ def make_cells(grid: Grid) -> list[Cell]:
 class _Checking:
     """One draft, whose settings are looked at one after another; each fault knows its line."""
 
-    def __init__(self, grid: Grid, draft: Draft) -> None:
+    def __init__(self, grid: Grid, draft: Draft, objects: Objects) -> None:
         self.grid = grid
         self.draft = draft
+        self.objects = objects
         self.values = {key: each.value for key, each in draft.given.items()}
         listed = {key: [self.values[key]] for key in ("defense", "attack")}
         self.options = self._try("batch_size", lambda: settings_from({**self.values, **listed}, NOWHERE))
@@ -208,38 +213,48 @@ class _Checking:
         """The cell, and those settings with their lines that became parameters of its attack."""
         subject = self.options.subject
         model, dataset = self._try("model", lambda: names_of(subject))
-        entry = self._try("dataset", lambda: find_dataset(dataset))
+        entry = self.objects.entry or self._try("dataset", lambda: find_dataset(dataset))
         threat = self._try("eps", lambda: make_threat(subject, entry))
         name = self._try("model", lambda: shown_name(model, subject.checkpoint))
-        if model is not None:
+        if model is not None and self.objects.model is None:
             self._try("model", lambda: _find_model(model))
         path = subject.checkpoint
         if path is not None:
             self._try("checkpoint", lambda: detect_format(path))
         self._try("mean", lambda: given_normalization(subject, entry))
         self._try("limit", lambda: check_selection(subject))
-        self._try("data_root", lambda: check_place(dataset, place_of(subject)))
+        if self.objects.images is None:
+            self._try("data_root", lambda: check_place(dataset, place_of(subject)))
         self._try("device", lambda: choose_device(subject.device, Ranks()))
         self._try("format", lambda: formats_of(self.options.formats, [*FILE_NAMES, HTML]))
         chain = self._try("defense", self._chain)
-        text = self.values["attack"]
-        full = self._try("attack", lambda: full_attack(text, shared_parameters(self.options)))
-        made = self._try("attack", lambda: registry.build(full.factory, full.spec, "attack"))
+        attack, made, taken = self._attack(self.values["attack"])
         gone = (*_OF_AN_ATTACK, "defense", "attack")
         cell = Cell(
             model=self.draft.name or name,
             dataset=dataset,
             threat=threat,
             defense=self.values["defense"],
-            attack=str(full.spec),
+            attack=attack,
             shared={key: each for key, each in self.values.items() if key not in gone},
             made=made,
             is_random=any(each.is_random for each in chain),
+            objects=self.objects.digest,
         )
-        return cell, {(key, self.draft.given[key].line) for key in full.taken if key in self.draft.given}
+        return cell, {(key, self.draft.given[key].line) for key in taken if key in self.draft.given}
+
+    def _attack(self, text: str) -> tuple[str, Attack, frozenset[str]]:
+        """The attack's name and itself, and the settings that became its parameters."""
+        if text in self.objects.attacks:
+            return text, self.objects.attacks[text], frozenset()
+        full = self._try("attack", lambda: full_attack(text, shared_parameters(self.options)))
+        made = self._try("attack", lambda: registry.build(full.factory, full.spec, "attack"))
+        return str(full.spec), made, full.taken
 
     def _chain(self) -> tuple[Placement, ...]:
         text = self.values["defense"]
+        if text in self.objects.defenses:
+            return self.objects.defenses[text]
         return () if text == UNDEFENDED else make_chain(text)
 
     def _try(self, key: str, look: Callable[[], Result]) -> Result:

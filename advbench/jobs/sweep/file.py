@@ -5,6 +5,7 @@ Whether a name in it stands for anything is looked at in `sweep_cells`; here it 
 
 import hashlib
 import itertools
+import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,9 @@ OWN: Final = ("threats", "defenses", "attacks")
 
 _EITHER: Final = {"limit": "first", "first": "limit"}
 """Settings of which the later one takes the other's place."""
+
+_UNNAMED: Final = "grid"
+"""What a sweep is called that has no file."""
 
 _LARGEST: Final = 1 << 20  # bytes
 _MOST: Final = 100_000  # cells
@@ -155,11 +159,31 @@ def read_grid(path: Path) -> Grid:
     return _Reading(path, tree, toml_lines.lines_of(text)).grid(hashlib.sha256(text.encode()).hexdigest())
 
 
+def grid_of_tables(tables: Mapping[str, Any]) -> Grid:
+    """The grid that dictionaries and lists describe, as a sweep's file would hold them.
+
+    Raises:
+        InputError: something that no sweep can say; with its place.
+    """
+    tree = _plain(tables)
+    digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()
+    return _Reading(None, tree, {}).grid(digest)
+
+
+def _plain(value: Any) -> Any:
+    """A value as TOML would hold it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
 @dataclass(frozen=True)
 class _Reading:
-    """A sweep's file under the eye of a reader who knows where in it everything stands."""
+    """A sweep's file, or its tables, under the eye of a reader who knows where everything stands."""
 
-    path: Path
+    path: Path | None
     tree: Mapping[str, Any]
     lines: Mapping[toml_lines.Path, int]
 
@@ -174,7 +198,8 @@ class _Reading:
             self.refuse((CURVE,), f"{CURVE} must be true or false, got {self.tree[CURVE]!r:.60}.")
         defaults = self._entry((DEFAULTS,), self.tree.get(DEFAULTS, {}), "")
         axes = {axis: self._axis((axis,), self.tree[axis]) for axis in AXES if axis in self.tree}
-        return Grid(self.path.stem, axes, defaults, self.tree.get(CURVE) is True, self.path, digest)
+        name = self.path.stem if self.path else _UNNAMED
+        return Grid(name, axes, defaults, self.tree.get(CURVE) is True, self.path, digest)
 
     def refuse(self, where: toml_lines.Path, message: str) -> NoReturn:
         """Say what is wrong at a place of the file.
@@ -182,6 +207,8 @@ class _Reading:
         Raises:
             InputError: always.
         """
+        if self.path is None:
+            raise InputError(f"{'.'.join(map(str, where))}: {message}")
         while where and where not in self.lines:
             where = where[:-1]
         raise InputError(f"{self.path}, line {self.lines.get(where, 1)}: {message}")

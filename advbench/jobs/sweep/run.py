@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 from advbench.errors import RunError, RunFolderError, reason_of
 from advbench.finished_run import FinishedRun, read_finished_run
 from advbench.jobs.carry_over import Carried, carried_from
+from advbench.jobs.objects import NO_OBJECTS, Objects
 from advbench.jobs.report_page import write_page
 from advbench.jobs.run import perform
 from advbench.jobs.settings.sweep import SweepSettings
@@ -48,6 +49,7 @@ class _Sweep:
     folder: SweepFolder
     watcher: Watcher
     on_failure: Callable[[Exception], None] | None
+    objects: Objects
     is_curve: bool = False
     began: float = field(default_factory=time.monotonic)
     filled: int = 0
@@ -71,6 +73,7 @@ def perform_sweep(
     watcher: Watcher | None = None,
     *,
     on_failure: Callable[[Exception], None] | None = None,
+    objects: Objects = NO_OBJECTS,
 ) -> Sweep:
     """Fill every cell of a grid, print nothing, and return the table; cells that fail do not end the sweep.
 
@@ -79,6 +82,7 @@ def perform_sweep(
         grid: what is to be filled.
         watcher: is told how far the sweep has come, and may end it; nobody by default.
         on_failure: is given what a run raised, before its cells are tried in halves.
+        objects: what every run is given as objects, under the names that the grid has.
 
     Raises:
         InputError: a fault in the grid, with its line; nothing is computed or written then.
@@ -87,11 +91,11 @@ def perform_sweep(
     watcher = Unwatched() if watcher is None else watcher
     asked = formats_of(settings.formats, [*FILE_NAMES, HTML])
     formats = [cast("Format", name) for name in asked if name != HTML]
-    cells = _cells(settings, grid)
+    cells = _cells(settings, grid, objects)
     folder = open_sweep_folder(
         settings.out, f"sweep-{grid.name}", _manifest(settings, grid), overwrite=settings.overwrite
     )
-    sweep = _Sweep(settings, formats, cells, folder, watcher, on_failure, grid.is_curve)
+    sweep = _Sweep(settings, formats, cells, folder, watcher, on_failure, objects, grid.is_curve)
     try:
         planned = plan_runs(cells, folder.runs, anew=settings.overwrite)
         _announce(sweep, planned)
@@ -114,10 +118,10 @@ def perform_sweep(
     )
 
 
-def _cells(settings: SweepSettings, grid: Grid) -> list[Cell]:
+def _cells(settings: SweepSettings, grid: Grid, objects: Objects = NO_OBJECTS) -> list[Cell]:
     """Every cell, looked up, and the folder seen to be free."""
     formats_of(settings.formats, [*FILE_NAMES, HTML])
-    cells = make_cells(grid)
+    cells = make_cells(grid, objects)
     if settings.out is not None:
         check_sweep_free(settings.out, overwrite=settings.overwrite)
     return cells
@@ -157,7 +161,9 @@ def _fill(sweep: _Sweep, run: Run, part: PartWatcher, *, done: bool = False) -> 
 
 def _perform(sweep: _Sweep, run: Run, part: PartWatcher) -> FinishedRun:
     settings = run.options(sweep.folder.runs, overwrite=sweep.settings.overwrite)
-    done = perform(settings, watcher=part, carried=_carried(sweep, run))
+    if sweep.objects.nameless:  # no command of its own does the same
+        settings = dataclasses.replace(settings, command=sweep.settings.command)
+    done = perform(settings, watcher=part, carried=_carried(sweep, run), objects=sweep.objects)
     assert done is not None, "a sweep is one process, which leads"
     sweep.filled += len(run.cells)
     left = len(sweep.cells) - len(sweep.outcomes) - len(run.cells)
