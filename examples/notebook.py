@@ -15,8 +15,8 @@ home = Path("runs/notebook")
 home.mkdir(parents=True, exist_ok=True)
 
 # %% [markdown]
-# A model is any module from pixels in [0, 1] to logits, and data are any pairs of image and label. The names of
-# the command line load both; a module and tensors of your own do as well.
+# A model is any module from pixels in [0, 1] to logits, and data are any pairs of image and label. The names
+# of the command line load both; a module and tensors of your own do as well.
 
 # %%
 model = ab.load_model("digits-cnn")
