@@ -266,6 +266,8 @@ def test_a_sweep_of_tables_is_the_sweep_of_the_file(untouched: None) -> None:
     assert sweep.manifest["status"] == json.loads(Path("one/sweep.json").read_text())["status"] == "done"
     assert "<table" in sweep._repr_html_()
     assert again.table("csv") == Path("other/table.csv").read_text()
+    with pytest.raises(InputError, match="one holds a sweep; open one of its runs, one/runs/"):
+        ab.open_run("one")
 
 
 def test_a_cell_that_fails_is_a_row_that_says_why(untouched: None) -> None:
