@@ -20,6 +20,7 @@ from advbench.reports.charts import Chart, ladder
 from advbench.reports.figures import FigureFormat, check_matplotlib, draw
 from advbench.reports.formats import Format
 from advbench.reports.html_table import html_table
+from advbench.reports.runs import is_sweep
 from advbench.reports.steps import loss_by_steps, success_by_steps
 from advbench.reports.style import Style, arranged, style_of
 from advbench.run_folder import ADVERSARIAL, is_as_written
@@ -169,5 +170,7 @@ def open_run(path: str | Path) -> Run:
     Raises:
         RunFolderError: no run, one that is not done, or files that are not as the run wrote them.
     """
+    if is_sweep(Path(path)):
+        raise RunFolderError(f"{path} holds a sweep; open one of its runs, {path}/runs/...")
     records = read_records(Path(path))
     return Run(Path(path), records.manifest.values, records.heading, records.samples)

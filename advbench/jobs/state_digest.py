@@ -1,19 +1,25 @@
 """What an object of Python's is made of, as a digest: two runs with different objects are different runs."""
 
 import dataclasses
+import enum
 import hashlib
 import inspect
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-_PLAIN: Final = (bool, int, float, complex, str, bytes, type(None), Path)
+_SIMPLE: Final = (bool, int, float, complex, str, bytes, type(None), Path)
+_TOLD_BY_NAME: Final = (*_SIMPLE, range, slice, torch.dtype, torch.device, enum.Enum)
+"""Whose `repr` says all of them."""
+
+_OF_EVERY_MODULE: Final = frozenset(vars(nn.Module()))
+"""Attributes that torch keeps in every module; what of them matters is asked for by name."""
 
 
 def state_digest(thing: object) -> str:
@@ -24,10 +30,7 @@ def state_digest(thing: object) -> str:
     Args:
         thing: a module, a function, or any other object.
     """
-    digest = hashlib.sha256()
-    for part in _parts(thing, set()):
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.hexdigest()
+    return _digest(thing, frozenset(), {}).hex()
 
 
 def is_told_by_settings(thing: object) -> bool:
@@ -35,7 +38,7 @@ def is_told_by_settings(thing: object) -> bool:
     if not dataclasses.is_dataclass(thing) or isinstance(thing, nn.Module):
         return False
     values = [getattr(thing, field.name) for field in dataclasses.fields(thing) if field.compare]
-    return all(isinstance(item, _PLAIN) for value in values for item in _items(value))
+    return all(isinstance(item, _SIMPLE) for value in values for item in _items(value))
 
 
 def _items(value: Any) -> Iterator[Any]:
@@ -46,32 +49,40 @@ def _items(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _parts(thing: Any, above: set[int]) -> Iterator[bytes]:
-    """The parts of an object in their order; `above` holds the ids of what it is a part of."""
-    if isinstance(thing, _PLAIN):
-        yield f"{type(thing).__name__} {thing!r}".encode()
-        return
+Known = dict[int, tuple[Any, bytes]]
+"""What was looked at, by its id, which holds as long as the object is kept, with its digest."""
+
+
+def _digest(thing: Any, above: frozenset[int], known: Known) -> bytes:
+    """The digest of an object; `above` holds the ids of what it is a part of."""
+    if isinstance(thing, _TOLD_BY_NAME):
+        return hashlib.sha256(f"{type(thing).__qualname__} {thing!r}".encode()).digest()
     if id(thing) in above:
-        yield b"itself"
-        return
-    above = above | {id(thing)}
-    yield f"{type(thing).__module__}.{type(thing).__qualname__}".encode()
-    if isinstance(thing, Tensor):
-        yield from _parts(thing.detach().cpu().contiguous().flatten().view(torch.uint8).numpy(), above)
-        yield f"{thing.dtype} {tuple(thing.shape)}".encode()
-    elif isinstance(thing, np.ndarray):
-        yield f"{thing.dtype} {thing.shape}".encode()
-        yield np.ascontiguousarray(thing).tobytes()
-    elif isinstance(thing, type):
-        yield f"{thing.__module__}.{thing.__qualname__}".encode()
-    else:
-        for part in _inner(thing):
-            yield from _parts(part, above)
+        return b"itself"
+    if id(thing) not in known:
+        whole = hashlib.sha256(f"{type(thing).__module__}.{type(thing).__qualname__}".encode())
+        if isinstance(thing, Tensor | np.ndarray):
+            whole.update(_bytes(thing))
+        else:
+            for part in _parts(thing):
+                whole.update(_digest(part, above | {id(thing)}, known))
+        known[id(thing)] = thing, whole.digest()
+    return known[id(thing)][1]
 
 
-def _inner(thing: Any) -> Iterator[Any]:
+def _bytes(values: Any) -> bytes:
+    """A tensor or an array: its type, its shape and its contents."""
+    head = f"{values.dtype} {tuple(values.shape)}".encode()
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    return head + bytes(np.ascontiguousarray(values).tobytes())
+
+
+def _parts(thing: Any) -> Iterator[Any]:
     """What an object holds, in an order that does not change from one start of Python to the next."""
-    if isinstance(thing, Mapping):
+    if isinstance(thing, type | ModuleType):
+        yield f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', thing.__name__)}"
+    elif isinstance(thing, Mapping):
         yield from thing.items()
     elif isinstance(thing, set | frozenset):
         yield from sorted(map(state_digest, thing))
@@ -79,8 +90,8 @@ def _inner(thing: Any) -> Iterator[Any]:
         yield from thing
     elif isinstance(thing, nn.Module):
         yield from (list(thing.named_parameters(recurse=False)), list(thing.named_buffers(recurse=False)))
-        yield list(thing.named_children())
-        yield [pair for pair in _own(thing) if pair[0] != "training"]
+        yield from (list(thing.named_children()), list(thing._forward_hooks.values()))
+        yield [*thing._forward_pre_hooks.values(), *_own(thing, without=_OF_EVERY_MODULE)]
     elif dataclasses.is_dataclass(thing):
         yield from (getattr(thing, field.name) for field in dataclasses.fields(thing) if field.compare)
     else:
@@ -106,6 +117,12 @@ def _code(thing: Any) -> Iterator[Any]:
             yield [cell.cell_contents for cell in thing.__closure__ or ()]
 
 
-def _own(thing: object) -> list[tuple[str, Any]]:
-    """The public attributes that are an object's own."""
-    return [(name, value) for name, value in getattr(thing, "__dict__", {}).items() if name[:1] != "_"]
+def _own(thing: object, without: frozenset[str] = frozenset()) -> list[tuple[str, Any]]:
+    """The attributes that are an object's own."""
+    slots = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+    held = {name: getattr(thing, name) for name in slots if hasattr(thing, name) and name[:2] != "__"}
+    return [
+        (name, value)
+        for name, value in {**held, **getattr(thing, "__dict__", {})}.items()
+        if name not in without
+    ]

@@ -1,5 +1,6 @@
 """Runs, sweeps and curves called from Python: words or objects, and what comes back."""
 
+import enum
 import inspect
 import json
 from collections.abc import Callable
@@ -265,6 +266,8 @@ def test_a_sweep_of_tables_is_the_sweep_of_the_file(untouched: None) -> None:
     assert sweep.manifest["status"] == json.loads(Path("one/sweep.json").read_text())["status"] == "done"
     assert "<table" in sweep._repr_html_()
     assert again.table("csv") == Path("other/table.csv").read_text()
+    with pytest.raises(InputError, match="one holds a sweep; open one of its runs, one/runs/"):
+        ab.open_run("one")
 
 
 def test_a_cell_that_fails_is_a_row_that_says_why(untouched: None) -> None:
@@ -408,6 +411,16 @@ def test_a_digest_tells_what_differs_and_nothing_else(net: Net) -> None:
         state_digest(thing) for thing in [*different, torch.zeros(3), torch.zeros(3, dtype=torch.int32)]
     ]
     assert len(set(digests)) == len(digests)
+    for value in (torch.float32, torch.float64, "shut", enum):
+        setattr(other_net, "_own", value)  # noqa: B010  # of any type
+        digests.append(state_digest(other_net))
+    other_net.register_forward_hook(lambda *_: None)
+    digests.append(state_digest(other_net))
+    assert len(set(digests)) == len(digests)
+    deep: Any = ()
+    for _ in range(60):
+        deep = [deep, deep]  # a tree of 2^60 leaves, were none shared
+    assert state_digest(deep) == state_digest(deep)
     loop: list[Any] = []
     loop.append(loop)
     assert state_digest(loop) == state_digest(loop)

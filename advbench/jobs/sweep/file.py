@@ -50,7 +50,7 @@ _MOST: Final = 100_000  # cells
 
 
 class Given(NamedTuple):
-    """A value, as `attack_options` takes it, and the line of the file where it stands."""
+    """A value, as `Setting.parse` returns it, and the line of the file where it stands."""
 
     value: Any
     line: int
