@@ -22,15 +22,15 @@ from advbench.attacks import ATTACKS
 from advbench.cli.ranks import join_ranks
 from advbench.cli.subject import Subject, load_subject
 from advbench.errors import InputError
-from advbench.evaluation import Checked, evaluate
-from advbench.interfaces import Attack
+from advbench.evaluation.attack_batch import RungDone
+from advbench.evaluation.ladder import Checked, evaluate
+from advbench.files import write_whole
 from advbench.jobs.settings.subject import SubjectOptions
-from advbench.records import join_samples
-from advbench.registry import build, find
-from advbench.rungs import RungDone
-from advbench.sample_files import pack_samples, read_samples
-from advbench.spec import parse_spec
-from advbench.whole_files import write_whole
+from advbench.names.grammar import parse_spec
+from advbench.names.registry import build, find
+from advbench.results.records import join_samples
+from advbench.runs.samples import pack_samples, read_samples
+from advbench.threat.attack import Attack
 
 SPECS = (
     "pgd:steps=40",

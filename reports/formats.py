@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, assert_never
 
-from advbench.records import Row
+from advbench.results.records import Row
 
 from .frame import flat_rows, table_frame
 from .grid import Grid, grid

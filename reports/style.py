@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from advbench.errors import SpecError, nearest
-from advbench.records import RUNGS, Row
-from advbench.spec import parse_number
+from advbench.names.grammar import parse_number
+from advbench.results.records import RUNGS, Row
 
 GAP: Final = "gap"
 LABELS: Final = ("model", "dataset", "threat", "attack", "defense", "substitute")

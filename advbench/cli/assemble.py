@@ -3,17 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from advbench import registry
 from advbench.attacks import ATTACKS
 from advbench.cli.ranks import Ranks
 from advbench.cli.subject import Named, Subject, add_named, describe, load_subject, make_threat, names_of
 from advbench.data.load import find_dataset
 from advbench.errors import InputError, SpecError
-from advbench.interfaces import Attack
 from advbench.jobs.settings.run import RunSettings
-from advbench.records import LADDER, Rung
-from advbench.spec import Spec, parse_spec
-from advbench.threat import Threat
+from advbench.names import registry
+from advbench.names.grammar import Spec, parse_spec
+from advbench.results.records import LADDER, Rung
+from advbench.threat.attack import Attack
+from advbench.threat.threat import Threat
 
 
 class Job(NamedTuple):

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
 from advbench.data.picture_folder import PictureFolder
+from advbench.defended.left_as_found import prepared
+from advbench.defended.normalized import Normalized
 from advbench.errors import DatasetError
-from advbench.normalized import Normalized
-from advbench.preserve import prepared
 
 
 def fitted(images: LabelledImages, indices: Sequence[int], model: nn.Module) -> LabelledImages:

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, cast, get_args
 
-from advbench.checkpoint.formats import Format
 from advbench.errors import RunFolderError
-from advbench.indicators import Indicator, read_indicator
 from advbench.jobs.settings.subject import NormName, SubjectOptions
 from advbench.jobs.settings.verify import VerifySettings
-from advbench.manifest import run_hash
-from advbench.records import LADDER, Rung
-from advbench.spec import parse_chain, parse_spec
-from advbench.user_code import names_user_code
+from advbench.models.checkpoint.formats import Format
+from advbench.names.grammar import parse_chain, parse_spec
+from advbench.names.user_code import names_user_code
+from advbench.results.indicators import Indicator, read_indicator
+from advbench.results.records import LADDER, Rung
+from advbench.runs.manifest import run_hash
 
 _PROGRAMS = (Format.TORCHSCRIPT.value, Format.EXPORTED.value)
 _MISSING = object()

@@ -10,7 +10,7 @@ from advbench.cli.sweep_file import AXES, Entry, Given, Grid
 from advbench.errors import SpecError
 from advbench.jobs.settings.run import RunSettings, values_of
 from advbench.jobs.settings.sweep import SweepSettings
-from advbench.threat import Threat
+from advbench.threat.threat import Threat
 
 _NAME = "curve"
 

@@ -14,7 +14,7 @@ from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
 from advbench.jobs.settings.run import PrecisionName, RunSettings
 from advbench.models.registry import PIXELS
-from advbench.provenance import commits, machine, versions
+from advbench.runs.provenance import commits, machine, versions
 
 _PRECISION: Final[dict[PrecisionName, str]] = {
     "fp32": "float32",

@@ -14,16 +14,18 @@ import torch
 from advbench.cli.carrying import Carried
 from advbench.cli.progress import RunProgress
 from advbench.cli.ranks import Ranks
-from advbench.counting import Tally
+from advbench.defended.counting import Tally
 from advbench.errors import InputError, RunError
-from advbench.evaluation import Checked, Evaluation, fingerprint, merge
-from advbench.examples import Examples
-from advbench.indicators import MEANINGS, Indicator
+from advbench.evaluation.attack_batch import RungDone
+from advbench.evaluation.ladder import Checked, Evaluation, fingerprint, merge
 from advbench.jobs.settings.run import RunSettings
-from advbench.records import join_samples
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, Format
-from advbench.run_folder import (
+from advbench.results.indicators import MEANINGS, Indicator
+from advbench.results.records import join_samples
+from advbench.results.shown import added_up
+from advbench.runs.examples import Examples
+from advbench.runs.folder import (
     CANDIDATES,
     INDICATORS,
     SHOWN,
@@ -32,8 +34,6 @@ from advbench.run_folder import (
     open_folder,
     unfinished_run,
 )
-from advbench.rungs import RungDone
-from advbench.shown import added_up
 
 
 class Keeper:

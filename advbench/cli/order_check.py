@@ -7,12 +7,12 @@ from typing import Final
 import torch
 from torch import nn
 
-from advbench.class_order import Order, other_order
 from advbench.data.batches import batches
 from advbench.data.images import LabelledImages
 from advbench.data.sampling import balanced_sample
+from advbench.defended.left_as_found import prepared
 from advbench.errors import DatasetError, ModelError, printable
-from advbench.preserve import prepared
+from advbench.results.class_order import Order, other_order
 
 _MOST_LINES: Final = 20
 _SAMPLE: Final = 256

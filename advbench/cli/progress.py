@@ -14,7 +14,7 @@ from rich.progress import (
 )
 
 from advbench.cli.ranks import Ranks
-from advbench.rungs import RungDone
+from advbench.evaluation.attack_batch import RungDone
 
 _DONE = "done"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from advbench.errors import RunFolderError
-from advbench.finished_run import Records, read_records
-from advbench.growing_run import rows_so_far
-from advbench.manifest import MANIFEST, entry
-from advbench.provenance import origin_of
-from advbench.records import Row, SoFar
 from advbench.reports.baseline import Side
-from advbench.table import rows_of
+from advbench.results.records import Row, SoFar
+from advbench.results.table import rows_of
+from advbench.runs.manifest import MANIFEST, entry
+from advbench.runs.provenance import origin_of
+from advbench.runs.read import Records, read_records
+from advbench.runs.read_unfinished import rows_so_far
 
 SWEEP: Final = "sweep.json"
 _LARGEST: Final = 64 << 20  # bytes of a sweep.json

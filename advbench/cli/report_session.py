@@ -10,16 +10,14 @@ from typing import Final, NamedTuple, assert_never, cast
 
 from rich.console import Console
 
-import advbench
 from advbench.cli.formats import HTML, formats_of
 from advbench.cli.report_page import charts_of, page_of, pictures_of
 from advbench.cli.report_runs import SWEEP, Merged, ReportedRun, merge_rows, read_runs
 from advbench.cli.report_trainings import curves_of, is_training
 from advbench.cli.report_watch import Watch
 from advbench.errors import InputError, RunFolderError
-from advbench.finished_run import Records, read_records
+from advbench.files import write_whole
 from advbench.jobs.settings.report import ReportSettings
-from advbench.manifest import MANIFEST
 from advbench.reports.baseline import Comparison, compare, paired_csv, paired_grid, paired_json
 from advbench.reports.charts import Curves
 from advbench.reports.figures import FIGURE_FORMATS, FigureFormat, check_matplotlib, draw, draw_gallery
@@ -28,7 +26,9 @@ from advbench.reports.latex import latex_grid
 from advbench.reports.page import PAGE_FILE
 from advbench.reports.style import Style
 from advbench.reports.terminal import print_grid, print_table
-from advbench.whole_files import write_whole
+from advbench.runs.manifest import MANIFEST
+from advbench.runs.read import Records, read_records
+from advbench.version import VERSION
 
 REPORT: Final = "report.json"
 _DRAWN: Final = 6  # pictures of a gallery for a paper
@@ -199,7 +199,7 @@ def _write(out: Path, report: _Report, files: Mapping[str, bytes]) -> None:
     said = {
         "command": list(report.options.command),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "advbench": advbench.__version__,
+        "advbench": VERSION,
         "tables": report.options.style.settings(),
         "runs": [{"name": run.name, "run": run.origin["run"], "done": run.is_done} for run in report.runs],
         "files": {name: hashlib.sha256(contents).hexdigest() for name, contents in files.items()},

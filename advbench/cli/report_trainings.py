@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from advbench.errors import RunFolderError
-from advbench.manifest import MANIFEST, read_manifest
 from advbench.reports.charts import Curves, training_curves
+from advbench.runs.manifest import MANIFEST, read_manifest
 
 METRICS: Final = "metrics.csv"
 _LARGEST: Final = 16 << 20  # bytes; an epoch has about a hundred

@@ -11,10 +11,10 @@ from rich.console import Console
 from advbench.cli.report_runs import SWEEP, is_sweep, read_sweep
 from advbench.cli.report_trainings import METRICS, is_training
 from advbench.errors import RunError, RunFolderError
-from advbench.finished_run import Records
-from advbench.growing_run import GrowingRun
-from advbench.manifest import MANIFEST, entry, read_manifest
-from advbench.sample_files import PARTS
+from advbench.runs.manifest import MANIFEST, entry, read_manifest
+from advbench.runs.read import Records
+from advbench.runs.read_unfinished import GrowingRun
+from advbench.runs.samples import PARTS
 
 PERIOD: Final = 1.0
 """Seconds between two looks."""

@@ -22,13 +22,13 @@ from advbench.cli.refusals import refusals
 from advbench.cli.report_page import write_page
 from advbench.cli.stopping import asked_to_stop
 from advbench.cli.voice import one_voice
-from advbench.counting import looks_counted
-from advbench.evaluation import Checked, Evaluation, evaluate
+from advbench.defended.counting import looks_counted
+from advbench.evaluation.attack_batch import RungDone
+from advbench.evaluation.ladder import Checked, Evaluation, evaluate
 from advbench.jobs.settings.run import RunSettings
 from advbench.reports import print_table, render
 from advbench.reports.formats import FILE_NAMES, Format
-from advbench.run_folder import check_free
-from advbench.rungs import RungDone
+from advbench.runs.folder import check_free
 
 _NEAR_CHANCE = 1.5
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
-from advbench import registry
-from advbench.checkpoint.formats import detect_format
 from advbench.cli.assemble import full_attack, shared_parameters
 from advbench.cli.classifier import shown_name
 from advbench.cli.formats import HTML, formats_of
@@ -25,16 +23,18 @@ from advbench.cli.subject import (
 )
 from advbench.cli.sweep_file import Draft, Grid
 from advbench.data.load import check_place, find_dataset
-from advbench.defended import Placement
+from advbench.defended.model import Placement
 from advbench.errors import InputError
-from advbench.interfaces import Attack
 from advbench.jobs.settings.run import RunSettings, file_settings, settings_from, words_of
-from advbench.models.load import find_model
-from advbench.records import UNDEFENDED, Row
+from advbench.models.checkpoint.formats import detect_format
+from advbench.models.network import find_model
+from advbench.names import registry
+from advbench.names.grammar import parse_spec
+from advbench.names.user_code import check_there
 from advbench.reports.formats import FILE_NAMES
-from advbench.spec import parse_spec
-from advbench.threat import Threat
-from advbench.user_code import check_there
+from advbench.results.records import UNDEFENDED, Row
+from advbench.threat.attack import Attack
+from advbench.threat.threat import Threat
 
 NOWHERE: Final = Path()
 

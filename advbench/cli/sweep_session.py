@@ -35,13 +35,13 @@ from advbench.cli.sweep_folder import (
 from advbench.cli.sweep_plan import print_plan
 from advbench.cli.voice import one_voice
 from advbench.errors import InputError, RunError, RunFolderError
-from advbench.finished_run import FinishedRun, read_finished_run
 from advbench.jobs.settings.sweep import SweepSettings
-from advbench.memory import release_memory
-from advbench.provenance import commits, versions
-from advbench.records import UNDEFENDED, Row
 from advbench.reports import print_table, render
 from advbench.reports.formats import FILE_NAMES, Format
+from advbench.results.records import UNDEFENDED, Row
+from advbench.runs.provenance import commits, versions
+from advbench.runs.read import FinishedRun, read_finished_run
+from advbench.speed.memory import release_memory
 
 
 def run(options: SweepSettings, grid: Grid | None = None) -> None:

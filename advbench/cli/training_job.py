@@ -9,8 +9,6 @@ import torch
 from torch import nn
 
 from advbench.attacks import PGD
-from advbench.batch_norm import BatchNorm
-from advbench.check import checked_logits
 from advbench.cli.channels import channels_of, fitted
 from advbench.cli.classifier import Classifier, load_classifier
 from advbench.cli.describe import class_settings, selection_hash
@@ -27,12 +25,14 @@ from advbench.data.batches import Images, read_batch
 from advbench.data.images import LabelledImages
 from advbench.data.load import find_dataset, load_dataset
 from advbench.data.sampling import balanced_sample
+from advbench.defended.contract import checked_logits
+from advbench.defended.left_as_found import prepared
 from advbench.errors import InputError, ModelError
 from advbench.jobs.settings.train import TrainSettings
-from advbench.preserve import prepared
-from advbench.provenance import commits, machine, versions
+from advbench.runs.provenance import commits, machine, versions
+from advbench.training.batch_norm import BatchNorm
 from advbench.training.feed import TrainingImages
-from advbench.training.ladder import Ladder
+from advbench.training.measure import Ladder
 from advbench.training.recipe import Augment, Recipe, check_shares
 
 _HELD_OUT = 5000

@@ -14,25 +14,25 @@ import torch.distributed as dist
 from rich.console import Console
 from torch import nn
 
-from advbench.checkpoint.formats import Format
-from advbench.checkpoint.read import read_state_dicts
 from advbench.cli.normalizing import notes_of_normalization
 from advbench.cli.ranks import Ranks, join_ranks
 from advbench.cli.stopping import Stopping, asked_to_stop
 from advbench.cli.training_job import TrainingJob, assemble_training, training_announcement, training_manifest
 from advbench.cli.training_progress import TrainingProgress
 from advbench.cli.voice import one_voice
-from advbench.defended import network_of
+from advbench.defended.model import network_of
 from advbench.errors import RunError, printable
 from advbench.jobs.settings.train import TrainSettings
-from advbench.provenance import origin_of
+from advbench.models.checkpoint.formats import Format
+from advbench.models.checkpoint.read import read_state_dicts
 from advbench.reports.training import print_training, training_csv, training_json, training_markdown
-from advbench.run_folder import check_free, unfinished_run
+from advbench.results.trained import Paired
+from advbench.runs.folder import check_free, unfinished_run
+from advbench.runs.provenance import origin_of
 from advbench.training.feed import plan_of_epoch
 from advbench.training.folder import LAST, STATE, TrainingFolder, open_training_folder
-from advbench.training.ladder import Climbed, climb, measurements
 from advbench.training.loop import train
-from advbench.training.measured import Paired
+from advbench.training.measure import Climbed, climb, measurements
 from advbench.training.processes import Share
 from advbench.training.recipe import Recipe
 from advbench.training.state import Training, begin, read_state

@@ -12,11 +12,10 @@ from typing import Any, Final
 from torch import nn
 
 from advbench.errors import RunFolderError
-from advbench.locking import FolderLock
-from advbench.manifest import MANIFEST, read_manifest, run_hash
-from advbench.run_folder import check_free, earlier_starts, new_dated_folder
+from advbench.files import FolderLock, half_written, write_whole
+from advbench.runs.folder import check_free, earlier_starts, new_dated_folder
+from advbench.runs.manifest import MANIFEST, read_manifest, run_hash
 from advbench.training.state import EpochRecord, Training, write_state, write_weights
-from advbench.whole_files import half_written, write_whole
 
 LAST: Final = "last.safetensors"
 BEST: Final = "best.safetensors"

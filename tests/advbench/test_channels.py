@@ -17,8 +17,8 @@ from advbench.data.images import LabelledImages
 from advbench.data.load import load_dataset
 from advbench.data.picture_folder import PictureFolder
 from advbench.data.sources import Place
+from advbench.defended.normalized import Normalized
 from advbench.errors import DatasetError
-from advbench.normalized import Normalized
 from tests.advbench.hostile import refusal
 
 Errors = Callable[[str], str]

@@ -9,9 +9,9 @@ import pytest
 
 from advbench import cli
 from advbench.cli.keeper import Keeper
-from advbench.models.load import WEIGHTS
-from advbench.run_folder import RunFolder
-from advbench.rungs import RungDone
+from advbench.evaluation.attack_batch import RungDone
+from advbench.models.network import WEIGHTS
+from advbench.runs.folder import RunFolder
 
 ENDPOINT = f"""
 from pathlib import Path

@@ -12,9 +12,9 @@ from torch.utils.data import TensorDataset
 
 from advbench import Attempt, Draws, Evaluation, Placement, Threat, evaluate
 from advbench.attacks import PGD, Square
-from advbench.backward import Map
-from advbench.indicators import MEANINGS, Indicator, added, incomplete, read_indicator
-from advbench.records import LADDER
+from advbench.defended.backward import Map
+from advbench.results.indicators import MEANINGS, Indicator, added, incomplete, read_indicator
+from advbench.results.records import LADDER
 
 Made = Mapping[str, Any]
 

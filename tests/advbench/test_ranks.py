@@ -19,7 +19,7 @@ from torch.utils.data import TensorDataset
 
 from advbench.cli.ranks import Ranks, follows, join_ranks
 from advbench.errors import RunError
-from advbench.evaluation import merge
+from advbench.evaluation.ladder import merge
 from tests.advbench.small import Network, run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}

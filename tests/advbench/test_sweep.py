@@ -21,7 +21,7 @@ from advbench import cli
 from advbench.cli import session, sweep_session
 from advbench.cli.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
-from advbench.models.load import WEIGHTS
+from advbench.models.network import WEIGHTS
 
 COMMAND = [sys.executable, "-m", "advbench", "sweep", "sweep.toml", "--out", "out"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80"}

@@ -20,7 +20,7 @@ from advbench.cli.sweep_schema import schema
 from advbench.errors import InputError
 from advbench.jobs.settings.option import settings_of
 from advbench.jobs.settings.run import RunSettings, file_settings, settings_from, words_of
-from advbench.passes import gradient_passes
+from advbench.speed.attack_cost import gradient_passes
 
 ROOT = Path(__file__).parents[2]
 SWEEPS = sorted((ROOT / "sweeps").glob("*.toml"))
