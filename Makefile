@@ -37,7 +37,7 @@ test-lowest:
 	$(MAKE) --no-print-directory VENV=.venv-lowest PYTEST_ARGS="-m 'not slow' $(PYTEST_ARGS)" tests
 
 train-digits: $(VENV)/installed
-	$(BIN)/python -m advbench.models.train_digits --out advbench/models/weights/digits-cnn.safetensors
+	$(BIN)/python -m benchmarks.train_digits --out advbench/models/weights/digits-cnn.safetensors
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)

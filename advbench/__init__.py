@@ -3,24 +3,23 @@
 from typing import TYPE_CHECKING
 
 from advbench.lazy import lazy_names
+from advbench.version import VERSION
 
 if TYPE_CHECKING:
-    from advbench.apart import APART as APART
-    from advbench.backward import BPDA as BPDA
-    from advbench.backward import bpda as bpda
-    from advbench.backward import identity as identity
     from advbench.cli.bar import watched as watched
-    from advbench.defended import DefendedModel as DefendedModel
-    from advbench.defended import Placement as Placement
-    from advbench.draws import Draws as Draws
+    from advbench.defended.backward import BPDA as BPDA
+    from advbench.defended.backward import bpda as bpda
+    from advbench.defended.backward import identity as identity
+    from advbench.defended.model import DefendedModel as DefendedModel
+    from advbench.defended.model import Placement as Placement
+    from advbench.defended.normalized import Normalized as Normalized
+    from advbench.defended.own_functions import numpy_defense as numpy_defense
+    from advbench.defended.own_functions import pil_defense as pil_defense
+    from advbench.draws.draws import Draws as Draws
     from advbench.errors import AdvbenchError as AdvbenchError
-    from advbench.evaluation import Evaluation as Evaluation
-    from advbench.evaluation import evaluate as evaluate
-    from advbench.evaluation import merge as merge
-    from advbench.examples import Examples as Examples
-    from advbench.examples import read_examples as read_examples
-    from advbench.interfaces import Attack as Attack
-    from advbench.interfaces import Attempt as Attempt
+    from advbench.evaluation.ladder import Evaluation as Evaluation
+    from advbench.evaluation.ladder import evaluate as evaluate
+    from advbench.evaluation.ladder import merge as merge
     from advbench.jobs.calls import curve as curve
     from advbench.jobs.calls import run as run
     from advbench.jobs.calls import sweep as sweep
@@ -34,12 +33,14 @@ if TYPE_CHECKING:
     from advbench.jobs.report import report as report
     from advbench.jobs.sweep.finished import Sweep as Sweep
     from advbench.jobs.verify import verify as verify
-    from advbench.normalized import Normalized as Normalized
-    from advbench.plugins import numpy_defense as numpy_defense
-    from advbench.plugins import pil_defense as pil_defense
-    from advbench.threat import Threat as Threat
+    from advbench.runs.examples import Examples as Examples
+    from advbench.runs.examples import read_examples as read_examples
+    from advbench.threat.attack import Attack as Attack
+    from advbench.threat.attack import Attempt as Attempt
+    from advbench.threat.threat import Threat as Threat
+    from advbench.training.apart import APART as APART
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "APART",
@@ -80,34 +81,34 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "APART": ".apart",
+        "APART": ".training.apart",
         "AdvbenchError": ".errors",
-        "Attack": ".interfaces",
-        "Attempt": ".interfaces",
-        "BPDA": ".backward",
-        "DefendedModel": ".defended",
-        "Draws": ".draws",
-        "Evaluation": ".evaluation",
-        "Examples": ".examples",
-        "Normalized": ".normalized",
-        "Placement": ".defended",
+        "Attack": ".threat.attack",
+        "Attempt": ".threat.attack",
+        "BPDA": ".defended.backward",
+        "DefendedModel": ".defended.model",
+        "Draws": ".draws.draws",
+        "Evaluation": ".evaluation.ladder",
+        "Examples": ".runs.examples",
+        "Normalized": ".defended.normalized",
+        "Placement": ".defended.model",
         "Run": ".jobs.finished",
         "Sweep": ".jobs.sweep.finished",
-        "Threat": ".threat",
+        "Threat": ".threat.threat",
         "attack": ".jobs.named",
-        "bpda": ".backward",
+        "bpda": ".defended.backward",
         "curve": ".jobs.calls",
         "defense": ".jobs.named",
-        "evaluate": ".evaluation",
+        "evaluate": ".evaluation.ladder",
         "finetune": ".jobs.finetune",
-        "identity": ".backward",
+        "identity": ".defended.backward",
         "load_data": ".jobs.named",
         "load_model": ".jobs.named",
-        "merge": ".evaluation",
-        "numpy_defense": ".plugins",
+        "merge": ".evaluation.ladder",
+        "numpy_defense": ".defended.own_functions",
         "open_run": ".jobs.finished",
-        "pil_defense": ".plugins",
-        "read_examples": ".examples",
+        "pil_defense": ".defended.own_functions",
+        "read_examples": ".runs.examples",
         "report": ".jobs.report",
         "run": ".jobs.calls",
         "sweep": ".jobs.calls",

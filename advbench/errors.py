@@ -57,6 +57,16 @@ class RunFolderError(InputError):
     """A run folder that cannot be written, or that already holds another run."""
 
 
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: on an accelerator, on the CPU, or in another library."""
+    if (
+        isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    ):  # torch's; torch is not imported
+        return True
+    message = str(error)  # CPU and MPS raise plain RuntimeErrors
+    return isinstance(error, RuntimeError) and ("out of memory" in message or "can't allocate" in message)
+
+
 def first_line(error: BaseException) -> str:
     """The first line of another library's message, for use inside one of ours."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from advbench.defended import LANES, DefendedModel
-from advbench.gradient import Model
-from advbench.records import LOSS_MARKS
+from advbench.defended.gradient import Model
+from advbench.defended.model import LANES, DefendedModel
+from advbench.results.records import LOSS_MARKS
 
 LATE = 10
 """Gradient steps at the end of an attack in which little should still happen (Pintor et al. 2022)."""

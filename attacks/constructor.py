@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from advbench.errors import SpecError
-from advbench.interfaces import Attack
-from advbench.registry import Parameter
+from advbench.names.registry import Parameter
+from advbench.threat.attack import Attack
 
 _WORDS = (int, float, bool, str)
 _ANYTHING = int | float | str

@@ -7,9 +7,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from advbench.gradient import Model, loss_and_gradient
-from advbench.losses import margin
-from advbench.threat import Threat
+from advbench.defended.gradient import Model, loss_and_gradient
+from advbench.threat.losses import margin
+from advbench.threat.threat import Threat
 
 from .best import Best
 

@@ -13,15 +13,23 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from advbench.draws import Draws
-from advbench.errors import AdvbenchError, InputError, RunError, SpecError, first_line, nearest, printable
-from advbench.gradient import Model
-from advbench.interfaces import Attempt
-from advbench.memory import ran_out_of_memory
-from advbench.preserve import prepared
-from advbench.threat import Threat
+from advbench.defended.gradient import Model
+from advbench.defended.left_as_found import prepared
+from advbench.draws.batch_seed import global_draws
+from advbench.draws.draws import Draws
+from advbench.errors import (
+    AdvbenchError,
+    InputError,
+    RunError,
+    SpecError,
+    first_line,
+    nearest,
+    printable,
+    ran_out_of_memory,
+)
+from advbench.threat.attack import Attempt
+from advbench.threat.threat import Threat
 
-from .global_draws import global_draws
 from .watched import Watched
 
 

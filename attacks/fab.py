@@ -6,12 +6,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from advbench.draws import Draws
+from advbench.defended.gradient import Model, loss_and_gradient
+from advbench.draws.draws import Draws
 from advbench.errors import SpecError
-from advbench.gradient import Model, loss_and_gradient
-from advbench.interfaces import Attempt
-from advbench.losses import logit_difference
-from advbench.threat import Threat
+from advbench.threat.attack import Attempt
+from advbench.threat.losses import logit_difference
+from advbench.threat.threat import Threat
 
 from .best import NEVER, Best
 from .hyperplane import to_hyperplane

@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from advbench.draws import Draws
+from advbench.defended.gradient import Model, loss_and_gradient
+from advbench.draws.draws import Draws
 from advbench.errors import SpecError
-from advbench.gradient import Model, loss_and_gradient
-from advbench.interfaces import Attempt
-from advbench.losses import logit_difference, margin
-from advbench.norms import l1_norm, l2_norm, linf_norm
-from advbench.threat import Threat
+from advbench.threat.attack import Attempt
+from advbench.threat.losses import logit_difference, margin
+from advbench.threat.norms import l1_norm, l2_norm, linf_norm
+from advbench.threat.threat import Threat
 
 from .best import NEVER, Best
 from .images import Images

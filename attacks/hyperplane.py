@@ -5,7 +5,7 @@ from typing import assert_never
 import torch
 from torch import Tensor
 
-from advbench.threat import Norm
+from advbench.threat.threat import Norm
 
 
 def to_hyperplane(x: Tensor, normal: Tensor, need: Tensor, norm: Norm) -> Tensor:

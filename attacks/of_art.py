@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from torch import Tensor, nn
 
-from advbench.draws import Draws
-from advbench.gradient import Model
-from advbench.interfaces import Attack, Attempt
-from advbench.threat import Norm, Threat
+from advbench.defended.gradient import Model
+from advbench.draws.draws import Draws
+from advbench.threat.attack import Attack, Attempt
+from advbench.threat.threat import Norm, Threat
 
 from .constructor import defaults_of, factory_of
 from .external import Case, Library, attempt, check_norm, class_count, pick, step_share

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from advbench.draws import Draws
-from advbench.gradient import Model
-from advbench.interfaces import Attack, Attempt
-from advbench.threat import Threat
+from advbench.defended.gradient import Model
+from advbench.draws.draws import Draws
+from advbench.threat.attack import Attack, Attempt
+from advbench.threat.threat import Threat
 
 from .constructor import OWNED, defaults_of, factory_of
 from .external import Case, Library, attempt, check_norm, pick

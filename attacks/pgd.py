@@ -8,13 +8,13 @@ from typing import ClassVar, Literal, SupportsIndex, get_args
 import torch
 from torch import Tensor
 
-from advbench.draws import Draws
+from advbench.defended.gradient import Model, loss_and_gradient
+from advbench.draws.draws import Draws
 from advbench.errors import SpecError, nearest
-from advbench.gradient import Model, loss_and_gradient
-from advbench.interfaces import Attempt
-from advbench.judge import fooled, predict
-from advbench.losses import AGAINST_A_CLASS, LossName, logit_difference, without
-from advbench.threat import Threat
+from advbench.threat.attack import Attempt
+from advbench.threat.judge import fooled, predict
+from advbench.threat.losses import AGAINST_A_CLASS, LossName, logit_difference, without
+from advbench.threat.threat import Threat
 
 from .best import NEVER, Best
 from .images import Images

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from advbench.registry import Entry
+from advbench.names.registry import Entry
 
 # The cost: F is a forward pass, B a backward pass to the pixels.
 ATTACKS: Final = {

@@ -7,13 +7,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from advbench.draws import Draws
-from advbench.gradient import Model
-from advbench.interfaces import Attack, Attempt, is_chunked
-from advbench.judge import fooled, predict
-from advbench.losses import margin
-from advbench.manifest import LATER
-from advbench.threat import Threat
+from advbench.defended.gradient import Model
+from advbench.draws.draws import Draws
+from advbench.runs.manifest import LATER
+from advbench.threat.attack import Attack, Attempt, is_chunked
+from advbench.threat.judge import fooled, predict
+from advbench.threat.losses import margin
+from advbench.threat.threat import Threat
 
 from .best import Best
 from .doubt import doubtful, searched_better

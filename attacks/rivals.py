@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from advbench.gradient import Model
-from advbench.losses import without
+from advbench.defended.gradient import Model
+from advbench.threat.losses import without
 
 
 @torch.no_grad()

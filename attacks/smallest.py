@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from advbench.gradient import Model
-from advbench.judge import fooled, predict
-from advbench.losses import margin
-from advbench.threat import Threat
+from advbench.defended.gradient import Model
+from advbench.threat.judge import fooled, predict
+from advbench.threat.losses import margin
+from advbench.threat.threat import Threat
 
 from .best import Best
 from .images import Images

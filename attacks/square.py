@@ -7,14 +7,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from advbench.draws import Draws
+from advbench.defended.gradient import Model
+from advbench.draws.draws import Draws
 from advbench.errors import SpecError
-from advbench.gradient import Model
-from advbench.interfaces import Attempt
-from advbench.judge import fooled, predict
-from advbench.losses import margin
-from advbench.norms import l1_norm, l2_norm
-from advbench.threat import Threat
+from advbench.threat.attack import Attempt
+from advbench.threat.judge import fooled, predict
+from advbench.threat.losses import margin
+from advbench.threat.norms import l1_norm, l2_norm
+from advbench.threat.threat import Threat
 
 from .best import Best
 

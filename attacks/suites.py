@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from advbench.interfaces import Attack
+from advbench.threat.attack import Attack
 
 from .apgd import APGD
 from .fab import FAB

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from advbench.gradient import Model
+from advbench.defended.gradient import Model
 
 
 class Watched(nn.Module):

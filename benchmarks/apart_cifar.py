@@ -26,19 +26,19 @@ from torch import Tensor
 
 import advbench as ab
 from advbench import Normalized
-from advbench.checkpoint.load import load_checkpoint
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
+from advbench.files import write_whole
+from advbench.models.checkpoint.load import load_checkpoint
 from advbench.models.registry import MODELS
 from advbench.models.resnet_cifar import resnet20
-from advbench.spec import Spec
-from advbench.statistics_noise import noisy_statistics
+from advbench.names.grammar import Spec
 from advbench.training.accuracy import correct
 from advbench.training.feed import TrainingImages
 from advbench.training.loop import StepDone, train
+from advbench.training.noisy_statistics import noisy_statistics
 from advbench.training.recipe import Perturbation, Recipe
 from advbench.training.state import TrainingState, begin, read_state, write_state, write_weights
-from advbench.whole_files import write_whole
 
 CPU = torch.device("cpu")
 NOISE = (0.1, 0.2)

@@ -21,11 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advbench import DefendedModel, Draws, Placement
+from advbench.defended.gradient import loss_and_gradient
+from advbench.defended.left_as_found import prepared
+from advbench.defended.substitutes import average_pool, element_name
 from advbench.defenses import DEFENSES, Quilt, ResizePad, patch_bank
-from advbench.gradient import loss_and_gradient
-from advbench.preserve import prepared
-from advbench.randomness import ONE_DRAW, drawn
-from advbench.substitutes import average_pool, element_name
+from advbench.draws.sampling import ONE_DRAW, drawn
 from benchmarks.pgd_cost import KEEP_MEMORY, bare, measure, network
 
 INSIDE: Final = {

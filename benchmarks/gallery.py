@@ -22,10 +22,10 @@ import advbench.models
 from advbench import Draws, Placement, Threat, evaluate
 from advbench.attacks import PGD, Square
 from advbench.defenses import Argmax, Gaussian, Round
+from advbench.evaluation.plan import Chain
 from advbench.models.digits_cnn import DigitsCNN
-from advbench.plan import Chain
-from advbench.records import LADDER, Row
 from advbench.reports.grid import TITLES
+from advbench.results.records import LADDER, Row
 
 WEIGHTS = Path(advbench.models.__file__).parent / "weights/digits-cnn.safetensors"
 TRAINED_ON = 1400

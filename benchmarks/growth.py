@@ -34,7 +34,7 @@ from torch.utils.data import TensorDataset
 from advbench import Threat, evaluate
 from advbench.attacks import PGD
 from advbench.defenses import Round
-from advbench.plan import Chain
+from advbench.evaluation.plan import Chain
 
 _FEW = 8  # images of the fixed cost
 _BATCH = 32

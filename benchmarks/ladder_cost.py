@@ -14,8 +14,8 @@ from torch.utils.data import TensorDataset
 from advbench import Placement, Threat, evaluate
 from advbench.attacks import PGD, Square
 from advbench.defenses import Median, Round
-from advbench.plan import Chain
-from advbench.records import LADDER
+from advbench.evaluation.plan import Chain
+from advbench.results.records import LADDER
 from benchmarks.gallery import bundled, digits
 from benchmarks.meter import metered
 

@@ -25,7 +25,7 @@ from torch.utils.data import TensorDataset
 import advbench
 from advbench import Attack, evaluate
 from advbench.attacks import APGD, PGD, Square, autoattack
-from advbench.rungs import RungDone
+from advbench.evaluation.attack_batch import RungDone
 from benchmarks.peer_points import AttackName, Case, Work
 from benchmarks.peer_table import ADVBENCH, LIMIT
 

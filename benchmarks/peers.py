@@ -34,9 +34,9 @@ from typing import Any
 import torch
 
 from advbench.errors import InputError, first_line
-from advbench.judge import judge
-from advbench.provenance import commits, machine
-from advbench.whole_files import write_whole
+from advbench.files import write_whole
+from advbench.runs.provenance import commits, machine
+from advbench.threat.judge import judge
 from benchmarks.peer_libraries import CONTESTANTS, Batch, Contestant, Job, seeded
 from benchmarks.peer_points import CHUNK, POINTS, ROBUST, Case, Point, Source, case_of
 from benchmarks.peer_table import LIMIT, Clock, Entry, markdown, write_tables

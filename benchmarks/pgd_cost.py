@@ -28,9 +28,9 @@ from torch.utils.data import Dataset
 
 from advbench import DefendedModel, Draws, Placement, Threat, evaluate
 from advbench.attacks import PGD
+from advbench.defended.left_as_found import prepared
 from advbench.defenses import Round
 from advbench.models.resnet_cifar import resnet20
-from advbench.preserve import prepared
 from benchmarks.peak import peak_of_this_process
 
 KEEP_MEMORY = {

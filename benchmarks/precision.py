@@ -18,8 +18,8 @@ from torch.utils.data import TensorDataset
 
 from advbench import Threat, evaluate
 from advbench.attacks import APGD, PGD
-from advbench.interfaces import Attack
-from advbench.working_copy import Precision
+from advbench.speed.working_copy import Precision
+from advbench.threat.attack import Attack
 from benchmarks.peer_points import POINTS, ROBUST, Case, Source, case_of
 
 RADII: Final = {

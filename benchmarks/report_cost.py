@@ -14,11 +14,11 @@ import time
 import numpy as np
 import pandas as pd
 
-from advbench.records import SAMPLE_TYPES, Rate, Row
 from advbench.reports.charts import ladder
 from advbench.reports.formats import FILE_NAMES, render
 from advbench.reports.page import Page, page
-from advbench.table import Heading, rows_of
+from advbench.results.records import SAMPLE_TYPES, Rate, Row
+from advbench.results.table import Heading, rows_of
 from benchmarks.peak import peak_of_this_process
 
 RECORDS = 100_000

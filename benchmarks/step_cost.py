@@ -29,12 +29,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from advbench.batch_size import probed_size
-from advbench.compiling import compiled
-from advbench.models.load import build_network
-from advbench.preserve import prepared
-from advbench.spec import parse_spec
-from advbench.working_copy import in_bfloat16, working_copy
+from advbench.defended.left_as_found import prepared
+from advbench.models.network import build_network
+from advbench.names.grammar import parse_spec
+from advbench.speed.batch_size import probed_size
+from advbench.speed.compiling import compiled
+from advbench.speed.working_copy import in_bfloat16, working_copy
 from benchmarks.pgd_cost import KEEP_MEMORY, measure
 
 BATCH: Final = 256

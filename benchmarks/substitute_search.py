@@ -20,16 +20,16 @@ from torch import nn
 
 from advbench import Placement, Threat, evaluate
 from advbench.attacks import PGD
-from advbench.backward import Map
-from advbench.checkpoint.load import load_checkpoint
 from advbench.data.images import LabelledImages
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
+from advbench.defended.backward import Map
+from advbench.defended.substitutes import listed
 from advbench.defenses import JPEG, BitDepth, Median
-from advbench.models.load import build_network
-from advbench.spec import Spec
-from advbench.substitutes import listed
-from advbench.whole_files import write_whole
+from advbench.files import write_whole
+from advbench.models.checkpoint.load import load_checkpoint
+from advbench.models.network import build_network
+from advbench.names.grammar import Spec
 
 CHAIN: Final[tuple[Map, ...]] = (JPEG(quality=10), BitDepth(bits=5), Median(kernel=3))
 EPS: Final = 0.15

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from advbench.defended.substitutes import average_pool
 from advbench.errors import DefenseError, SpecError
-from advbench.substitutes import average_pool
 
 from .images import check_images
 from .quantize import TEMPERATURE, soft_round

@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from advbench.defended.substitutes import average_pool
 from advbench.errors import SpecError
-from advbench.substitutes import average_pool
 
 from .images import check_images, widened
 

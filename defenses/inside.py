@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from advbench.draws import Draws
+from advbench.draws.draws import Draws
 from advbench.errors import SpecError
 
 from .images import widened

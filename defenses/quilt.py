@@ -13,11 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from advbench.archives import bomb_in
-from advbench.borders import extended
-from advbench.draws import Draws
+from advbench.defended.borders import extended
+from advbench.defended.substitutes import average_pool
+from advbench.draws.draws import Draws
 from advbench.errors import DefenseError, SpecError
-from advbench.substitutes import average_pool
+from advbench.files import bomb_in
 
 from .images import check_images
 

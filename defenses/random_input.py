@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from advbench.draws import Draws
+from advbench.draws.draws import Draws
 from advbench.errors import SpecError
 
 from .images import check_images, widened

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from advbench.registry import Entry
+from advbench.names.registry import Entry
 
 DEFENSES: Final = {
     "round": Entry(

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from advbench.borders import extended
+from advbench.defended.borders import extended
+from advbench.defended.substitutes import average_pool
 from advbench.errors import SpecError
-from advbench.substitutes import average_pool
 
 from .images import check_images, widened
 

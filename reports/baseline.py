@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from advbench.paired import PairedCounts, count_pairs
-from advbench.records import UNDEFENDED, Row, Rung
+from advbench.results.records import UNDEFENDED, Row, Rung
+from advbench.results.statistics import PairedCounts, count_pairs
 
 from .grid import MISSING, TITLES, Grid
 from .style import PLAIN, Style

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from advbench.records import Row
-from advbench.spec import parse_chain
+from advbench.names.grammar import parse_chain
+from advbench.results.records import Row
 
 _PAPERS: Final[dict[str, tuple[str, str, str, str, str]]] = {
     "madry2018": (

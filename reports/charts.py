@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Final
 
-from advbench.records import Candidate, Row
+from advbench.results.records import Candidate, Row
 
 from .frame import rungs_run
 from .grid import TITLES, layout

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, assert_never
 
 from advbench.errors import SpecError
-from advbench.records import Row
+from advbench.results.records import Row
 
 from .frame import flat_rows, table_frame
 from .grid import Grid, grid

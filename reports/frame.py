@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from advbench.records import RUNGS, Row, Rung
+from advbench.results.records import RUNGS, Row, Rung
 
 
 def rungs_run(rows: Sequence[Row]) -> list[Rung]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from advbench.records import RUNGS, Rate, Row, Rung, SoFar
+from advbench.results.records import RUNGS, Rate, Row, Rung, SoFar
 
 from .frame import rungs_run
 from .style import GAP, LABELS, PLAIN, Style

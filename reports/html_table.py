@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from advbench.records import Row
+from advbench.results.records import Row
 
 from .grid import grid
 from .style import PLAIN, Style

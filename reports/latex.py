@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from advbench.paired import Interval
-from advbench.records import Rate, Row, Rung
+from advbench.results.records import Rate, Row, Rung
+from advbench.results.statistics import Interval
 
 from .grid import MISSING, TITLES, Grid, Layout, layout, notes_of, of_all, verdicts_of
 from .style import GAP, PLAIN, Style

@@ -8,7 +8,7 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
-from advbench.records import Row, Rung
+from advbench.results.records import Row, Rung
 
 from .baseline import Comparison, paired_grid
 from .bibliography import bibtex

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from advbench.records import Rung
+from advbench.results.records import Rung
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from advbench.errors import RunFolderError
-from advbench.finished_run import Records, read_records
-from advbench.growing_run import rows_so_far
-from advbench.manifest import MANIFEST
-from advbench.provenance import origin_of
-from advbench.records import Row, SoFar
-from advbench.table import rows_of
-from advbench.typed_json import Where, read_as
+from advbench.results.records import Row, SoFar
+from advbench.results.table import rows_of
+from advbench.runs.manifest import MANIFEST
+from advbench.runs.provenance import origin_of
+from advbench.runs.read import Records, read_records
+from advbench.runs.read_unfinished import rows_so_far
+from advbench.runs.typed_json import Where, read_as
 
 from .baseline import Side
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from advbench.records import LOSS_COLUMNS, LOSS_MARKS, Row, Rung
+from advbench.results.records import LOSS_COLUMNS, LOSS_MARKS, Row, Rung
 
 from .charts import MOST_CURVES, Curves, row_names
 from .grid import TITLES

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from advbench.errors import RunFolderError, SpecError, nearest
-from advbench.records import RUNGS, Row
-from advbench.spec import parse_number
-from advbench.typed_json import Where, read_as
+from advbench.names.grammar import parse_number
+from advbench.results.records import RUNGS, Row
+from advbench.runs.typed_json import Where, read_as
 
 GAP: Final = "gap"
 LABELS: Final = ("model", "dataset", "threat", "attack", "defense", "substitute")

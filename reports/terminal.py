@@ -8,7 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from advbench.records import Row
+from advbench.results.records import Row
 
 from .grid import Grid, grid
 from .style import GAP, PLAIN, Style, arranged

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from advbench.training.measured import Measured, Paired
+from advbench.results.trained import Measured, Paired
 
 from .formats import markdown_comment, markdown_escaped
 from .grid import MISSING

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from advbench.errors import RunFolderError
-from advbench.manifest import MANIFEST, read_manifest
+from advbench.runs.manifest import MANIFEST, read_manifest
 
 from .charts import Curves, training_curves
 

@@ -20,7 +20,12 @@ MAPPED = ("attacks", "defenses", "reports")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of a copy, so that leftovers of an earlier build in the checkout cannot get into it."""
     source, folder = tmp_path_factory.mktemp("source") / "advbench", tmp_path_factory.mktemp("wheel")
-    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "runs", "tests")
+    anywhere = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__")
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        at_the_top = {"build", "runs", "tests"} if Path(folder) == ROOT else set()
+        return anywhere(folder, names) | at_the_top
+
     shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), "."]
     subprocess.run(build, check=True, capture_output=True, text=True, cwd=source)

@@ -13,7 +13,7 @@ from advbench import Draws, Placement, Threat, evaluate, identity
 from advbench.attacks import PGD
 from advbench.data import digits
 from advbench.defenses import JPEG, BitDepth, Round
-from advbench.threat import Norm
+from advbench.threat.threat import Norm
 from tests.plain import library_networks as library
 from tests.plain import own_networks as own
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from advbench.records import LOSS_COLUMNS, SAMPLE_TYPES
+from advbench.results.records import LOSS_COLUMNS, SAMPLE_TYPES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@
 
 import pytest
 
-from advbench.verdict import FLAT
+from advbench.results.verdict import FLAT
 from tests.verdict_rows.rows import SPECIMENS, Specimen
 from tests.verdict_rows.table import MOST_UNDECIDED, UNDECIDED, judged, outcome
 

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from advbench import __version__
 from advbench.cli.attack import attack
 from advbench.cli.finetune import finetune
 from advbench.cli.listing import list_names
 from advbench.cli.report import report
 from advbench.cli.sweep import sweep
 from advbench.cli.verify import verify
+from advbench.version import VERSION
 
 app = typer.Typer(
     name="advbench",
@@ -29,7 +29,7 @@ app.command("list")(list_names)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"advbench {__version__}\n")
+        sys.stdout.write(f"advbench {VERSION}\n")
         raise typer.Exit
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from advbench.errors import printable
-from advbench.records import Row
+from advbench.results.records import Row
 
 
 def say_aside(rows: Sequence[Row]) -> None:

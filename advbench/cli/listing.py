@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
-from advbench.registry import ANY_NAME, Entry, Parameter, parameters
+from advbench.names.registry import ANY_NAME, Entry, Parameter, parameters
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

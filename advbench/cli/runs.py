@@ -20,10 +20,10 @@ from advbench.jobs.settings.sweep import SweepSettings
 from advbench.jobs.sweep.curve import grid_of_curve, sweep_of_curve
 from advbench.jobs.sweep.file import Grid, read_grid
 from advbench.jobs.sweep.run import perform_sweep, plan_sweep
-from advbench.records import Row
 from advbench.reports import print_table, render
 from advbench.reports.formats import Origin
 from advbench.reports.style import Style
+from advbench.results.records import Row
 
 
 def run_attack(settings: RunSettings) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from advbench.models.registry import IMAGENET, PIXELS, Normalization
-from advbench.registry import Entry
+from advbench.names.registry import Entry
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from advbench.archives import bomb_in
 from advbench.data.class_names import ClassNames
 from advbench.data.digits import load
 from advbench.data.images import LabelledImages
@@ -24,6 +23,7 @@ from advbench.data.picture_folder import open_folder
 from advbench.data.pixels import Channels, Reading
 from advbench.data.roundings import without_roundings
 from advbench.errors import DatasetError, first_line
+from advbench.files import bomb_in
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from advbench import registry
 from advbench.attacks import ATTACKS
 from advbench.data.load import find_dataset
 from advbench.errors import InputError, SpecError
-from advbench.interfaces import Attack
 from advbench.jobs.build_subject import (
     Named,
     Subject,
@@ -24,9 +22,11 @@ from advbench.jobs.objects import NO_OBJECTS, Objects
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.words_or_objects import usable_name, written
-from advbench.records import LADDER, Rung
-from advbench.spec import Spec, parse_spec
-from advbench.threat import Threat
+from advbench.names import registry
+from advbench.names.grammar import Spec, parse_spec
+from advbench.results.records import LADDER, Rung
+from advbench.threat.attack import Attack
+from advbench.threat.threat import Threat
 
 
 class Job(NamedTuple):

@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from advbench import registry
-from advbench.batch_size import AUTO
 from advbench.data.class_names import ClassNames, read_class_index, read_class_names
 from advbench.data.images import LabelledImages
 from advbench.data.load import find_dataset, load_dataset
 from advbench.data.registry import DATASETS, DatasetEntry
 from advbench.data.sampling import balanced_sample
 from advbench.data.sources import Place
-from advbench.defended import DefendedModel, Placement
+from advbench.defended.model import DefendedModel, Placement
+from advbench.defended.own_functions import Plugin, defense_of
+from advbench.defended.substitutes import listed
 from advbench.defenses import DEFENSES
 from advbench.errors import InputError, SpecError, first_line
 from advbench.jobs.classifier import Classifier, load_classifier
@@ -30,13 +30,13 @@ from advbench.jobs.objects import NO_OBJECTS, Objects
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.state_digest import is_told_by_settings, state_digest
-from advbench.manifest import LATER
-from advbench.plugins import Plugin, defense_of
-from advbench.records import UNDEFENDED
-from advbench.spec import INPUT, Spec, parse_chain
-from advbench.substitutes import listed
-from advbench.threat import Threat
-from advbench.user_code import load_object, names_user_code
+from advbench.names import registry
+from advbench.names.grammar import INPUT, Spec, parse_chain
+from advbench.names.user_code import load_object, names_user_code
+from advbench.results.records import UNDEFENDED
+from advbench.runs.manifest import LATER
+from advbench.speed.batch_size import AUTO
+from advbench.threat.threat import Threat
 
 DEFAULT_MODEL = "digits-cnn"
 DEFAULT_DATASET = "digits"

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from advbench.attacks import PGD
-from advbench.batch_norm import BatchNorm
-from advbench.check import checked_logits
 from advbench.data.batches import Images, read_batch
 from advbench.data.images import LabelledImages
 from advbench.data.load import find_dataset, load_dataset
 from advbench.data.sampling import balanced_sample
+from advbench.defended.contract import checked_logits
+from advbench.defended.left_as_found import prepared
 from advbench.errors import InputError, ModelError
 from advbench.jobs.build_subject import (
     choose_device,
@@ -23,16 +23,16 @@ from advbench.jobs.build_subject import (
     open_images,
     place_of,
 )
+from advbench.jobs.channels import channels_of, fitted
 from advbench.jobs.classifier import Classifier, load_classifier
 from advbench.jobs.describe import class_settings, selection_hash
+from advbench.jobs.order_check import check_order_before_training
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.train import TrainSettings
-from advbench.models.channels import channels_of, fitted
-from advbench.models.order_check import check_order_before_training
-from advbench.preserve import prepared
-from advbench.provenance import commits, machine, versions
+from advbench.runs.provenance import commits, machine, versions
+from advbench.training.batch_norm import BatchNorm
 from advbench.training.feed import TrainingImages
-from advbench.training.ladder import Ladder
+from advbench.training.measure import Ladder
 from advbench.training.recipe import Augment, Recipe, check_shares
 
 _HELD_OUT = 5000

@@ -12,11 +12,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from advbench.examples import Examples, read_examples
-from advbench.records import join_samples
-from advbench.run_folder import ADVERSARIAL
-from advbench.sample_files import SAMPLES, read_samples
-from advbench.table import Cell
+from advbench.results.records import join_samples
+from advbench.results.table import Cell
+from advbench.runs.examples import Examples, read_examples
+from advbench.runs.folder import ADVERSARIAL
+from advbench.runs.samples import SAMPLES, read_samples
 
 _MOST = 100_000_000  # records
 

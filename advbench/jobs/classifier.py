@@ -11,14 +11,16 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from advbench.batch_size import AUTO, filled_up, own_size
-from advbench.checkpoint.fit import HeadMisfitError
-from advbench.checkpoint.load import Loaded, load_checkpoint, sha256
-from advbench.counting import Shown, looks_counted
 from advbench.data.batches import read_batch
 from advbench.data.images import LabelledImages
 from advbench.data.registry import DatasetEntry
+from advbench.defended.counting import Shown, looks_counted
+from advbench.defended.left_as_found import prepared
+from advbench.defended.logits import logits_alone
+from advbench.defended.normalized import Normalized
 from advbench.errors import CheckpointError, SpecError
+from advbench.files import sha256
+from advbench.jobs.channels import fitted
 from advbench.jobs.normalizing import (
     Chosen,
     Weights,
@@ -29,13 +31,12 @@ from advbench.jobs.normalizing import (
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.state_digest import state_digest
-from advbench.logits import logits_alone
-from advbench.models.channels import fitted
-from advbench.models.load import build_network, bundled_weights, find_model
+from advbench.models.checkpoint.fit import HeadMisfitError
+from advbench.models.checkpoint.load import Loaded, load_checkpoint
+from advbench.models.network import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
-from advbench.normalized import Normalized
-from advbench.preserve import prepared
-from advbench.spec import Spec, parse_spec
+from advbench.names.grammar import Spec, parse_spec
+from advbench.speed.batch_size import AUTO, filled_up, own_size
 
 _PIXELS_TAKEN: Final = Chosen(PIXELS, "a module given in Python takes pixels")
 

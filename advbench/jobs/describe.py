@@ -10,11 +10,11 @@ import numpy as np
 from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
 from advbench.jobs.build_attacks import Job
+from advbench.jobs.channels import channels_of
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import PrecisionName, RunSettings
-from advbench.models.channels import channels_of
 from advbench.models.registry import PIXELS
-from advbench.provenance import commits, machine, versions
+from advbench.runs.provenance import commits, machine, versions
 
 _PRECISION: Final[dict[PrecisionName, str]] = {
     "fp32": "float32",

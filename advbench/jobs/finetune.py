@@ -12,9 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from advbench.checkpoint.formats import Format
-from advbench.checkpoint.read import read_state_dicts
-from advbench.defended import network_of
+from advbench.defended.model import network_of
 from advbench.errors import RunError
 from advbench.jobs.build_training import (
     TrainingJob,
@@ -29,14 +27,16 @@ from advbench.jobs.settings.keywords import settings_from_keywords, with_keyword
 from advbench.jobs.settings.train import TrainSettings
 from advbench.jobs.trained import Training
 from advbench.jobs.watcher import Unwatched, Watcher, check_stop
-from advbench.provenance import origin_of
+from advbench.models.checkpoint.formats import Format
+from advbench.models.checkpoint.read import read_state_dicts
 from advbench.reports.training import TRAINING_FILES
-from advbench.run_folder import check_free, unfinished_run
+from advbench.results.trained import Measured, Paired
+from advbench.runs.folder import check_free, unfinished_run
+from advbench.runs.provenance import origin_of
 from advbench.training.feed import plan_of_epoch
 from advbench.training.folder import LAST, STATE, TrainingFolder, open_training_folder
-from advbench.training.ladder import Climbed, climb, measurements
 from advbench.training.loop import StepDone, train
-from advbench.training.measured import Measured, Paired
+from advbench.training.measure import Climbed, climb, measurements
 from advbench.training.processes import Share
 from advbench.training.recipe import Recipe
 from advbench.training.state import EpochRecord, TrainingState, begin, read_state

@@ -10,11 +10,6 @@ from typing import Any, final
 import pandas as pd
 
 from advbench.errors import RunFolderError, SpecError, nearest
-from advbench.examples import Examples, read_examples
-from advbench.finished_run import read_records
-from advbench.manifest import keeps_examples
-from advbench.provenance import origin_of
-from advbench.records import Row
 from advbench.reports import render, table_frame
 from advbench.reports.charts import Chart, ladder
 from advbench.reports.figures import FigureFormat, check_matplotlib, draw
@@ -23,8 +18,13 @@ from advbench.reports.html_table import html_table
 from advbench.reports.runs import is_sweep
 from advbench.reports.steps import loss_by_steps, success_by_steps
 from advbench.reports.style import Style, arranged, style_of
-from advbench.run_folder import ADVERSARIAL, is_as_written
-from advbench.table import Heading, of_row, rows_of
+from advbench.results.records import Row
+from advbench.results.table import Heading, of_row, rows_of
+from advbench.runs.examples import Examples, read_examples
+from advbench.runs.folder import ADVERSARIAL, is_as_written
+from advbench.runs.manifest import keeps_examples
+from advbench.runs.provenance import origin_of
+from advbench.runs.read import read_records
 
 
 @final

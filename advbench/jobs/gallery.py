@@ -12,19 +12,19 @@ from torch import Tensor
 
 from advbench.data.batches import read_batch
 from advbench.data.images import LabelledImages
-from advbench.draws import Draws
+from advbench.draws.draws import Draws
+from advbench.draws.sampling import drawn
 from advbench.errors import RunFolderError
-from advbench.examples import read_examples
-from advbench.finished_run import Records
 from advbench.jobs.build_subject import make_chain, open_images
 from advbench.jobs.untrusted_run import recorded_of
-from advbench.randomness import drawn
-from advbench.records import UNDEFENDED
+from advbench.names.grammar import INPUT, parse_chain
+from advbench.names.user_code import names_user_code
 from advbench.reports.pictures import Panel, Picture, amplified, to_pixels
-from advbench.run_folder import ADVERSARIAL
-from advbench.spec import INPUT, parse_chain
-from advbench.table import Cell
-from advbench.user_code import names_user_code
+from advbench.results.records import UNDEFENDED
+from advbench.results.table import Cell
+from advbench.runs.examples import read_examples
+from advbench.runs.folder import ADVERSARIAL
+from advbench.runs.read import Records
 
 MOST: Final = 200
 

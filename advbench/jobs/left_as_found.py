@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from advbench.generators import generators_given_back
+from advbench.draws.generators import generators_given_back
 
 
 @contextmanager

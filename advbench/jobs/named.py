@@ -6,19 +6,19 @@ import numpy as np
 from torch import nn
 from torch.utils.data import Subset
 
-from advbench import registry
 from advbench.attacks import ATTACKS
 from advbench.data.images import LabelledImages
-from advbench.defended import Placement
+from advbench.defended.model import Placement
 from advbench.errors import SpecError
-from advbench.interfaces import Attack
 from advbench.jobs.build_subject import load_subject, make_chain, names_of, open_images
 from advbench.jobs.left_as_found import left_as_found
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.keywords import said_in_keywords
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.watcher import Unwatched, Watcher
-from advbench.spec import Spec, parse_spec
+from advbench.names import registry
+from advbench.names.grammar import Spec, parse_spec
+from advbench.threat.attack import Attack
 
 from .told import read_keywords
 

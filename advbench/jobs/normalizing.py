@@ -9,21 +9,21 @@ import safetensors
 import torch
 from torch import nn
 
-from advbench.batch_size import filled_up
-from advbench.class_order import other_order
 from advbench.data.batches import read_batch
 from advbench.data.images import LabelledImages
 from advbench.data.registry import DatasetEntry
 from advbench.errors import InputError, ModelError, printable
+from advbench.evaluation.measure_normalization import Measured, measure
+from advbench.jobs.order_check import ClassOrderError, described
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
-from advbench.models.measured import Measured, measure
 from advbench.models.normalization import candidates, named
-from advbench.models.order_check import ClassOrderError, described
 from advbench.models.own_normalization import normalizes_itself
 from advbench.models.published import of_built_in, of_torchvision
 from advbench.models.registry import PIXELS, ModelEntry, Normalization
-from advbench.spec import parse_number
+from advbench.names.grammar import parse_number
+from advbench.results.class_order import other_order
+from advbench.speed.batch_size import filled_up
 
 _POST: Final = "normalization"
 _MEAN, _STD = "normalization_mean", "normalization_std"

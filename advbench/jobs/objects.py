@@ -9,10 +9,10 @@ from torch import nn
 
 from advbench.data.images import LabelledImages
 from advbench.data.registry import DATASETS, DatasetEntry
-from advbench.defended import Placement
+from advbench.defended.model import Placement
 from advbench.errors import RunFolderError
-from advbench.interfaces import Attack
 from advbench.jobs.state_digest import state_digest
+from advbench.threat.attack import Attack
 
 _UNKNOWN_IMAGES: Final[DatasetEntry] = DATASETS["npz"]
 """What is usual for images that could be anything, as for the arrays of a file."""

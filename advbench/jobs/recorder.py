@@ -11,11 +11,10 @@ from typing import Any, Final
 import pandas as pd
 import torch
 
-from advbench.counting import Tally, looks_counted
+from advbench.defended.counting import Tally, looks_counted
 from advbench.errors import InputError, RunError
-from advbench.evaluation import Checked, Evaluation, fingerprint, merge
-from advbench.examples import Examples
-from advbench.indicators import MEANINGS, Indicator
+from advbench.evaluation.attack_batch import RungDone
+from advbench.evaluation.ladder import Checked, Evaluation, fingerprint, merge
 from advbench.jobs.build_attacks import Job
 from advbench.jobs.carry_over import Carried
 from advbench.jobs.describe import announcement
@@ -23,10 +22,13 @@ from advbench.jobs.finished import Run, run_of
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.watcher import Watcher, check_stop
-from advbench.records import join_samples
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, Format
-from advbench.run_folder import (
+from advbench.results.indicators import MEANINGS, Indicator
+from advbench.results.records import join_samples
+from advbench.results.shown import added_up
+from advbench.runs.examples import Examples
+from advbench.runs.folder import (
     CANDIDATES,
     INDICATORS,
     SHOWN,
@@ -35,8 +37,6 @@ from advbench.run_folder import (
     open_folder,
     unfinished_run,
 )
-from advbench.rungs import RungDone
-from advbench.shown import added_up
 
 Accept = Callable[[Sequence[int], Sequence[int]], Sequence[str]]
 """Labels and predictions of all clean images to the notes of the table."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from advbench.errors import RunError, SpecError
 from advbench.jobs.build_attacks import listed
-from advbench.records import UNDEFENDED, Row
-from advbench.verdict import KINDS
+from advbench.results.records import UNDEFENDED, Row
+from advbench.results.verdict import KINDS
 
 _FALLEN = "not robust"
 _NO_NUMBER = ("masked", "unreliable")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from advbench.errors import InputError
-from advbench.finished_run import Records, read_records
 from advbench.jobs.reported import Report, check_out
 from advbench.jobs.settings.keywords import settings_from_keywords, with_keywords
 from advbench.jobs.settings.report import ReportSettings
@@ -17,6 +16,7 @@ from advbench.reports.figures import FIGURE_FORMATS, FigureFormat, check_matplot
 from advbench.reports.formats import FILE_NAMES, HTML, formats_of
 from advbench.reports.runs import ReportedRun, merge_rows, read_runs
 from advbench.reports.training_runs import curves_of, is_training
+from advbench.runs.read import Records, read_records
 
 
 class Asked(NamedTuple):

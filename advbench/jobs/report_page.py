@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from advbench.errors import InputError
+from advbench.files import write_whole
 from advbench.reports.baseline import Comparison
 from advbench.reports.charts import Chart, Curves, agreement, ladder, radius_curve
 from advbench.reports.page import PAGE_FILE, Page, page
@@ -12,9 +13,8 @@ from advbench.reports.pictures import Picture
 from advbench.reports.runs import Merged, ReportedRun, merge_rows, read_runs
 from advbench.reports.steps import loss_by_steps, success_by_steps
 from advbench.reports.style import Style, arranged
-from advbench.shown import in_words, read_shown
-from advbench.table import of_row
-from advbench.whole_files import write_whole
+from advbench.results.shown import in_words, read_shown
+from advbench.results.table import of_row
 
 MOST: Final = 200
 """Pictures of a page."""

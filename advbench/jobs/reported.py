@@ -13,11 +13,9 @@ from typing import Final, assert_never, cast, final
 import pandas as pd
 
 import advbench
-from advbench.claimed_folder import looking_into
 from advbench.errors import InputError, RunFolderError, SpecError, nearest
+from advbench.files import write_whole
 from advbench.jobs.report_page import charts_of, page_of, pictures_of
-from advbench.manifest import MANIFEST
-from advbench.records import Row
 from advbench.reports.baseline import Comparison, paired_csv, paired_grid, paired_json
 from advbench.reports.charts import Chart, Curves
 from advbench.reports.figures import FigureFormat, check_matplotlib, draw, draw_gallery
@@ -29,7 +27,9 @@ from advbench.reports.page import PAGE_FILE
 from advbench.reports.pictures import Picture
 from advbench.reports.runs import SWEEP, Merged, ReportedRun
 from advbench.reports.style import Style
-from advbench.whole_files import write_whole
+from advbench.results.records import Row
+from advbench.runs.claimed_folder import looking_into
+from advbench.runs.manifest import MANIFEST
 
 REPORT: Final = "report.json"
 _DRAWN: Final = 6  # pictures of a gallery for a paper

@@ -7,21 +7,21 @@ from typing import cast
 
 import pandas as pd
 
-from advbench.evaluation import Checked, Evaluation, evaluate
+from advbench.evaluation.attack_batch import RungDone
+from advbench.evaluation.ladder import Checked, Evaluation, evaluate
 from advbench.jobs.build_attacks import Job, assemble
 from advbench.jobs.carry_over import Carried
 from advbench.jobs.describe import manifest_of
 from advbench.jobs.finished import Run
 from advbench.jobs.objects import NO_OBJECTS, Objects
+from advbench.jobs.order_check import check_order_of_run
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.recorder import Recorder
 from advbench.jobs.report_page import write_page
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.watcher import Unwatched, Watcher, check_stop
-from advbench.models.order_check import check_order_of_run
 from advbench.reports.formats import FILE_NAMES, HTML, Format, formats_of
-from advbench.run_folder import check_free
-from advbench.rungs import RungDone
+from advbench.runs.folder import check_free
 
 _NEAR_CHANCE = 1.5
 

@@ -16,7 +16,7 @@ from advbench.reports.training import (
     training_frame,
     training_html,
 )
-from advbench.training.measured import Measured, Paired
+from advbench.results.trained import Measured, Paired
 from advbench.training.state import EpochRecord
 
 

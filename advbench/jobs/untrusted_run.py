@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from advbench.checkpoint.formats import Format
 from advbench.errors import RunFolderError
 from advbench.jobs.settings.subject import NormName, SubjectOptions
 from advbench.jobs.settings.verify import VerifySettings
-from advbench.manifest import Manifest
-from advbench.records import LADDER, Rung
-from advbench.spec import parse_chain, parse_spec
-from advbench.table import Heading
-from advbench.typed_json import Count, Index
-from advbench.user_code import names_user_code
+from advbench.models.checkpoint.formats import Format
+from advbench.names.grammar import parse_chain, parse_spec
+from advbench.names.user_code import names_user_code
+from advbench.results.records import LADDER, Rung
+from advbench.results.table import Heading
+from advbench.runs.manifest import Manifest
+from advbench.runs.typed_json import Count, Index
 
 Kept = Literal["all", "successful"]
 

@@ -10,11 +10,12 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from advbench.checkpoint.load import sha256
 from advbench.data.batches import batches
 from advbench.errors import RunFolderError, SpecError
-from advbench.evaluation import fingerprint, image_digests
-from advbench.examples import Examples, read_examples
+from advbench.evaluation.judge_again import Evidence, Finding, check_records, recheck
+from advbench.evaluation.ladder import fingerprint, image_digests
+from advbench.evaluation.plan import defense_chains, substitutes_of
+from advbench.files import sha256
 from advbench.jobs.build_subject import Subject, load_subject
 from advbench.jobs.left_as_found import left_as_found
 from advbench.jobs.objects import NO_OBJECTS, Objects, check_given_again
@@ -24,19 +25,18 @@ from advbench.jobs.settings.verify import VerifySettings
 from advbench.jobs.state_digest import state_digest
 from advbench.jobs.untrusted_run import Claims, claims_of
 from advbench.jobs.words_or_objects import data_of, defenses_of, model_of
-from advbench.manifest import open_manifest
-from advbench.models.load import bundled_weights
-from advbench.plan import defense_chains, substitutes_of
-from advbench.provenance import origin_of
-from advbench.recheck import Evidence, Finding, check_records, recheck
+from advbench.models.network import bundled_weights
+from advbench.names.grammar import parse_spec
 from advbench.reports.compare import first_difference
 from advbench.reports.formats import FILE_NAMES, render
 from advbench.reports.style import style_of
-from advbench.run_folder import ADVERSARIAL, CANDIDATES, is_as_written
-from advbench.sample_files import SAMPLES, read_samples
-from advbench.spec import parse_spec
-from advbench.table import Heading, rows_of
-from advbench.verdict import RULES
+from advbench.results.table import Heading, rows_of
+from advbench.results.verdict import RULES
+from advbench.runs.examples import Examples, read_examples
+from advbench.runs.folder import ADVERSARIAL, CANDIDATES, is_as_written
+from advbench.runs.manifest import open_manifest
+from advbench.runs.provenance import origin_of
+from advbench.runs.samples import SAMPLES, read_samples
 
 _READ = 256  # images at a time
 

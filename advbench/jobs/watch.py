@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from advbench.errors import RunError, RunFolderError
-from advbench.finished_run import Records
-from advbench.growing_run import GrowingRun
 from advbench.jobs.watcher import Watcher, check_stop
-from advbench.manifest import MANIFEST, entry, read_manifest
 from advbench.reports.runs import SWEEP, is_sweep, read_sweep
 from advbench.reports.training_runs import METRICS, is_training
-from advbench.sample_files import PARTS
+from advbench.runs.manifest import MANIFEST, entry, read_manifest
+from advbench.runs.read import Records
+from advbench.runs.read_unfinished import GrowingRun
+from advbench.runs.samples import PARTS
 
 PERIOD: Final = 1.0
 """Seconds between two looks."""

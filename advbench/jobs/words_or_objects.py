@@ -7,19 +7,19 @@ from typing import Any
 
 from torch import nn
 
-from advbench import registry
-from advbench.backward import BPDA, name_of
 from advbench.data.images import LabelledImages
-from advbench.defended import Placement
+from advbench.defended.backward import BPDA, name_of
+from advbench.defended.model import Placement
+from advbench.defended.own_functions import adapted
 from advbench.defenses import DEFENSES
 from advbench.errors import InputError, ModelError, SpecError
 from advbench.jobs.build_subject import make_chain
 from advbench.jobs.own_images import images_of
 from advbench.jobs.state_digest import is_told_by_settings
-from advbench.plugins import adapted
-from advbench.records import UNDEFENDED
-from advbench.registry import Entry, Kind
-from advbench.spec import INPUT, Spec, parse_chain, parse_spec
+from advbench.names import registry
+from advbench.names.grammar import INPUT, Spec, parse_chain, parse_spec
+from advbench.names.registry import Entry, Kind
+from advbench.results.records import UNDEFENDED
 
 Links = tuple[Placement, ...]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from advbench.models.registry import IMAGENET, PIXELS, Normalization
-from advbench.paired import count_pairs, tango_interval
+from advbench.results.statistics import count_pairs, tango_interval
 
 NormalizationName = Literal["none", "dataset", "half", "imagenet", "255"]
 NAMES: Final[tuple[NormalizationName, ...]] = get_args(NormalizationName)

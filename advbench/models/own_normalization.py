@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advbench.preserve import prepared
+from advbench.defended.left_as_found import prepared
 
 _PAIRS: Final = (
     ("mean", "std"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from advbench.registry import Entry
+from advbench.names.registry import Entry
 
 
 @dataclass(frozen=True)

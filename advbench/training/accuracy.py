@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from advbench.data.batches import Batch, Images, batches
-from advbench.judge import predict
-from advbench.preserve import prepared
+from advbench.defended.left_as_found import prepared
+from advbench.threat.judge import predict
 
 _AT_A_TIME = 256
 

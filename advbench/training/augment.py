@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from advbench.draws import Draws
+from advbench.draws.draws import Draws
 from advbench.training.recipe import Augment
 
 _PADDING = 8  # a side over what is added to it: 4 pixels for CIFAR's 32

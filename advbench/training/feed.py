@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from advbench.data.batches import Batch, Images, read_batch
-from advbench.draws import Draws
+from advbench.draws.draws import Draws
 from advbench.errors import AdvbenchError
 from advbench.training.augment import augmented
 from advbench.training.processes import Share

@@ -10,12 +10,11 @@ from typing import Any, Final, final
 
 from torch import nn
 
-from advbench.claimed_folder import ClaimedFolder, claiming, new_dated_folder
-from advbench.locking import FolderLock
-from advbench.manifest import MANIFEST, read_manifest, run_hash
-from advbench.run_folder import check_free, earlier_starts
+from advbench.files import FolderLock, half_written, write_whole
+from advbench.runs.claimed_folder import ClaimedFolder, claiming, new_dated_folder
+from advbench.runs.folder import check_free, earlier_starts
+from advbench.runs.manifest import MANIFEST, read_manifest, run_hash
 from advbench.training.state import EpochRecord, TrainingState, write_state, write_weights
-from advbench.whole_files import half_written, write_whole
 
 LAST: Final = "last.safetensors"
 BEST: Final = "best.safetensors"

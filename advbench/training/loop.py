@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advbench.apart import APART
-from advbench.batch_norm import forwards_replaced, shared_forwards
 from advbench.data.batches import Batch
 from advbench.errors import ModelError
-from advbench.judge import predict
+from advbench.threat.judge import predict
 from advbench.training.accuracy import correct
+from advbench.training.apart import APART
+from advbench.training.batch_norm import forwards_replaced, shared_forwards
 from advbench.training.feed import TrainingImages, batches_of_epoch, plan_of_epoch
 from advbench.training.processes import Share, one_gradient_ahead, wrapped
 from advbench.training.recipe import Recipe

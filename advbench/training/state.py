@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from advbench.errors import CheckpointError
+from advbench.files import write_whole
 from advbench.training.recipe import Recipe
-from advbench.whole_files import write_whole
 
 _PROGRESS = "progress"
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advbench.checkpoint.load import Loaded, load_checkpoint
 from advbench.errors import CheckpointError
+from advbench.models.checkpoint.load import Loaded, load_checkpoint
 from advbench.models.digits_cnn import DigitsCNN
-from advbench.spec import parse_spec
+from advbench.names.grammar import parse_spec
 
 State = dict[str, Tensor]
 Build = Callable[[], nn.Module]

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
-from advbench.examples import Examples, pack_examples, read_examples
-from advbench.manifest import run_hash
-from advbench.sample_files import pack_samples, read_samples
+from advbench.runs.examples import Examples, pack_examples, read_examples
+from advbench.runs.manifest import run_hash
+from advbench.runs.samples import pack_samples, read_samples
 
 
 def flip(path: Path, where: float) -> None:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from advbench import Evaluation, Placement, Threat, batch_size, evaluate
-from advbench.agreement import CLOSELY, ROUGHLY, disagreement, fresh_images, gradient_error
+from advbench import Evaluation, Placement, Threat, evaluate
 from advbench.attacks import PGD
-from advbench.working_copy import Copies
+from advbench.speed import batch_size
+from advbench.speed.agreement import CLOSELY, ROUGHLY, disagreement, fresh_images, gradient_error
+from advbench.speed.working_copy import Copies
 from tests.advbench.small import Cutting, images, ready
 
 KEPT: Final[dict[str, Tensor]] = {}

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advbench import APART
-from advbench.batch_norm import Offsets, offset_batch_norm
+from advbench.training.batch_norm import Offsets, offset_batch_norm
 from tests.advbench.small import double_network
 
 EPSILON = 0.1

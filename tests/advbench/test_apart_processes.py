@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
 from advbench import APART
-from advbench.batch_norm import forwards_replaced, shared_forwards
+from advbench.training.batch_norm import forwards_replaced, shared_forwards
 from advbench.training.processes import Share, one_gradient_ahead, wrapped
 from tests.advbench.small import double_network
 

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from advbench import BPDA, bpda, identity
-from advbench.backward import Map, TrueGradient
-from advbench.defended import DefendedModel, Placement
+from advbench.defended.backward import Map, TrueGradient
+from advbench.defended.model import DefendedModel, Placement
 from advbench.defenses import BitDepth, Round
 from advbench.errors import DefenseError
 

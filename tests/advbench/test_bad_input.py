@@ -13,7 +13,7 @@ import torch
 
 from advbench.cli import main
 from advbench.models.lenet5 import LeNet5
-from advbench.models.load import WEIGHTS
+from advbench.models.network import WEIGHTS
 
 WEIGHTS_FILE: Final = WEIGHTS / "digits-cnn.safetensors"
 

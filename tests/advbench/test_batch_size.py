@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from advbench import batch_size as sizes
 from advbench import cli
-from advbench.batch_size import BatchSize, in_batches, probed_size
 from advbench.data.batches import Batch
-from advbench.errors import RunError
-from advbench.evaluation import Checked
-from advbench.memory import available_memory, ran_out_of_memory
+from advbench.errors import RunError, ran_out_of_memory
+from advbench.evaluation.ladder import Checked
+from advbench.speed import batch_size as sizes
+from advbench.speed.batch_size import BatchSize, in_batches, probed_size
+from advbench.speed.memory import available_memory
 from tests.advbench.small import Network, run
 
 Refusal = Callable[[], Exception]
@@ -118,7 +118,7 @@ def work_that_takes(
 ) -> Callable[[Batch], int]:
     """Counts the images of a batch, which takes so many seconds for so many."""
     clock = [0.0]
-    monkeypatch.setattr("advbench.batch_size.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("advbench.speed.batch_size.time.perf_counter", lambda: clock[0])
 
     def work(batch: Batch) -> int:
         clock[0] += seconds(len(batch.indices))

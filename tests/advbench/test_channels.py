@@ -16,9 +16,9 @@ from advbench.data.images import LabelledImages
 from advbench.data.load import load_dataset
 from advbench.data.picture_folder import PictureFolder
 from advbench.data.sources import Place
+from advbench.defended.normalized import Normalized
 from advbench.errors import DatasetError
-from advbench.models.channels import channels_of, fitted
-from advbench.normalized import Normalized
+from advbench.jobs.channels import channels_of, fitted
 from tests.advbench.hostile import refusal
 
 Errors = Callable[[str], str]

@@ -15,8 +15,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from advbench.checkpoint.load import load_checkpoint, sha256
 from advbench.errors import CheckpointError
+from advbench.files import sha256
+from advbench.models.checkpoint.load import load_checkpoint
 from advbench.models.digits_cnn import DigitsCNN
 from tests.advbench.checkpoints import State, assert_holds, distinct_network, load, refusal, save_legacy
 

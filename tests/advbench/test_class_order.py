@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advbench.class_order import best_assignment, other_order
+from advbench.results.class_order import best_assignment, other_order
 
 LETTERS = [f"class {letter}" for letter in "abcdefghij"]
 NUMBERS = sorted(str(number) for number in range(1, 11))  # 1, 10, 2, 3: as folders sort

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advbench.backward import BPDA, Map
-from advbench.clips import clipped_from_inside
-from advbench.defended import DefendedModel, Placement
-from advbench.gradient import loss_and_gradient
-from advbench.inward import Inward, inside
-from advbench.working_copy import in_bfloat16, working_copy
+from advbench.defended.backward import BPDA, Map
+from advbench.defended.clips import clipped_from_inside
+from advbench.defended.gradient import loss_and_gradient
+from advbench.defended.inward import Inward, inside
+from advbench.defended.model import DefendedModel, Placement
+from advbench.speed.working_copy import in_bfloat16, working_copy
 from tests.advbench.small import ready
 
 ZERO, ONE = torch.zeros(()), torch.ones(())

@@ -18,13 +18,13 @@ import torch
 from safetensors.torch import load_model
 
 from advbench import cli
-from advbench.checkpoint.load import sha256
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
-from advbench.manifest import run_hash
+from advbench.files import sha256
 from advbench.models.digits_cnn import DigitsCNN
-from advbench.models.load import WEIGHTS
-from advbench.records import join_samples
+from advbench.models.network import WEIGHTS
+from advbench.results.records import join_samples
+from advbench.runs.manifest import run_hash
 
 WEIGHTS_FILE = WEIGHTS / "digits-cnn.safetensors"
 COMMAND = [sys.executable, "-m", "advbench"]

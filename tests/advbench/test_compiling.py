@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from advbench import Placement, compiling, speed
+from advbench import Placement
 from advbench.attacks import PGD
-from advbench.compiling import OwnResults
+from advbench.defended.gradient import loss_and_gradient
 from advbench.defenses import Round
-from advbench.gradient import loss_and_gradient
+from advbench.evaluation import faster_plan as speed
+from advbench.speed import compiling
+from advbench.speed.compiling import OwnResults
 from tests.advbench.small import Cutting, Network, images, ready, run
 
 

@@ -11,11 +11,11 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor, nn
 
-from advbench.batch_norm import Offsets
-from advbench.corruptions import CORRUPTIONS, SEVERITIES, corrupted
-from advbench.draws import Draws
+from advbench.draws.draws import Draws
 from advbench.errors import ModelError
-from advbench.statistics_noise import noisy_statistics
+from advbench.training.batch_norm import Offsets
+from advbench.training.corruptions import CORRUPTIONS, SEVERITIES, corrupted
+from advbench.training.noisy_statistics import noisy_statistics
 from tests.advbench.small import Network
 
 

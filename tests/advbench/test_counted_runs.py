@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from advbench import cli
+from advbench.evaluation.attack_batch import RungDone
 from advbench.jobs.recorder import Recorder
-from advbench.models.load import WEIGHTS
-from advbench.run_folder import RunFolder
-from advbench.rungs import RungDone
+from advbench.models.network import WEIGHTS
+from advbench.runs.folder import RunFolder
 
 ENDPOINT = f"""
 from pathlib import Path

@@ -10,11 +10,11 @@ from torch.utils.data import TensorDataset
 
 from advbench import Evaluation, Placement
 from advbench.attacks import APGD, FAB, FMN, PGD, Square, autoattack, strongest
-from advbench.counting import CountedModel, Shown, Tally
-from advbench.defended import DefendedModel
+from advbench.defended.counting import CountedModel, Shown, Tally
+from advbench.defended.model import DefendedModel
 from advbench.defenses import Noise, Round
-from advbench.interfaces import Attack
-from advbench.shown import PURPOSES, added_up, in_words, read_shown
+from advbench.results.shown import PURPOSES, added_up, in_words, read_shown
+from advbench.threat.attack import Attack
 from tests.advbench.small import Network, run
 
 

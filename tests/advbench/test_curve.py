@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from advbench import cli
-from advbench.manifest import read_manifest
+from advbench.runs.manifest import read_manifest
 
 WORDS = "attack --defense round --bpda --first 30 --steps 5 --calibration 8"
 RADII = ["0.05", "0.1", "0.3", "inf"]

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advbench.backward import Map
-from advbench.defended import DefendedModel, Placement
-from advbench.doubts import PASSES, doubts_about
+from advbench.defended.backward import Map
+from advbench.defended.doubts import PASSES, doubts_about
+from advbench.defended.model import DefendedModel, Placement
 from tests.advbench.small import images
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advbench.draws import Draws, philox
+from advbench.draws.draws import Draws, philox
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from advbench import Attempt, Draws, Placement, Threat, evaluate
 from advbench.attacks import PGD
 from advbench.defenses import Round
 from advbench.errors import DefenseError, InputError, ModelError
-from advbench.evaluation import Checked, fingerprint
-from advbench.records import SAMPLE_TYPES, join_samples
-from advbench.rungs import RungDone
+from advbench.evaluation.attack_batch import RungDone
+from advbench.evaluation.ladder import Checked, fingerprint
+from advbench.results.records import SAMPLE_TYPES, join_samples
 from tests.advbench.small import Network, run
 
 Model = Callable[[Tensor], Tensor]

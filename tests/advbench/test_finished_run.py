@@ -8,9 +8,9 @@ import pytest
 
 from advbench import cli
 from advbench.errors import RunFolderError
-from advbench.finished_run import read_finished_run
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES
+from advbench.runs.read import read_finished_run
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advbench.folding import fold_batch_norm
 from advbench.models.resnet_cifar import resnet20
+from advbench.speed.folding import fold_batch_norm
 
 PAIRS: dict[str, tuple[Callable[[bool], nn.Module], Callable[[bool], nn.Module], tuple[int, ...]]] = {
     "Conv1d": (lambda b: nn.Conv1d(3, 4, 3, bias=b), lambda a: nn.BatchNorm1d(4, affine=a), (3, 9)),

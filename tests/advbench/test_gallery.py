@@ -13,11 +13,11 @@ from advbench.data.load import load_dataset
 from advbench.data.sources import Place
 from advbench.defenses import Round
 from advbench.errors import InputError
-from advbench.examples import read_examples
-from advbench.finished_run import read_records
 from advbench.jobs import gallery as module
 from advbench.jobs.gallery import gallery
 from advbench.reports.pictures import to_pixels
+from advbench.runs.examples import read_examples
+from advbench.runs.read import read_records
 
 WORDS = (
     "attack --defense round --defense round@layer2 --defense noise --bpda --substitute identity "

@@ -11,8 +11,8 @@ from torch.utils.data import TensorDataset
 
 from advbench import Threat, evaluate
 from advbench.attacks import PGD, Square
+from advbench.defended.gradient import loss_and_gradient
 from advbench.errors import ModelError
-from advbench.gradient import loss_and_gradient
 
 
 class _NoWayBack(torch.autograd.Function):

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advbench import cli
-from advbench.manifest import run_hash
+from advbench.runs.manifest import run_hash
 from tests.advbench.hostile import payloads, refusal
 
 WORDS = "attack --first 8 --steps 2 --defense round --bpda --save-adversarial --quiet --out"

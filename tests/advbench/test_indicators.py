@@ -12,11 +12,11 @@ from torch.utils.data import TensorDataset
 
 from advbench import Attempt, Draws, Evaluation, Placement, Threat, evaluate
 from advbench.attacks import PGD, Square
-from advbench.backward import Map
+from advbench.defended.backward import Map
 from advbench.errors import RunFolderError
-from advbench.indicators import MEANINGS, Indicator, added, incomplete
-from advbench.records import LADDER
-from advbench.typed_json import Where, read_as
+from advbench.results.indicators import MEANINGS, Indicator, added, incomplete
+from advbench.results.records import LADDER
+from advbench.runs.typed_json import Where, read_as
 
 Made = Mapping[str, Any]
 

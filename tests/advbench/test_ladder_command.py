@@ -11,10 +11,10 @@ import pytest
 
 from advbench import cli
 from advbench.errors import RunError
-from advbench.indicators import MEANINGS
 from advbench.jobs.refusals import refusals
-from advbench.records import Rate, Row
-from advbench.verdict import RULES
+from advbench.results.indicators import MEANINGS
+from advbench.results.records import Rate, Row
+from advbench.results.verdict import RULES
 from tests.reports.records import NONE
 
 LADDER = "attack --defense round --first 30 --gradient-free square:queries=50 --calibration 8"

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from advbench import DefendedModel, Placement
-from advbench.batch_size import fitting_lanes
-from advbench.defended import LANES, roomy
+from advbench.defended.gradient import loss_and_gradient
+from advbench.defended.model import LANES, roomy
 from advbench.defenses import Round
 from advbench.errors import ModelError
-from advbench.gradient import loss_and_gradient
-from advbench.losses import margin
+from advbench.speed.batch_size import fitting_lanes
+from advbench.threat.losses import margin
 from tests.advbench.small import Network, run
 
 

@@ -11,8 +11,8 @@ from advbench.cli.listing import short
 from advbench.data.registry import DATASETS
 from advbench.defenses import DEFENSES, ResizePad
 from advbench.models.registry import MODELS
-from advbench.registry import Entry
-from advbench.spec import parse_number
+from advbench.names.grammar import parse_number
+from advbench.names.registry import Entry
 
 
 @pytest.mark.parametrize(

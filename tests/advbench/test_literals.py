@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advbench.conversion import convert
+from advbench.defended.own_functions import defense_of
 from advbench.errors import SpecError
-from advbench.literals import literal
-from advbench.models.load import build_network
-from advbench.plugins import defense_of
-from advbench.registry import build
-from advbench.spec import Spec, parse_chain, parse_spec
-from advbench.user_code import load_object
+from advbench.models.network import build_network
+from advbench.names.conversion import convert
+from advbench.names.grammar import Spec, parse_chain, parse_spec
+from advbench.names.literals import literal
+from advbench.names.registry import build
+from advbench.names.user_code import load_object
 
 VALUES: list[tuple[str, Any]] = [
     ("False", False),

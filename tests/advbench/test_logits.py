@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from advbench import cli
-from advbench.check import checked_logits
-from advbench.defended import network_of
+from advbench.defended.contract import checked_logits
+from advbench.defended.logits import LogitsOf, logits_alone
+from advbench.defended.model import network_of
+from advbench.defended.normalized import Normalized
 from advbench.errors import ModelError
-from advbench.logits import LogitsOf, logits_alone
-from advbench.normalized import Normalized
 
 X = torch.rand(3, 1, 2, 2, generator=torch.Generator().manual_seed(0))
 Y = torch.zeros(3, dtype=torch.int64)

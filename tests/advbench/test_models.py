@@ -11,19 +11,20 @@ import torch
 import torchvision.models
 from torch import Tensor, nn
 
-from advbench.check import checked_logits
-from advbench.checkpoint.load import load_checkpoint, sha256
 from advbench.data.batches import batches
 from advbench.data.images import LabelledImages
 from advbench.data.load import load_dataset
 from advbench.data.sampling import balanced_sample
 from advbench.data.sources import Place
+from advbench.defended.contract import checked_logits
+from advbench.defended.normalized import Normalized
 from advbench.errors import AdvbenchError, ModelError, SpecError
-from advbench.models.load import build_network, bundled_weights, find_model
+from advbench.files import sha256
+from advbench.models.checkpoint.load import load_checkpoint
+from advbench.models.network import build_network, bundled_weights, find_model
 from advbench.models.registry import IMAGENET
-from advbench.models.train_digits import train
-from advbench.normalized import Normalized
-from advbench.spec import Spec, parse_spec
+from advbench.names.grammar import Spec, parse_spec
+from benchmarks.train_digits import train
 
 CPU = torch.device("cpu")
 

@@ -15,8 +15,9 @@ from advbench.data.class_names import ClassNames, read_class_index, read_class_n
 from advbench.data.images import LabelledImages
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
+from advbench.defended.normalized import Normalized
 from advbench.errors import DatasetError
-from advbench.models.measured import measure
+from advbench.evaluation.measure_normalization import measure
 from advbench.models.normalization import (
     BYTES,
     HALF,
@@ -30,7 +31,6 @@ from advbench.models.normalization import (
 from advbench.models.own_normalization import normalizes_itself
 from advbench.models.published import of_torchvision
 from advbench.models.registry import IMAGENET, PIXELS, Normalization
-from advbench.normalized import Normalized
 
 MNIST = Normalization((0.1307,), (0.3081,))
 

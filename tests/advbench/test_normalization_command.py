@@ -17,10 +17,10 @@ from advbench.cli import main
 from advbench.data.digits import load
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
-from advbench.manifest import run_hash
+from advbench.defended.normalized import Normalized
 from advbench.models.normalization import named
 from advbench.models.registry import IMAGENET, Normalization
-from advbench.normalized import Normalized
+from advbench.runs.manifest import run_hash
 
 # Coloured digits: three channels, so that ImageNet's constants are a candidate too.
 CONSTANTS: dict[str, Normalization] = {

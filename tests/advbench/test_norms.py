@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from advbench.draws import Draws
+from advbench.draws.draws import Draws
 from advbench.errors import SpecError
-from advbench.norms import l1_norm, l2_norm, linf_norm, steepest_l1, steepest_l2, steepest_linf
-from advbench.threat import ROUNDING, Norm, Threat
+from advbench.threat.norms import l1_norm, l2_norm, linf_norm, steepest_l1, steepest_l2, steepest_linf
+from advbench.threat.threat import ROUNDING, Norm, Threat
 
 NORMS: tuple[Norm, ...] = ("linf", "l2", "l1")
 

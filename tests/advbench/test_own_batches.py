@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advbench.batch_size import filled_up, own_size
 from advbench.cli import main
+from advbench.speed.batch_size import filled_up, own_size
 
 Command = Callable[[str], tuple[int, str, str]]
 
 OWN = """
 from torch import nn
 
-from advbench.models.load import bundled_weights
+from advbench.models.network import bundled_weights
 from advbench.models.digits_cnn import DigitsCNN
-from advbench.spec import parse_spec
+from advbench.names.grammar import parse_spec
 import safetensors.torch
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import binomtest
 
-from advbench.paired import PairedCounts, count_pairs, mcnemar_exact, tango_interval
+from advbench.results.statistics import PairedCounts, count_pairs, mcnemar_exact, tango_interval
 
 Z = 1.959963984540054
 

@@ -16,8 +16,8 @@ from torch.utils.data import TensorDataset
 from advbench import Attack, Threat, evaluate
 from advbench.attacks import APGD, PGD, Square
 from advbench.defenses import Median
-from advbench.plan import Chain
-from advbench.records import LADDER
+from advbench.evaluation.plan import Chain
+from advbench.results.records import LADDER
 from benchmarks.gallery import bundled, digits
 from benchmarks.meter import Passes, metered
 

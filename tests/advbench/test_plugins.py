@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from advbench import numpy_defense, pil_defense
+from advbench.defended.own_functions import Plugin, adapted, defense_of
 from advbench.errors import DefenseError, InputError, SpecError
 from advbench.jobs.build_subject import _placement
-from advbench.plugins import Plugin, adapted, defense_of
-from advbench.spec import Spec, parse_spec
+from advbench.names.grammar import Spec, parse_spec
 
 
 def levels(x: Any, count: int = 4) -> Any:

@@ -13,7 +13,7 @@ import safetensors
 
 import advbench
 from advbench import cli
-from advbench.provenance import commits, origin_of
+from advbench.runs.provenance import commits, origin_of
 
 WORDS = (
     "attack --first 6 --defense round --bpda --substitute soft --substitute learned --save-adversarial "

@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advbench.checkpoint.load import Loaded, load_checkpoint
 from advbench.errors import CheckpointError
+from advbench.models.checkpoint.load import Loaded, load_checkpoint
 from advbench.models.registry import PIXELS, Normalization
-from advbench.spec import parse_spec
+from advbench.names.grammar import parse_spec
 
 CPU = torch.device("cpu")
 State = dict[str, Tensor]

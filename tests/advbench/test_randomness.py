@@ -11,15 +11,15 @@ from torch.utils.data import TensorDataset
 
 from advbench import DefendedModel, Draws, Evaluation, Placement, Threat, evaluate
 from advbench.attacks import APGD, PGD, Square
+from advbench.defended.gradient import loss_and_gradient
+from advbench.draws.sampling import Sampling, content_keys, drawn, is_random
 from advbench.errors import InputError
-from advbench.examples import Examples
-from advbench.gradient import loss_and_gradient
-from advbench.judge import judge, vote
-from advbench.losses import margin
-from advbench.plan import defense_chains
-from advbench.randomness import Sampling, content_keys, drawn, is_random
-from advbench.recheck import Evidence, recheck
-from advbench.rungs import RungDone
+from advbench.evaluation.attack_batch import RungDone
+from advbench.evaluation.judge_again import Evidence, recheck
+from advbench.evaluation.plan import defense_chains
+from advbench.runs.examples import Examples
+from advbench.threat.judge import judge, vote
+from advbench.threat.losses import margin
 
 
 class Noise(nn.Module):

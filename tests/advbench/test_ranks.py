@@ -18,7 +18,7 @@ from torch._C._distributed_c10d import HashStore
 from torch.utils.data import TensorDataset
 
 from advbench.errors import RunError
-from advbench.evaluation import merge
+from advbench.evaluation.ladder import merge
 from advbench.jobs.ranks import Ranks, follows, join_ranks
 from tests.advbench.small import Network, run
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from advbench import cli
-from advbench.finished_run import read_records
-from advbench.paired import count_pairs
+from advbench.results.statistics import count_pairs
+from advbench.runs.read import read_records
 
 SMALL = "--first 12 --steps 2 --bpda --substitute identity --quiet"
 RUNS = {

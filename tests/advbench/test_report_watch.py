@@ -17,10 +17,10 @@ import pytest
 
 from advbench import cli
 from advbench.errors import RunFolderError
-from advbench.finished_run import read_records
-from advbench.growing_run import UNJUDGED, GrowingRun, rows_so_far
-from advbench.records import SoFar
-from advbench.table import rows_of
+from advbench.results.records import SoFar
+from advbench.results.table import rows_of
+from advbench.runs.read import read_records
+from advbench.runs.read_unfinished import UNJUDGED, GrowingRun, rows_so_far
 
 COMMAND = [sys.executable, "-m", "advbench"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 
 from advbench.errors import RunError, RunFolderError
-from advbench.locking import FolderLock, is_free
-from advbench.manifest import run_hash
-from advbench.records import SAMPLE_TYPES, join_samples
-from advbench.run_folder import RunFolder, check_free, open_folder, unfinished_run
-from advbench.shown import PURPOSES
+from advbench.files import FolderLock, is_free
+from advbench.results.records import SAMPLE_TYPES, join_samples
+from advbench.results.shown import PURPOSES
+from advbench.runs.folder import RunFolder, check_free, open_folder, unfinished_run
+from advbench.runs.manifest import run_hash
 
 TABLES = ("samples.parquet", "table.md")
 
@@ -318,7 +318,7 @@ def test_the_lock_of_a_killed_process_is_gone(tmp_path: Path) -> None:
     code = f"""
 import time
 from pathlib import Path
-from advbench.locking import FolderLock
+from advbench.files import FolderLock
 lock = FolderLock(Path({str(tmp_path)!r}))
 print("locked", flush=True)
 time.sleep(60)

@@ -10,9 +10,9 @@ from advbench import Evaluation
 from advbench.attacks import PGD, Square
 from advbench.defenses import Round
 from advbench.errors import InputError
-from advbench.evaluation import Checked, merge
-from advbench.records import LADDER, SAMPLE_TYPES, join_samples
-from advbench.rungs import RungDone
+from advbench.evaluation.attack_batch import RungDone
+from advbench.evaluation.ladder import Checked, merge
+from advbench.results.records import LADDER, SAMPLE_TYPES, join_samples
 from tests.advbench.small import Network, run
 
 QUERIES = {"square:queries=20": Square(queries=20)}

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from advbench import Draws, Placement
-from advbench.backward import Map
+from advbench.defended.backward import Map
 from advbench.errors import DefenseError, SpecError
-from advbench.records import join_samples
-from advbench.rungs import RungDone
-from advbench.search import ALL
+from advbench.evaluation.attack_batch import RungDone
+from advbench.evaluation.search_substitutes import ALL
+from advbench.results.records import join_samples
 from tests.advbench.small import Network, run
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advbench.conversion import convert
 from advbench.errors import SpecError
-from advbench.registry import Entry, build, find
-from advbench.spec import Spec, parse_chain, parse_number, parse_spec
+from advbench.names.conversion import convert
+from advbench.names.grammar import Spec, parse_chain, parse_number, parse_spec
+from advbench.names.registry import Entry, build, find
 
 names = st.from_regex(r"[a-z][a-z0-9_.-]{0,8}(:[a-z_]{1,5})?", fullmatch=True)
 keys = st.from_regex(r"[a-z][a-z_]{0,6}", fullmatch=True)

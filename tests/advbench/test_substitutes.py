@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from advbench import BPDA, DefendedModel, Draws, Placement, bpda
-from advbench.backward import Map
+from advbench.defended.backward import Map
+from advbench.defended.finite_difference import FiniteDifference
+from advbench.defended.learned import fitted, pack_network, pairs_of, read_network
+from advbench.defended.substitutes import average_pool, make_substitute
 from advbench.defenses import Round
+from advbench.draws.sampling import Sampling
 from advbench.errors import DefenseError, SpecError
-from advbench.finite_difference import FiniteDifference
-from advbench.learned import fitted, pack_network, pairs_of, read_network
-from advbench.randomness import Sampling
-from advbench.substitutes import average_pool, make_substitute
-from advbench.threat import Threat
+from advbench.threat.threat import Threat
 from tests.advbench.small import Network, run
 
 

@@ -24,7 +24,7 @@ from advbench.jobs.finished import Run
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.sweep import run as module
-from advbench.models.load import WEIGHTS
+from advbench.models.network import WEIGHTS
 
 COMMAND = [sys.executable, "-m", "advbench", "sweep", "sweep.toml", "--out", "out"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80"}

@@ -20,7 +20,7 @@ from advbench.jobs.sweep.cells import Cell, make_cells, make_runs
 from advbench.jobs.sweep.estimate import spoken
 from advbench.jobs.sweep.file import Grid, read_grid
 from advbench.jobs.sweep.schema import schema
-from advbench.passes import gradient_passes
+from advbench.speed.attack_cost import gradient_passes
 
 ROOT = Path(__file__).parents[2]
 SWEEPS = sorted((ROOT / "sweeps").glob("*.toml"))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from advbench import APART
-from advbench.draws import Draws
+from advbench.draws.draws import Draws
 from advbench.errors import CheckpointError, ModelError, SpecError
 from advbench.training.augment import augmented
 from advbench.training.feed import TrainingImages, batches_of_epoch, plan_of_epoch

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from advbench import Attempt, Placement, bpda, identity
-from advbench.backward import Map
+from advbench.defended.backward import Map
 from advbench.defenses import Round
 from advbench.errors import DefenseError, InputError, ModelError
 from tests.advbench.small import Network, run

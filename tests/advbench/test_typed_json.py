@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advbench.errors import RunFolderError
-from advbench.typed_json import Count, Index, Where, read_as
+from advbench.runs.typed_json import Count, Index, Where, read_as
 
 WHERE = Where("run.json")
 

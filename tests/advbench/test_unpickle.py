@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 import torch
 
-from advbench.checkpoint.load import load_checkpoint
-from advbench.checkpoint.notes import INERT, Inert, Name, StorageNote, TensorNote
-from advbench.checkpoint.search import state_dicts_in
-from advbench.checkpoint.unpickle import CodeError, Reader
 from advbench.errors import CheckpointError
+from advbench.models.checkpoint.load import load_checkpoint
+from advbench.models.checkpoint.notes import INERT, Inert, Name, StorageNote, TensorNote
+from advbench.models.checkpoint.search import state_dicts_in
+from advbench.models.checkpoint.unpickle import CodeError, Reader
 from advbench.models.digits_cnn import DigitsCNN
-from advbench.spec import parse_spec
+from advbench.names.grammar import parse_spec
 from tests.advbench.hostile import Call, Stateful, payloads
 
 PLAIN = (dict, list, tuple, str, bytes, int, float, bool, type(None), Inert, Name, StorageNote, TensorNote)

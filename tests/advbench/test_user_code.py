@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from advbench.check import checked_logits
+from advbench.defended.contract import checked_logits
 from advbench.errors import AdvbenchError, InputError, ModelError
-from advbench.models.load import build_network
-from advbench.spec import parse_spec
-from advbench.user_code import load_object
+from advbench.models.network import build_network
+from advbench.names.grammar import parse_spec
+from advbench.names.user_code import load_object
 
 
 @pytest.fixture(autouse=True)

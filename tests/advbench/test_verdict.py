@@ -5,11 +5,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from advbench.advice import Setup
-from advbench.chance import chance_told
-from advbench.indicators import Indicator
-from advbench.records import Rung
-from advbench.verdict import WITHOUT_EXPECTATION, Case, Verdict, standing_of, verdict_of
+from advbench.results.advice import Setup
+from advbench.results.chance import chance_told
+from advbench.results.indicators import Indicator
+from advbench.results.records import Rung
+from advbench.results.verdict import WITHOUT_EXPECTATION, Case, Verdict, standing_of, verdict_of
 
 N = 100
 

@@ -15,12 +15,12 @@ import torch
 from advbench import Placement, cli
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
-from advbench.defended import DefendedModel
+from advbench.defended.model import DefendedModel
 from advbench.defenses import Round
-from advbench.examples import Examples, pack_examples, read_examples
 from advbench.models.digits_cnn import DigitsCNN
-from advbench.models.load import WEIGHTS
-from advbench.table import Cell
+from advbench.models.network import WEIGHTS
+from advbench.results.table import Cell
+from advbench.runs.examples import Examples, pack_examples, read_examples
 from tests.advbench.forging import (
     FORGED_EXAMPLES,
     FORGED_RECORDS,

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from advbench import DefendedModel, Placement, cli, working_copy
+from advbench import DefendedModel, Placement, cli
 from advbench.attacks import APGD, FAB, FMN, PGD, Square
+from advbench.defended.normalized import Normalized
 from advbench.defenses import Round
-from advbench.interfaces import Attack
-from advbench.models.load import build_network
-from advbench.normalized import Normalized
-from advbench.spec import Spec
-from advbench.working_copy import Copies, in_bfloat16
+from advbench.models.network import build_network
+from advbench.names.grammar import Spec
+from advbench.speed import working_copy
+from advbench.speed.working_copy import Copies, in_bfloat16
+from advbench.threat.attack import Attack
 from tests.advbench.small import Network, images, ready, run
 
 ATTACKS: dict[str, Attack] = {
@@ -200,7 +201,7 @@ def test_a_batch_in_flight_may_be_larger_than_what_goes_through_the_network(
     sizes: list[int] = []
     network.features.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
     batches: list[int] = []
-    monkeypatch.setattr("advbench.speed.probed_size", lambda *_: 8)
+    monkeypatch.setattr("advbench.evaluation.faster_plan.probed_size", lambda *_: 8)
     settings: dict[str, Any] = {"attacks": ATTACKS, "defenses": {"round": Round(step=0.1)}}
     found = run(
         network,

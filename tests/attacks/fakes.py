@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advbench import Attack, registry
+from advbench import Attack
 from advbench.attacks import ATTACKS
-from advbench.spec import parse_spec
+from advbench.names import registry
+from advbench.names.grammar import parse_spec
 
 Behaviour = Callable[["FakeAttack", Tensor, Tensor], Any]
 

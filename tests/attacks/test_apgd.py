@@ -8,8 +8,8 @@ from advbench import Threat
 from advbench.attacks import APGD
 from advbench.attacks.apgd import APGDLoss, _looks
 from advbench.errors import SpecError
-from advbench.losses import dlr, margin, targeted_dlr
-from advbench.threat import Norm
+from advbench.threat.losses import dlr, margin, targeted_dlr
+from advbench.threat.threat import Norm
 from tests.attacks.counted import Counted, Model, run
 
 NORMS: tuple[Norm, ...] = ("linf", "l2", "l1")

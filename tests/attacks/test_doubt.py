@@ -11,9 +11,9 @@ from advbench.attacks import APGD, autoattack, strongest
 from advbench.attacks.best import Best
 from advbench.attacks.doubt import doubtful, searched_better
 from advbench.attacks.relay import Leg, Relay
-from advbench.judge import fooled, predict
-from advbench.losses import margin
-from advbench.threat import Norm
+from advbench.threat.judge import fooled, predict
+from advbench.threat.losses import margin
+from advbench.threat.threat import Norm
 from tests.attacks.counted import Model, run
 from tests.attacks.test_relay import Fake, crooked, one_pixel, pixels
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from advbench import Attack, Attempt, DefendedModel, Draws, Threat
 from advbench.attacks import APGD, ATTACKS, FAB, FMN, PGD, Square, autoattack, strongest
-from advbench.judge import fooled, predict
-from advbench.threat import Norm
+from advbench.threat.judge import fooled, predict
+from advbench.threat.threat import Norm
 from tests.attacks.counted import Model
 
 SMALL: dict[str, Attack] = {

@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset
 from advbench import Draws, Threat, evaluate
 from advbench.defenses import Round
 from advbench.errors import InputError
-from advbench.threat import Norm
+from advbench.threat.threat import Norm
 from tests.attacks.fakes import named
 
 EPS: dict[Norm, float] = {"linf": 0.1, "l2": 0.4, "l1": 1.0}

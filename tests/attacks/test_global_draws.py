@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advbench import Draws
-from advbench.attacks.global_draws import batch_seed, global_draws
+from advbench.draws.batch_seed import batch_seed, global_draws
 
 
 def sampled() -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import linprog, minimize
 
 from advbench.attacks.hyperplane import to_hyperplane
-from advbench.threat import Norm, Threat
+from advbench.threat.threat import Norm, Threat
 
 NORMS: list[Norm] = ["linf", "l2", "l1"]
 

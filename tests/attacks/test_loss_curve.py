@@ -6,7 +6,7 @@ from torch import Tensor
 
 from advbench import Threat
 from advbench.attacks import APGD, FMN, PGD, autoattack
-from advbench.records import LOSS_COLUMNS, LOSS_MARKS
+from advbench.results.records import LOSS_COLUMNS, LOSS_MARKS
 from tests.attacks.counted import Model, run
 
 PIXELS = 16

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from advbench.losses import cross_entropy, logit_difference, margin
+from advbench.threat.losses import cross_entropy, logit_difference, margin
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, 3.0]], dtype=torch.float64)
 LABELS = torch.tensor([0, 2])

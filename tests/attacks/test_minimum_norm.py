@@ -10,8 +10,8 @@ from torch.utils.data import TensorDataset
 from advbench import Attack, Draws, Normalized, Threat, evaluate
 from advbench.attacks import FAB, FMN, PGD
 from advbench.errors import SpecError
-from advbench.judge import fooled, predict
-from advbench.threat import Norm
+from advbench.threat.judge import fooled, predict
+from advbench.threat.threat import Norm
 from tests.attacks.counted import Counted, Model
 from tests.attacks.test_hyperplane import smallest
 

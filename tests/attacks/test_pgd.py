@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from advbench import Draws, Threat
 from advbench.attacks import PGD, fgsm
 from advbench.errors import SpecError
-from advbench.losses import LossName
-from advbench.threat import Norm
+from advbench.threat.losses import LossName
+from advbench.threat.threat import Norm
 from tests.attacks.counted import Counted, run
 
 

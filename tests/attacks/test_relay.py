@@ -12,8 +12,8 @@ from advbench.attacks import APGD, FAB, PGD, Relay, Square, autoattack, stronges
 from advbench.attacks.relay import Leg, WarmAttack, WarmLeg
 from advbench.defenses import Round
 from advbench.jobs.build_subject import describe
-from advbench.losses import margin
-from advbench.threat import Norm
+from advbench.threat.losses import margin
+from advbench.threat.threat import Norm
 from tests.attacks.counted import Model, run
 
 THREAT = Threat("linf", 0.1)

@@ -8,7 +8,7 @@ from advbench import Draws, Threat
 from advbench.attacks import Square
 from advbench.attacks.square import bump, tiles, window_linf, window_lp
 from advbench.errors import SpecError
-from advbench.threat import Norm
+from advbench.threat.threat import Norm
 from tests.attacks.counted import Counted, run
 
 

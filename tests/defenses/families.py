@@ -30,7 +30,7 @@ from advbench.defenses import (
     WebP,
     patch_bank,
 )
-from advbench.randomness import is_random
+from advbench.draws.sampling import is_random
 
 
 def images(*shape: int, seed: int = 0) -> Tensor:

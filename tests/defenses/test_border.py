@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from advbench.clips import clipped_from_inside
-from advbench.substitutes import make_substitute
+from advbench.defended.clips import clipped_from_inside
+from advbench.defended.substitutes import make_substitute
 from tests.defenses.families import FAMILIES, SUBSTITUTES, called, streams
 
 # Dropped activations are no pixels: one that is zero is never drawn, whichever way it could move.

@@ -11,10 +11,11 @@ from torch import nn
 
 from advbench import DefendedModel, Placement, Threat, evaluate, identity
 from advbench.attacks import PGD
-from advbench.checkpoint.load import load_checkpoint
 from advbench.data.images import LabelledImages
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
+from advbench.defended.gradient import loss_and_gradient
+from advbench.defended.substitutes import make_substitute
 from advbench.defenses import (
     DEFENSES,
     JPEG,
@@ -40,12 +41,11 @@ from advbench.defenses import (
     WebP,
     patch_bank,
 )
-from advbench.gradient import loss_and_gradient
-from advbench.losses import margin
-from advbench.models.load import build_network, bundled_weights
-from advbench.randomness import Sampling
-from advbench.spec import Spec
-from advbench.substitutes import make_substitute
+from advbench.draws.sampling import Sampling
+from advbench.models.checkpoint.load import load_checkpoint
+from advbench.models.network import build_network, bundled_weights
+from advbench.names.grammar import Spec
+from advbench.threat.losses import margin
 
 
 def digits(split: str) -> LabelledImages:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from advbench import Draws, bpda
+from advbench.defended.substitutes import make_substitute
 from advbench.defenses import (
     DEFENSES,
     JPEG,
@@ -19,7 +20,6 @@ from advbench.defenses import (
     WebP,
 )
 from advbench.errors import DefenseError, SpecError
-from advbench.substitutes import make_substitute
 from tests.defenses.families import (
     DIFFERENTIABLE,
     FAMILIES,

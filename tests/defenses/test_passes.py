@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from advbench import DefendedModel, Draws, Placement, Threat
 from advbench.attacks import PGD
-from advbench.gradient import loss_and_gradient
-from advbench.losses import margin
-from advbench.randomness import Sampling, is_random
-from advbench.substitutes import make_substitute
+from advbench.defended.gradient import loss_and_gradient
+from advbench.defended.substitutes import make_substitute
+from advbench.draws.sampling import Sampling, is_random
+from advbench.threat.losses import margin
 from tests.defenses.families import FAMILIES, SUBSTITUTES, called, images, output_shape
 
 

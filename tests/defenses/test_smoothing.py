@@ -10,10 +10,10 @@ import pytest
 import scipy.ndimage
 import torch
 
-from advbench.borders import extended
+from advbench.defended.borders import extended
+from advbench.defended.substitutes import average_pool
 from advbench.defenses import Gaussian, Median, NonLocalMeans
 from advbench.errors import SpecError
-from advbench.substitutes import average_pool
 from tests.defenses.families import images
 
 SIZES = [(1, 1), (2, 3), (8, 8), (13, 17)]

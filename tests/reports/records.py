@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Final
 
-from advbench.paired import PairedCounts
-from advbench.records import Rate, Row, Spread
+from advbench.results.records import Rate, Row, Spread
+from advbench.results.statistics import PairedCounts
 
 HOSTILE: Final = "<script>alert(1)</script> & 100%_"
 

@@ -7,8 +7,8 @@ import pytest
 
 from advbench.attacks.registry import ATTACKS
 from advbench.defenses.registry import DEFENSES
-from advbench.records import Row
 from advbench.reports.bibliography import bibtex
+from advbench.results.records import Row
 from tests.reports.records import HOSTILE, NONE, RANDOM, ROUND, ROWS
 
 OURS = ("webp", "strongest")  # what has no paper

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from advbench.errors import InputError
-from advbench.records import LOSS_COLUMNS, LOSS_MARKS, Candidate, Rate, Row, Rung
 from advbench.reports import figures
 from advbench.reports.charts import Chart, Curves, Dots, agreement, ladder, radius_curve, training_curves
 from advbench.reports.figures import FIGURE_FORMATS, FigureFormat, draw, draw_gallery
@@ -19,6 +18,7 @@ from advbench.reports.pictures import Panel, Picture, amplified, to_pixels
 from advbench.reports.steps import loss_by_steps, success_by_steps
 from advbench.reports.style import Style
 from advbench.reports.svg import log_ticks, svg, ticks
+from advbench.results.records import LOSS_COLUMNS, LOSS_MARKS, Candidate, Rate, Row, Rung
 from tests.reports.records import HOSTILE, NONE, ROUND, ROWS
 
 FOUND = [

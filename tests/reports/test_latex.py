@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from advbench.records import Row
 from advbench.reports import render
 from advbench.reports.latex import latex_escaped
 from advbench.reports.style import Style
+from advbench.results.records import Row
 from tests.reports.records import NAMED, NONE, ORIGIN, ROUND, ROWS
 
 SPECIAL = "\\{}$&#%^_~<>|\"`'--- é ± ε 中 \u202e\x1b\x00" + "".join(map(chr, range(33, 127)))

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from advbench.records import Candidate, Rate
 from advbench.reports.baseline import Comparison
 from advbench.reports.charts import agreement, ladder, training_curves
 from advbench.reports.page import Page, page
 from advbench.reports.pictures import LARGEST, Panel, Picture, data_uri
+from advbench.results.records import Candidate, Rate
 from tests.reports.records import HOSTILE, NAMED, NONE, ORIGIN, RANDOM, ROUND, ROWS
 
 EVIL = f"{HOSTILE}\"'</style></title></script><img src=x onerror=alert(1)>"

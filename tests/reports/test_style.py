@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from advbench.errors import SpecError
-from advbench.records import RUNGS
 from advbench.reports import render
 from advbench.reports.formats import Format
 from advbench.reports.style import COLUMNS, PLAIN, Style, arranged, style_of
+from advbench.results.records import RUNGS
 from tests.reports.records import NAMED, NONE, RANDOM, ROUND, ROWS
 
 

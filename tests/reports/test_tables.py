@@ -9,13 +9,13 @@ import pytest
 from rich.console import Console
 from scipy.stats import binomtest
 
-from advbench.paired import PairedCounts
-from advbench.records import RUNGS, Rate, Row, wilson_interval
 from advbench.reports import print_table, render, table_frame
 from advbench.reports.formats import Format
 from advbench.reports.grid import MISSING
 from advbench.reports.page import Page, page
 from advbench.reports.style import Style
+from advbench.results.records import RUNGS, Rate, Row, wilson_interval
+from advbench.results.statistics import PairedCounts
 
 NONE = Row(
     model="net",

@@ -6,7 +6,6 @@ import json
 
 from rich.console import Console
 
-from advbench.paired import tango_interval
 from advbench.reports.training import (
     paired_lines,
     print_training,
@@ -15,7 +14,8 @@ from advbench.reports.training import (
     training_lines,
     training_markdown,
 )
-from advbench.training.measured import Measure, Measured, Paired
+from advbench.results.statistics import tango_interval
+from advbench.results.trained import Measure, Measured, Paired
 
 ORIGIN = {"seed": "0", "command": "advbench finetune --apart"}
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advbench import Threat
-from advbench.plan import Chain
+from advbench.evaluation.plan import Chain
 from benchmarks.gallery import Around
 
 from . import defenses as made

@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 
 from advbench import evaluate
 from advbench.attacks import PGD, Square
-from advbench.records import LADDER, Row
+from advbench.results.records import LADDER, Row
 
 from .rows import SPECIMENS, Specimen, Truth
 

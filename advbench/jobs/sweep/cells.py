@@ -8,12 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
-from advbench import registry
-from advbench.checkpoint.formats import detect_format
 from advbench.data.load import check_place, find_dataset
-from advbench.defended import Placement
+from advbench.defended.model import Placement
 from advbench.errors import InputError
-from advbench.interfaces import Attack
 from advbench.jobs.build_attacks import full_attack, shared_parameters
 from advbench.jobs.build_subject import (
     check_selection,
@@ -29,12 +26,15 @@ from advbench.jobs.objects import NO_OBJECTS, Objects
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings, file_settings, settings_from, words_of
 from advbench.jobs.sweep.file import Draft, Grid
-from advbench.models.load import find_model
-from advbench.records import UNDEFENDED, Row
+from advbench.models.checkpoint.formats import detect_format
+from advbench.models.network import find_model
+from advbench.names import registry
+from advbench.names.grammar import parse_spec
+from advbench.names.user_code import check_there
 from advbench.reports.formats import FILE_NAMES, HTML, formats_of
-from advbench.spec import parse_spec
-from advbench.threat import Threat
-from advbench.user_code import check_there
+from advbench.results.records import UNDEFENDED, Row
+from advbench.threat.attack import Attack
+from advbench.threat.threat import Threat
 
 NOWHERE: Final = Path()
 

@@ -9,7 +9,7 @@ from advbench.jobs.build_attacks import listed
 from advbench.jobs.settings.run import RunSettings, values_of
 from advbench.jobs.settings.sweep import SweepSettings
 from advbench.jobs.sweep.file import AXES, Entry, Given, Grid
-from advbench.threat import Threat
+from advbench.threat.threat import Threat
 
 _NAME = "curve"
 

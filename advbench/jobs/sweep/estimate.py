@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from advbench.data.batches import read_batch
 from advbench.data.load import find_dataset
-from advbench.gradient import seconds_a_gradient
+from advbench.defended.gradient import seconds_a_gradient
+from advbench.defended.left_as_found import prepared
 from advbench.jobs.build_attacks import gradient_free_attack, rungs_of
 from advbench.jobs.build_subject import (
     choose_device,
@@ -18,9 +19,8 @@ from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import settings_from
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.sweep.cells import NOWHERE, Cell
-from advbench.passes import gradient_passes
-from advbench.preserve import prepared
-from advbench.records import UNDEFENDED
+from advbench.results.records import UNDEFENDED
+from advbench.speed.attack_cost import gradient_passes
 
 _IMAGES: Final = 64  # at a time
 _ROUNDS: Final = 3

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from advbench.errors import InputError, SpecError, nearest
 from advbench.jobs.settings.run import file_settings
-from advbench.records import UNDEFENDED
+from advbench.results.records import UNDEFENDED
 
 from . import toml_lines
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, final
 import pandas as pd
 
 from advbench.jobs.finished import Run, open_run
-from advbench.records import Row
 from advbench.reports import render, table_frame
 from advbench.reports.formats import Format
 from advbench.reports.html_table import html_table
 from advbench.reports.style import Style
+from advbench.results.records import Row
 
 from .folder import RUNS
 

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from advbench.checkpoint.load import sha256
-from advbench.claimed_folder import ClaimedFolder, claiming, looking_into, new_dated_folder
 from advbench.errors import RunFolderError
+from advbench.files import FolderLock, half_written, sha256, write_whole
 from advbench.jobs.sweep.cells import Cell, Run, make_runs
-from advbench.locking import FolderLock
-from advbench.manifest import MANIFEST, entry, read_manifest
-from advbench.records import UNDEFENDED
 from advbench.reports.formats import FILE_NAMES
-from advbench.whole_files import half_written, write_whole
+from advbench.results.records import UNDEFENDED
+from advbench.runs.claimed_folder import ClaimedFolder, claiming, looking_into, new_dated_folder
+from advbench.runs.manifest import MANIFEST, entry, read_manifest
 
 SWEEP: Final = "sweep.json"
 RUNS: Final = "runs"

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from advbench.errors import RunError, RunFolderError, reason_of
-from advbench.finished_run import FinishedRun, read_finished_run
 from advbench.jobs.carry_over import Carried, carried_from
 from advbench.jobs.objects import NO_OBJECTS, Objects
 from advbench.jobs.report_page import write_page
 from advbench.jobs.run import perform
 from advbench.jobs.settings.sweep import SweepSettings
 from advbench.jobs.watcher import PartWatcher, Unwatched, Watcher, check_stop
-from advbench.memory import release_memory
-from advbench.provenance import commits, versions
-from advbench.records import UNDEFENDED
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, HTML, Format, formats_of
+from advbench.results.records import UNDEFENDED
+from advbench.runs.provenance import commits, versions
+from advbench.runs.read import FinishedRun, read_finished_run
+from advbench.speed.memory import release_memory
 
 from .cells import Cell, Run, make_cells
 from .estimate import spoken

@@ -1,0 +1,91 @@
+"""Logits out of networks that return more than logits: tuples, dictionaries, output objects of libraries."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from advbench.defended.left_as_found import prepared
+
+
+class Way(NamedTuple):
+    """Where the logits are in what a network returns."""
+
+    words: str
+    """For people: `its first element`."""
+    take: Callable[[Any], Any]
+
+
+def way_to_logits(output: Any) -> Way | None:
+    """Where the logits are in what a network returns: `.logits`, `["logits"]`, or the first of a sequence.
+
+    Args:
+        output: no tensor.
+
+    Returns:
+        None where none of these is a tensor.
+    """
+    ways = [
+        Way("its .logits", lambda found: found.logits),
+        Way("its ['logits']", lambda found: found["logits"]),
+        Way("its first element", lambda found: None if isinstance(found, Mapping) else found[0]),
+        Way(
+            "its one entry",
+            lambda found: (
+                next(iter(found.values())) if isinstance(found, Mapping) and len(found) == 1 else None
+            ),
+        ),
+    ]
+    return next((way for way in ways if isinstance(_tried(way, output), Tensor)), None)
+
+
+def _tried(way: Way, output: Any) -> Any:
+    try:
+        return way.take(output)
+    except Exception:  # an object of some library may raise anything
+        return None
+
+
+class LogitsOf(nn.Module):
+    """A network of whose outputs the logits alone are handed on.
+
+    Args:
+        network: pixels `(n, c, h, w)` to something that holds logits.
+        way: where they are.
+    """
+
+    def __init__(self, network: nn.Module, way: Way) -> None:
+        super().__init__()
+        self.network = network
+        self.take = way.take
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, `(n, k)`; an output that is a tensor by itself is handed on."""
+        output = self.network(x)
+        logits: Tensor = output if isinstance(output, Tensor) else self.take(output)
+        return logits
+
+
+def logits_alone(network: nn.Module, x: Tensor) -> tuple[nn.Module, str]:
+    """A network that returns logits, and a word on how; it is called once, on a few images.
+
+    Args:
+        network: what a user named.
+        x: images as the network takes them, `(n, c, h, w)`.
+
+    Returns:
+        The network itself and no word where it returns a tensor, or nothing that holds one, or fails: who
+        checks its logits will say so.
+    """
+    devices = [x.device] if x.device.type == "cuda" else []
+    with prepared(network), torch.no_grad(), torch.random.fork_rng(devices=devices):
+        try:
+            output: Any = network(x)
+        except Exception:  # the user's network may raise anything
+            return network, ""
+    way = None if isinstance(output, Tensor) else way_to_logits(output)
+    if way is None:
+        return network, ""
+    word = f"the model returns {type(output).__name__}; {way.words} is taken for the logits"
+    return LogitsOf(network, way), word

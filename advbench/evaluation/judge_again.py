@@ -1,0 +1,265 @@
+"""Adversarial examples judged again, without any attack: what a run claims against what they do."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from advbench.data.batches import Batch, Images, read_batch
+from advbench.defended.left_as_found import prepared
+from advbench.defended.model import DefendedModel, Placement
+from advbench.evaluation.plan import judged_model
+from advbench.results.table import Cell, Heading
+from advbench.runs.examples import Examples
+from advbench.speed.batch_size import BatchSize, fitting_lanes, in_batches, only_size
+from advbench.threat.judge import Vote, fooled, predict, vote
+from advbench.threat.threat import ROUNDING, Threat
+
+Kept = Literal["all", "successful"]
+Flags = npt.NDArray[np.bool_]
+
+_TIE = 1e-4
+"""How far, relative to the largest logit, another machine's rounding may bring two classes' logits."""
+
+_DRAWS_OFF = 2.5
+"""How many draws of a random defense, all but a half, another machine's rounding may turn."""
+
+_DISTANCE = 1e-5
+"""How far, relative to the radius, another machine's rounding may move a distance."""
+
+
+@dataclass
+class Finding:
+    """What there is to say about one rung.
+
+    Args:
+        cell: defense, attack and rung.
+        images: records of it.
+        examples: examples that were judged, or clean images on the clean rung.
+        fooling: how many of the examples fool the defended model.
+        by_rounding: how many are predicted as recorded only up to rounding.
+        as_8bit: how many still fool it as 8-bit images; None if that was not asked.
+        faults: indices of the images that something is wrong with, by what it is.
+    """
+
+    cell: Cell
+    images: int = 0
+    examples: int = 0
+    fooling: int = 0
+    by_rounding: int = 0
+    as_8bit: int | None = None
+    faults: dict[str, list[int]] = field(default_factory=dict)
+
+    def blame(self, fault: str, indices: npt.NDArray[np.int64], wrong: Flags) -> None:
+        """Note the images that something is wrong with."""
+        if wrong.any():
+            self.faults.setdefault(fault, []).extend(indices[wrong].tolist())
+
+
+class Evidence(NamedTuple):
+    """A run's claims, and what they are checked with."""
+
+    model: nn.Module
+    dataset: Images
+    chains: Mapping[str, tuple[Placement, ...]]
+    threat: Threat
+    heading: Heading
+    samples: pd.DataFrame
+    kept: Kept
+    batch_size: int
+    seed: int
+    judge_draws: int
+
+
+def recheck(evidence: Evidence, examples: Iterable[Examples], *, as_8bit: bool = False) -> list[Finding]:
+    """Check every rung of a run: the clean predictions, and each example's ball, box and prediction.
+
+    Args:
+        evidence: the claims, and the model, images and defenses that they are about.
+        examples: what the run has kept, in any order.
+        as_8bit: whether to judge the examples also after rounding to 8-bit images.
+
+    Returns:
+        A finding a rung, in the order of the table.
+    """
+    cells = evidence.heading.cells()
+    findings = {cell: Finding(cell, as_8bit=0 if as_8bit and cell.attack else None) for cell in cells}
+    records = {cell: _records(evidence.samples, cell) for cell in cells}
+    links = [each for chain in evidence.chains.values() for each in chain]
+    modules = [each.defense for each in links if isinstance(each.defense, nn.Module)]
+    seen: dict[Cell, list[int]] = {cell: [] for cell in cells}
+    with torch.inference_mode(False), torch.no_grad(), prepared(evidence.model, *modules):
+        for cell in cells:
+            findings[cell].images = len(records[cell])
+            if cell.rung == "clean":
+                _check_clean(evidence, records[cell], findings[cell])
+        for found in examples:
+            if found.cell in findings:
+                seen[found.cell].extend(found.indices.tolist())
+                _check_examples(evidence, found, records[found.cell], findings[found.cell])
+    for cell in cells:
+        if cell.rung != "clean":
+            clean = records[Cell(cell.defense, "", "clean")]
+            _check_complete(evidence.kept, records[cell], clean, seen[cell], findings[cell])
+    return list(findings.values())
+
+
+def _records(samples: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    return cell.records(samples).set_index("index")
+
+
+def _check_clean(evidence: Evidence, records: pd.DataFrame, finding: Finding) -> None:
+    """The model's answers on clean images, which decide what was attacked at all."""
+
+    def work(batch: Batch) -> None:
+        indices, mine = batch.indices.numpy(), records.loc[batch.indices.numpy()]
+        _check_prediction(model, batch.x.to(_device(evidence.model)), mine, finding)
+        wrong = mine["label"].to_numpy() != batch.y.numpy()
+        finding.blame("another label than the data set's", indices, wrong)
+        right = mine["prediction"].to_numpy() == mine["label"].to_numpy()
+        finding.blame("counted other than predicted", indices, mine["robust"].to_numpy() != right)
+        finding.examples += len(indices)
+
+    model = _defended(evidence, finding.cell.defense)
+    size = BatchSize(evidence.batch_size, lambda _: None)
+    for _ in in_batches(evidence.dataset, records.index.tolist(), size, work):
+        pass
+
+
+def _check_examples(evidence: Evidence, found: Examples, records: pd.DataFrame, finding: Finding) -> None:
+    """The examples of one batch, judged together as they were by the run."""
+    known = np.isin(found.indices.numpy(), records.index)
+    finding.blame("no record of the example", found.indices.numpy(), ~known)
+    rows = {int(index): row for row, index in enumerate(found.indices) if known[row]}
+    model = _defended(evidence, finding.cell.defense)
+
+    def work(batch: Batch) -> None:
+        x_adv = found.x_adv[[rows[int(index)] for index in batch.indices]]
+        indices, mine = batch.indices.numpy(), records.loc[batch.indices.numpy()]
+        if x_adv.shape != batch.x.shape:
+            finding.blame("another shape than the image's", indices, np.ones(len(indices), bool))
+            return
+        on_device = x_adv.to(_device(evidence.model))
+        survive = np.zeros(len(indices), dtype=bool)
+        if finding.as_8bit is not None:
+            survive = fooled(
+                _vote(model, (on_device * 255.0).round() / 255.0, batch.y).prediction, batch.y
+            ).numpy()
+        fools = _check_prediction(model, on_device, mine, finding)
+        fools &= _check_geometry(evidence.threat, x_adv, batch, mine, finding)
+        finding.blame("counted other than judged", indices, mine["robust"].to_numpy() == fools)
+        finding.examples += len(indices)
+        finding.fooling += int(fools.sum())
+        if finding.as_8bit is not None:
+            finding.as_8bit += int((survive & fools).sum())
+
+    for _ in in_batches(evidence.dataset, list(rows), BatchSize(max(1, len(rows)), lambda _: None), work):
+        pass
+
+
+def _check_geometry(
+    threat: Threat, x_adv: Tensor, batch: Batch, mine: pd.DataFrame, finding: Finding
+) -> Flags:
+    """Box, ball and distance, `(n,)`: whether each example was allowed."""
+    indices = batch.indices.numpy()
+    in_box = ((x_adv >= 0.0) & (x_adv <= 1.0)).flatten(1).all(1).numpy()
+    distance = threat.distance(x_adv, batch.x).double().numpy()
+    contained: Flags = threat.contains(x_adv, batch.x).numpy()
+    finding.blame("outside [0, 1]", indices, ~in_box)
+    finding.blame("outside the ball", indices, in_box & ~contained)
+    moved = np.abs(distance - mine["distance"].to_numpy()) > _DISTANCE * threat.eps + ROUNDING
+    finding.blame("another distance than recorded", indices, in_box & contained & moved)
+    known = mine["smallest"].to_numpy()
+    allowed = np.where(mine["robust"], np.isnan(known) | (known >= 0.0), known == mine["distance"])
+    finding.blame("another smallest perturbation than it can have", indices, ~allowed)
+    return contained
+
+
+def _check_prediction(model: DefendedModel, x: Tensor, mine: pd.DataFrame, finding: Finding) -> Flags:
+    """Whether the defended model says what was recorded; returns who is fooled by the record, `(n,)`.
+
+    Where it does not, the recorded class must be within rounding of the predicted one: in the batch, or
+    with the image alone (a quantiser inside the network makes a whole step of the last bit); behind a random
+    defense a draw or two may have come out otherwise.
+    """
+    recorded, labels = torch.from_numpy(mine[["prediction", "label"]].to_numpy(copy=True)).unbind(1)
+    said = _vote(model, x, labels)
+    share = torch.from_numpy(mine["fooled_share"].to_numpy(copy=True))
+    off = (said.fooled_share.double() - share).abs()
+    far = off > (_DRAWS_OFF / model.sampling.count if model.is_random else 0.0)
+    wrong = (said.prediction != recorded) | (off > 0.0)
+    excused = wrong & ~far
+    if not model.is_random:
+        excused = _excused(model, x, recorded, wrong)
+    finding.by_rounding += int(excused.sum())
+    finding.blame("another prediction than recorded", mine.index.to_numpy(), (wrong & ~excused).numpy())
+    fools: Flags = fooled(torch.where(wrong & ~excused, said.prediction, recorded), labels).numpy()
+    return fools
+
+
+def _vote(model: DefendedModel, x: Tensor, y: Tensor) -> Vote:
+    return vote(torch.stack([predict(each) for each in model.sampled(x)]).cpu(), y.cpu())
+
+
+def _excused(model: DefendedModel, x: Tensor, recorded: Tensor, wrong: Tensor) -> Tensor:
+    """Which of the wrong predictions rounding may explain, `(n,)` bool."""
+    excused = wrong.clone()
+    if bool(wrong.any()):
+        logits = model(x).cpu()
+    for row in wrong.nonzero().flatten().tolist():
+        alone = model(x[row : row + 1]).cpu()
+        excused[row] = any(_ties(each, int(recorded[row])) for each in (logits[row], alone[0]))
+    return excused
+
+
+def _ties(logits: Tensor, recorded: int) -> bool:
+    if not 0 <= recorded < len(logits) or not bool(logits.isfinite().all()):
+        return False
+    return float(logits.max() - logits[recorded]) <= _TIE * float(logits.abs().max())
+
+
+def _check_complete(
+    kept: Kept, records: pd.DataFrame, clean: pd.DataFrame, seen: list[int], finding: Finding
+) -> None:
+    """Every image that the attack is said to have felled needs its example, and no other may have fallen."""
+    index = records.index.to_numpy(dtype=np.int64)
+    right = clean["robust"].reindex(index, fill_value=False).to_numpy(dtype=bool)
+    fallen = ~records["robust"].to_numpy(dtype=bool)
+    finding.blame("wrong already when clean, and yet counted as robust", index, ~right & ~fallen)
+    needed = right & (fallen | (kept == "all"))
+    finding.blame("no example of it was kept", index, needed & ~np.isin(index, seen))
+    distinct, times = np.unique(np.asarray(seen, dtype=np.int64), return_counts=True)
+    finding.blame("more than one example", distinct, times > 1)
+
+
+def check_records(samples: pd.DataFrame, heading: Heading, indices: list[int]) -> str | None:
+    """What is wrong with a run's records, which must be one an image and rung, of its images.
+
+    Returns:
+        A sentence, or None if nothing is wrong.
+    """
+    found = samples.groupby(list(Cell._fields), sort=False)["index"].agg(list).to_dict()
+    for cell in heading.cells():
+        mine = found.pop(tuple(cell), [])
+        if sorted(mine) != sorted(indices):
+            rung = " · ".join(filter(None, cell))
+            return f"{rung} has {len(mine)} records, not one for each of its {len(indices)} images"
+    return f"there are records of a rung that was not run: {next(iter(found))}" if found else None
+
+
+def _defended(evidence: Evidence, defense: str) -> DefendedModel:
+    """The model behind a defense, computing as the run did."""
+    x = read_batch(evidence.dataset, [0]).x.to(_device(evidence.model))
+    lanes = fitting_lanes(evidence.model, (), x)
+    only = only_size(evidence.model, x, evidence.batch_size) if lanes == 1 else 0
+    size = BatchSize(only, lanes=only) if only else BatchSize(lanes=lanes)
+    return judged_model(evidence.model, evidence.chains[defense], evidence.seed, evidence.judge_draws, size)
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next((each.device for each in model.parameters()), torch.device("cpu"))

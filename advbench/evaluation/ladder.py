@@ -1,0 +1,371 @@
+"""The harness: every rung on the same images, judged afresh, one record an image and rung."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from advbench.data.batches import Batch, Images
+from advbench.defended.contract import check_substitutes, checked_logits
+from advbench.defended.counting import Shown
+from advbench.defended.doubts import doubts_about
+from advbench.defended.left_as_found import prepared
+from advbench.draws.sampling import DRAWS, JUDGED
+from advbench.errors import InputError
+from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed, samples_of
+from advbench.evaluation.choose_substitutes import Chooser, Options, options_for, ready, with_exact
+from advbench.evaluation.faster_plan import at_speed
+from advbench.evaluation.measure_indicators import Subject, measured
+from advbench.evaluation.passable import passable
+from advbench.evaluation.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
+from advbench.evaluation.search_substitutes import NOTHING_KEPT, Choice, Store
+from advbench.results.indicators import added
+from advbench.results.records import UNDEFENDED, Candidate, Row, Rung, join_samples
+from advbench.results.shown import added_up
+from advbench.results.table import Cell, Heading, rows_of
+from advbench.results.verdict import WITHOUT_EXPECTATION
+from advbench.speed.batch_size import AUTO, in_batches
+from advbench.speed.working_copy import Copies, Precision
+from advbench.threat.attack import Attack, is_chunked
+from advbench.threat.judge import judge
+from advbench.threat.threat import Threat
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Every clean image went through every defended model and nothing was wrong; the attacks begin.
+
+    Args:
+        digests: a digest of each image with its label, by its index.
+        work: how many (image, rung) pairs are to come.
+        batch_size: how many images are computed at a time.
+        clean: the records of the clean images on the undefended model.
+        shown: how many images the model was shown so far; it goes on counting.
+    """
+
+    digests: Mapping[int, bytes]
+    work: int
+    batch_size: int
+    clean: pd.DataFrame
+    shown: Shown
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run found.
+
+    Args:
+        heading: what the table is about.
+        samples: one record an image and rung, columns as in `records.SAMPLE_TYPES`.
+        digests: a digest of each image with its label, by its index.
+        candidates: what a search for substitutes found out about each of them; empty without a search.
+        shown: how many images the model was shown, by purpose (`counting.PURPOSES`).
+    """
+
+    heading: Heading
+    samples: pd.DataFrame
+    digests: Mapping[int, bytes]
+    candidates: tuple[Candidate, ...] = ()
+    shown: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The table, the undefended model first, then the defenses in the order given."""
+        return rows_of(self.samples, self.heading)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the images and labels that were used."""
+        return fingerprint(self.digests)
+
+
+def evaluate(
+    model: nn.Module,
+    dataset: Images,
+    *,
+    threat: Threat,
+    attacks: Mapping[str, Attack],
+    defenses: Mapping[str, Chain] | None = None,
+    rungs: Sequence[Rung] = ("bpda",),
+    gradient_free: Mapping[str, Attack] = MappingProxyType({}),
+    substitute: str | Sequence[str] = (),
+    calibration: int = CALIBRATION,
+    indices: Sequence[int] | None = None,
+    seed: int = 0,
+    eot: int = DRAWS,
+    judge_draws: int = JUDGED,
+    batch_size: int | Literal["auto"] = AUTO,
+    fast: bool = True,
+    precision: Precision = "fp32",
+    compiled: bool = False,
+    names: tuple[str, str] = ("model", "data"),
+    begin: Callable[[Checked], pd.DataFrame | None] = lambda _: None,
+    notify: Callable[[RungDone], None] = lambda _: None,
+    note: Callable[[str], None] = lambda _: None,
+    population: Sequence[int] | None = None,
+    store: Store = NOTHING_KEPT,
+) -> Evaluation:
+    """Attack a classifier behind each defense, along the defense's own gradient and with BPDA.
+
+    Only images that the defended model classifies correctly are attacked; the others count as not
+    robust. What an attack returns is projected into ball and box and judged by a forward pass of its own.
+    The model, and defenses that are modules, are put into evaluation mode and left as they were found.
+
+    Args:
+        model: pixels in [0, 1] `(n, c, h, w)` to logits `(n, k)`, normalisation inside.
+        dataset: any map-style data set of (image `(c, h, w)` in [0, 1], label), for example a
+            `TensorDataset`.
+        threat: what the adversary may do.
+        attacks: the attacks by the name that the table gives them.
+        defenses: the defenses by the name that the table gives them; the undefended model, called
+            `none`, is always there too.
+        rungs: what to run beside the clean and the shattered rung: `records.LADDER` is all there is. On the
+            static rung each defense is shown the examples that the same attack made on the undefended model;
+            worst counts the images that stand on every rung that is run.
+        gradient_free: the attack of the gradient-free rung by its name, for all rows of a defense.
+        substitute: what stands in for the defenses in the bpda rung: a name, of a chain `a+b`, several to
+            choose from, or `search`; by default what each defense lists, and a search where it lists several
+            (see `advbench.evaluation.search_substitutes`). The best two then attack, the second what the
+            first left.
+        calibration: on how many images a search grades the candidates.
+        indices: which images of the data set; all of them by default.
+        seed: of the images' random streams.
+        eot: over how many draws of a random defense an attack takes its gradients and its logits.
+        judge_draws: in how many draws of a random defense an example is judged; the majority counts.
+        batch_size: images at a time, by default chosen by a probe, and halved where memory runs out; it
+            changes memory and speed, not the table.
+        fast: let attacks differentiate a copy of the model with BatchNorm folded and faster memory
+            (`working_copy`); the judge always sees the model itself.
+        precision: `bf16` lets attacks that can do with it differentiate a copy in bfloat16; what they find is
+            judged in float32, and where it is no success they go on in float32. `auto` does so where the
+            device computes faster in it.
+        compiled: compile these copies with `torch.compile`, where the attacks may take long enough to pay for
+            it and the compiled copy is faster; not for defenses inside the network.
+        names: the model's and the data set's name in the table.
+        begin: is told once that the input has proved usable; it may return records of an earlier start
+            of the same evaluation, whose images are then not attacked again.
+        notify: is given the records of each batch under each rung as they are made. What it raises ends
+            the evaluation.
+        note: is told in a sentence if memory ran out, what a search has found, and where the model cannot be
+            copied.
+        population: all images of the run, where `indices` are one process's share of them.
+        store: keeps what a search has found and fitted.
+
+    Raises:
+        ModelError: a model that breaks its contract on clean images.
+        DatasetError: images or labels that cannot be used.
+        DefenseError: a place that the network does not have, or a substitute that does not fit.
+        RunError: memory that does not suffice for a single image.
+    """
+    chosen = chosen_images(dataset, indices)
+    chains = defense_chains(defenses or {})
+    wanted = (substitute,) if isinstance(substitute, str) else tuple(substitute)
+    options = {defense: options_for(defense, chain, wanted) for defense, chain in chains.items() if chain}
+    images = chosen if population is None else chosen_images(dataset, population)
+    plan = Plan(
+        model=model,
+        dataset=dataset,
+        chains=chains,
+        attacks=attacks,
+        threat=threat,
+        rungs=("shattered", *rungs),
+        seed=seed,
+        eot=eot,
+        judge_draws=judge_draws,
+        images=images,
+        calibrate_on=calibration,
+        gradient_free=gradient_free,
+    )
+    with torch.inference_mode(False), prepared(*plan.modules()):
+        plan = at_speed(plan.counted(), chosen, batch_size, Copies(fast, precision, compiled), note)
+        with plan.shown.counted_as("search"):
+            options = _widened(plan, options)
+        clean = _clean_pass(plan, chosen, ready(chains, options))
+        heading = plan.heading(names, clean.doubts)
+        cells = [cell for cell in heading.cells() if cell.rung != "clean"]
+        work, answers = len(chosen) * len(cells), clean.samples[UNDEFENDED]
+        known = begin(Checked(clean.digests, work, plan.size.images, answers, plan.shown))
+        chooser = Chooser(plan, options, store, note)
+        with plan.shown.counted_as("search"):
+            stand_ins = {defense: chooser.choose(defense) for defense in options} if "bpda" in rungs else {}
+        heading = heading.with_substitutes({defense: each.words for defense, each in stand_ins.items()})
+        parts = {cell: [_of_cell(known, cell, chosen)] for cell in cells}
+        for cell in cells:
+            if cell.rung == "static":  # which is done with the attack on the undefended model
+                continue
+            through = stand_ins[cell.defense].chains if cell.rung == "bpda" else (chains[cell.defense],)
+            target = Target(cell, through, _replayed(cell, cells, clean))
+            done = {each: set(parts[each][0]["index"]) for each in (cell, *target.replayed)}
+            for found in _rung(plan, target, clean, done):
+                notify(found)
+                parts[found.cell].append(found.samples)
+        # Back into the order of the images, which the attacks have left behind.
+        whole = {cell: _ordered(join_samples(each), chosen) for cell, each in parts.items()}
+        whole |= {Cell(defense, "", "clean"): each for defense, each in clean.samples.items()}
+        if "worst" in rungs:
+            with plan.shown.counted_as("indicators"):
+                heading = heading.with_indicators(measured(plan, _probed(plan, stand_ins), whole))
+    samples = join_samples([whole[cell] for cell in heading.cells()])
+    candidates = tuple(each for choice in stand_ins.values() for each in choice.candidates)
+    return Evaluation(heading, samples, clean.digests, candidates, added_up([plan.shown.images]))
+
+
+def _widened(plan: Plan, options: Mapping[str, Options]) -> dict[str, Options]:
+    """What may stand in for each defense, its own derivative included where there is one."""
+    if "bpda" not in plan.rungs:
+        return dict(options)
+    return {
+        defense: with_exact(each, plan.chains[defense], partial(passable, plan, defense))
+        for defense, each in options.items()
+    }
+
+
+def _probed(plan: Plan, stand_ins: Mapping[str, Choice]) -> list[Subject]:
+    """Whose gradients are looked at: the defense's own, and then the best substitute's."""
+    subjects = []
+    for defense, chain in plan.chains.items():
+        subjects.append(Subject(defense, "shattered", chain))
+        if defense in stand_ins:
+            subjects.append(Subject(defense, "bpda", stand_ins[defense].chains[0]))
+    return subjects
+
+
+def _ordered(samples: pd.DataFrame, chosen: Sequence[int]) -> pd.DataFrame:
+    return samples.set_index("index").loc[list(chosen)].reset_index()
+
+
+def merge(found: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation out of those of disjoint images, by the same attacks on the same model; by index."""
+    samples = join_samples([each.samples for each in found]).sort_values("index", kind="stable")
+    headings = [each.heading for each in found]
+    doubts = {
+        defense: tuple(dict.fromkeys(doubt for each in headings for doubt in each.doubts.get(defense, ())))
+        for defense in headings[0].substitutes
+    }
+    heading = headings[0].with_doubts(doubts)
+    heading = heading.with_indicators(added([each for other in headings for each in other.indicators]))
+    cells = {cell: number for number, cell in enumerate(heading.cells())}
+    order = [cells[Cell(*key)] for key in zip(*(samples[name] for name in Cell._fields), strict=True)]
+    samples = samples.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+    digests = {key: each for part in found for key, each in part.digests.items()}
+    shown = added_up([each.shown for each in found])
+    return Evaluation(heading, samples, digests, found[0].candidates, shown)
+
+
+def fingerprint(digests: Mapping[int, bytes]) -> str:
+    """A hash of images and labels, given each one's digest by its index; their order does not matter."""
+    return hashlib.sha256(b"".join(digests[index] for index in sorted(digests))).hexdigest()
+
+
+def image_digests(batch: Batch) -> dict[int, bytes]:
+    """A digest of each image with its label, by its index."""
+    return {
+        int(index): hashlib.blake2b(np.ascontiguousarray(x).tobytes() + y.tobytes(), digest_size=16).digest()
+        for index, x, y in zip(batch.indices, batch.x.numpy(), batch.y.numpy(), strict=True)
+    }
+
+
+class _Clean(NamedTuple):
+    """What the pass over the clean images found."""
+
+    samples: dict[str, pd.DataFrame]
+    doubts: dict[str, tuple[str, ...]]
+    digests: dict[int, bytes]
+
+
+def _clean_pass(plan: Plan, chosen: Sequence[int], alone: Mapping[str, Links]) -> _Clean:
+    """Judge the clean images behind every defense, and look for what would spoil the run.
+
+    Args:
+        plan: the evaluation.
+        chosen: the images.
+        alone: the defenses that have a single choice of substitutes, with these in place.
+    """
+    clean = _Clean({}, {}, {})
+
+    def work(batch: Batch) -> tuple[Batch, dict[str, pd.DataFrame]]:
+        if not clean.doubts and "bpda" in plan.rungs:
+            for defense, chain in alone.items():
+                model = plan.attacked(defense, bpda=True, chain=chain)
+                check_substitutes(model, batch.to(plan.device).x)
+        return batch, {defense: _judge_clean(plan, defense, batch, clean.doubts) for defense in plan.chains}
+
+    parts: dict[str, list[pd.DataFrame]] = {defense: [] for defense in plan.chains}
+    for batch, judged in in_batches(plan.dataset, chosen, plan.size, work):
+        clean.digests.update(image_digests(batch))
+        for defense, samples in judged.items():
+            parts[defense].append(samples)
+    clean.samples.update({defense: join_samples(each) for defense, each in parts.items()})
+    return clean
+
+
+def _judge_clean(plan: Plan, defense: str, batch: Batch, doubts: dict[str, tuple[str, ...]]) -> pd.DataFrame:
+    """Judge clean images behind one defense; the first batch is looked at more closely."""
+    model, (_, x, y) = plan.judged(defense), batch.to(plan.device)
+    with plan.shown.counted_as("judging"):
+        logits = checked_logits(model, x, y)
+        drawn = model.sampled(x) if plan.is_random(defense) else logits[None]
+    if defense not in doubts:
+        doubts[defense] = tuple(doubts_about(model, x, y, logits))
+        if plan.is_random(defense) and plan.eot == 1:
+            doubts[defense] += (WITHOUT_EXPECTATION,)
+    return samples_of(Cell(defense, "", "clean"), batch, judge(drawn, x, x, y, plan.threat))
+
+
+def _replayed(cell: Cell, cells: Sequence[Cell], clean: _Clean) -> dict[Cell, set[int]]:
+    """The static rungs that show a rung's examples to other defenses, each with the images that it knows."""
+    if cell.defense != UNDEFENDED or cell.rung != "shattered":
+        return {}
+    return {
+        each: set(known[known["robust"]]["index"])
+        for each in cells
+        if each.rung == "static" and each.attack == cell.attack
+        for known in [clean.samples[each.defense]]
+    }
+
+
+def _rung(plan: Plan, target: Target, clean: _Clean, done: Mapping[Cell, set[int]]) -> Iterator[RungDone]:
+    """Attack the images that still stand, in full batches; those that do not are written down as they are.
+
+    Args:
+        plan: the evaluation.
+        target: what is attacked, and which rungs replay it.
+        clean: what is known of the clean images.
+        done: the images of each of these rungs that an earlier start has done.
+    """
+    own = clean.samples[target.cell.defense]
+    todo = set(own[own["robust"]]["index"]) - {
+        index for index in own["index"] if all(index in each for each in done.values())
+    }
+
+    def attack(batch: Batch) -> list[RungDone]:
+        if any(clean.digests[index] != digest for index, digest in image_digests(batch).items()):
+            raise InputError("the data set gives other images when read again; switch random transforms off.")
+        found = attacked(plan, target, batch)
+        assert found.x_adv is not None
+        return [found, *replayed(plan, target, batch, found.x_adv)]
+
+    images = [index for index in own["index"] if index in todo]
+    growing = is_chunked(plan.attack_of(target.cell))
+    for found in in_batches(plan.dataset, images, plan.size, attack, growing=growing):
+        yield from (new for each in found if len((new := each.without(done[each.cell])).samples))
+    for cell, known in done.items():
+        own = clean.samples[cell.defense]
+        rest = own[~(own["robust"] & own["index"].isin(todo)) & ~own["index"].isin(known)]
+        if len(rest):
+            yield RungDone(cell, rest.assign(rung=cell.rung, attack=cell.attack), None)
+
+
+def _of_cell(known: pd.DataFrame | None, cell: Cell, chosen: Sequence[int]) -> pd.DataFrame:
+    """The records that are there already of one rung; none without an earlier start."""
+    if known is None:
+        return join_samples([])
+    mine = cell.records(known)
+    return mine[mine["index"].isin(list(chosen))]

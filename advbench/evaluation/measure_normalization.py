@@ -1,0 +1,196 @@
+"""A network's answers to a sample of clean images under each usual normalisation."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from advbench.data.batches import Batch, read_batch
+from advbench.data.images import LabelledImages
+from advbench.data.sampling import balanced_sample
+from advbench.defended.contract import checked_logits
+from advbench.defended.left_as_found import prepared
+from advbench.defended.normalized import Normalized
+from advbench.errors import ModelError, ran_out_of_memory
+from advbench.models.normalization import (
+    Answers,
+    NormalizationName,
+    Standing,
+    candidates,
+    same_function,
+    standing_of,
+)
+from advbench.models.registry import Normalization
+from advbench.speed.memory import release_memory
+
+SAMPLES: Final = (32, 64, 128, 256, 512, 1024)
+"""Images of the sample: the next larger one is looked at while several candidates are near."""
+
+_TO_DESPAIR: Final = 256
+"""Images after which a network that only guesses is given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a network's clean accuracy says of its normalisation.
+
+    Args:
+        constants: the candidates.
+        answers: what it said under each; some have seen only the first images.
+        labels: of the images.
+        standing: which are left.
+        alike: candidates that give the same function as another one, and that one.
+    """
+
+    constants: dict[NormalizationName, Normalization]
+    answers: dict[NormalizationName, Answers]
+    labels: list[int]
+    standing: Standing
+    alike: dict[NormalizationName, NormalizationName]
+
+    @property
+    def accuracies(self) -> dict[str, float]:
+        """Clean accuracy under each candidate, as a fraction of the images that it has seen."""
+        return {name: float(each.right(self.labels).mean()) for name, each in self.answers.items()}
+
+
+@torch.no_grad()
+def measure(
+    network: nn.Module,
+    images: LabelledImages,
+    dataset: Normalization,
+    device: torch.device,
+    seed: int,
+    *,
+    at_once: int = 64,
+) -> Measured:
+    """Try each candidate on a balanced sample of the data set, as far as is needed to tell them apart.
+
+    The sample is of the whole data set: what a network was trained with does not depend on how many images
+    are attacked, and the first of a sorted folder are of one class.
+
+    Args:
+        network: without any normalisation before it.
+        images: the data set.
+        dataset: its usual constants.
+        device: where the network is.
+        seed: of the sample.
+        at_once: images a pass; one at a time where memory does not suffice.
+
+    Raises:
+        ModelError: a network that cannot take the images under any candidate.
+        DatasetError: images that cannot be used.
+    """
+    try:
+        return _measured(network, images, dataset, device, seed, at_once)
+    except Exception as error:
+        if at_once == 1 or not ran_out_of_memory(error):
+            raise
+    release_memory()  # the error is gone here, and with its frames the tensors that filled the memory
+    return _measured(network, images, dataset, device, seed, 1)
+
+
+def _measured(  # noqa: PLR0917  # those of `measure`
+    network: nn.Module,
+    images: LabelledImages,
+    dataset: Normalization,
+    device: torch.device,
+    seed: int,
+    at_once: int,
+) -> Measured:
+    indices = [
+        index
+        for number, count in enumerate(SAMPLES)
+        for index in _news(images, count, SAMPLES[number - 1] if number else 0, seed)
+    ]
+    found: Measured | None = None
+    with prepared(network), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for first, end in zip((0, *SAMPLES), SAMPLES, strict=False):
+            news = indices[first:end]
+            if not news or (found is not None and _is_told(found)):
+                break
+            for start in range(0, len(news), at_once):
+                batch = read_batch(images, news[start : start + at_once]).to(device)
+                found = _shown(network, batch, found, dataset)
+            assert found is not None
+            found = _judged(found)
+    assert found is not None
+    return found
+
+
+def _news(images: LabelledImages, count: int, known: int, seed: int) -> list[int]:
+    """What a larger sample adds to a smaller one, which it contains."""
+    smaller = set(balanced_sample(images.labels, known, seed)) if known else set()
+    news = [each for each in balanced_sample(images.labels, count, seed) if each not in smaller]
+    return [news[each] for each in np.random.default_rng(seed).permutation(len(news))]
+
+
+def _is_told(found: Measured) -> bool:
+    if found.standing.at_chance:
+        return len(found.labels) >= _TO_DESPAIR
+    return len(found.standing.near) == 1
+
+
+def _shown(network: nn.Module, batch: Batch, found: Measured | None, dataset: Normalization) -> Measured:
+    """The network's answers with those to a batch; candidates that are one function are put together."""
+    if found is None:
+        return _first_shown(network, batch, candidates(dataset, batch.x.shape[1]))
+    left = [name for name in found.standing.near if name in found.answers]
+    for name in left:
+        logits = _logits(network, found.constants[name], batch)
+        found.answers[name].add(logits, batch.y)
+    found.labels.extend(batch.y.tolist())
+    return found
+
+
+def _first_shown(
+    network: nn.Module, batch: Batch, constants: dict[NormalizationName, Normalization]
+) -> Measured:
+    logits: dict[NormalizationName, Tensor] = {}
+    alike: dict[NormalizationName, NormalizationName] = {}
+    failures: list[ModelError] = []
+    for name, each in constants.items():
+        try:
+            new = _logits(network, each, batch)
+        except ModelError as error:  # not finite under this one, for example
+            failures.append(error)
+            continue
+        twin = next((other for other, known in logits.items() if same_function(known, new)), None)
+        if twin is None:
+            logits[name] = new
+        else:
+            alike[name] = twin
+    if not logits:
+        raise failures[0]
+    answers = {name: Answers() for name in logits}
+    for name, told in answers.items():
+        told.add(logits[name], batch.y)
+    names = tuple(answers)
+    return Measured(
+        constants=constants,
+        answers=answers,
+        labels=batch.y.tolist(),
+        standing=Standing(names[0], names, at_chance=False),
+        alike=alike,
+    )
+
+
+def _judged(found: Measured) -> Measured:
+    left = {name: found.answers[name] for name in found.answers if name in found.standing.near}
+    standing = standing_of(left, found.labels)
+    if standing.at_chance:  # differences between guesses say nothing
+        standing = standing._replace(near=tuple(left))
+    return Measured(
+        constants=found.constants,
+        answers=found.answers,
+        labels=found.labels,
+        standing=standing,
+        alike=found.alike,
+    )
+
+
+def _logits(network: nn.Module, constants: Normalization, batch: Batch) -> Tensor:
+    return checked_logits(Normalized(network, constants.mean, constants.std).to(batch.x), batch.x, batch.y)

@@ -1,0 +1,243 @@
+"""What an evaluation is to do, checked before anything is computed."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import torch
+from torch import nn
+
+from advbench.data.batches import Images
+from advbench.defended.backward import Map, name_of
+from advbench.defended.counting import CountedModel, Shown
+from advbench.defended.model import DefendedModel, Placement
+from advbench.draws.draws import Draws
+from advbench.draws.sampling import DRAWS, JUDGED, Sampling
+from advbench.errors import InputError
+from advbench.names.grammar import INPUT, LOGITS
+from advbench.results.records import RUNGS, UNDEFENDED, Rung
+from advbench.results.table import Cell, Heading
+from advbench.speed.batch_size import BatchSize
+from advbench.threat.attack import Attack
+from advbench.threat.threat import Threat
+
+CALIBRATION: Final = 64
+"""Images on which substitutes are graded."""
+
+Chain = Map | Placement | Sequence[Placement | Map]
+"""A defense as a caller may give it: a map at the input, a placement, or several in their order."""
+
+Links = tuple[Placement, ...]
+"""The elements of a defense, each in its place, in their order."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model, what stands before and inside it, and who attacks it.
+
+    Args:
+        model: pixels to logits.
+        dataset: where the images are.
+        chains: the defenses by name.
+        attacks: the attacks by name.
+        threat: what an adversary may do.
+        rungs: what is run beside the clean rung.
+        seed: of the images' random streams.
+        eot: draws of a random defense behind a gradient.
+        judge_draws: draws of a random defense in which an example is judged.
+        images: all images of the run, of which this process may attack a part; substitutes are graded on,
+            and networks are fitted to, a sample of them.
+        calibrate_on: how many images substitutes are graded on.
+        gradient_free: the attack of the gradient-free rung, by its name.
+        size: how many images at a time.
+        working: a copy of the model that gives the same gradients sooner (`working_copy`).
+        rough: one that gives nearly the same in bfloat16, for attacks that can do with that.
+        compiled: models that stand in for these where no defense sits inside: hooks would compile them anew.
+        shown: counts the images that the model is shown (`counting`).
+
+    Raises:
+        InputError: nothing to attack with, or a model that cannot be computed with.
+    """
+
+    model: nn.Module
+    dataset: Images
+    chains: Mapping[str, Links]
+    attacks: Mapping[str, Attack]
+    threat: Threat
+    rungs: Sequence[Rung]
+    seed: int
+    eot: int = DRAWS
+    judge_draws: int = JUDGED
+    images: Sequence[int] = ()
+    calibrate_on: int = CALIBRATION
+    gradient_free: Mapping[str, Attack] = field(default_factory=dict)
+    size: BatchSize = field(default_factory=BatchSize)
+    working: nn.Module | None = None
+    rough: nn.Module | None = None
+    compiled: Mapping[nn.Module, nn.Module] = field(default_factory=dict)
+    shown: Shown = field(default_factory=Shown)
+
+    def __post_init__(self) -> None:
+        for name in ("eot", "judge_draws", "calibrate_on"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not self.attacks:
+            raise InputError("there are no attacks to run.")
+        unknown = [each for each in self.rungs if each not in RUNGS[1:]]
+        if unknown:
+            raise InputError(f"there is no rung {unknown[0]!r}; known: {', '.join(RUNGS[1:])}.")
+        if ("gradient_free" in self.rungs) != (len(self.gradient_free) == 1):
+            raise InputError("the rung 'gradient_free' and one attack for it belong together.")
+        if not isinstance(self.model, nn.Module):
+            raise InputError(f"the model must be a torch.nn.Module, got {type(self.model).__name__}.")
+        wrong = {each.dtype for each in self.model.parameters() if each.is_floating_point()} - {torch.float32}
+        if wrong:
+            raise InputError(
+                f"advbench computes in float32, the model is in {wrong.pop()}: call model.float()."
+            )
+
+    def counted(self) -> "Plan":
+        """The same, with a model that counts what it is shown."""
+        return replace(self, model=CountedModel(self.model, self.shown))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        tensors = itertools.chain(self.model.parameters(), self.model.buffers())
+        return next((each.device for each in tensors), torch.device("cpu"))
+
+    def modules(self) -> list[nn.Module]:
+        """What has a state: the model, and the defenses and substitutes that are modules."""
+        links = [link for chain in self.chains.values() for link in chain]
+        maps = [each for link in links for each in (link.defense, link.chosen_substitute)]
+        return [self.model, *(each for each in maps if isinstance(each, nn.Module))]
+
+    @property
+    def places(self) -> set[str]:
+        """Where the defenses stand."""
+        return {link.at for chain in self.chains.values() for link in chain}
+
+    def is_random(self, defense: str) -> bool:
+        """Whether one of the defense's maps says that it draws random numbers."""
+        return any(each.is_random for each in self.chains[defense])
+
+    @property
+    def calibration(self) -> list[int]:
+        """The images that substitutes are graded on."""
+        return self.sample(self.calibrate_on)
+
+    def sample(self, count: int) -> list[int]:
+        """Some of the run's images, the same in all of its processes; their order does not matter."""
+        indices = torch.tensor(sorted(self.images), dtype=torch.int64)
+        words = Draws(self.seed, indices).stream("calibration").words(1).flatten()
+        return sorted(indices[words.argsort(stable=True)[:count]].tolist())
+
+    def attack_of(self, cell: Cell) -> Attack:
+        """What attacks on one rung."""
+        return (self.gradient_free if cell.rung == "gradient_free" else self.attacks)[cell.attack]
+
+    def judged(self, defense: str) -> DefendedModel:
+        """The model behind one of the defenses, as the judge sees it."""
+        return judged_model(self.model, self.chains[defense], self.seed, self.judge_draws, self.size)
+
+    def attacked(
+        self,
+        defense: str,
+        *,
+        bpda: bool = False,
+        stream: str = "",
+        chain: Links | None = None,
+        network: nn.Module | None = None,
+    ) -> DefendedModel:
+        """The model behind one of the defenses, as an attack sees it.
+
+        Args:
+            defense: which one.
+            bpda: whether gradients go through substitutes.
+            stream: of its random draws.
+            chain: the defense with the substitutes that were chosen for it.
+            network: what computes; the working copy by default.
+        """
+        sampling = Sampling(self.seed, f"attack/{stream}", self.eot)
+        chain = self.chains[defense] if chain is None else chain
+        if network is None:
+            network = self.model if self.working is None else self.working
+        if all(link.at in (INPUT, LOGITS) for link in chain):
+            network = self.compiled.get(network, network)
+        return DefendedModel(
+            network, chain, bpda=bpda, sampling=sampling, lanes=self.size.lanes, at_once=self.size.images
+        )
+
+    def heading(self, names: tuple[str, str], doubts: Mapping[str, tuple[str, ...]]) -> Heading:
+        """What the table of this plan is about, given the names of model and data set."""
+        return Heading(
+            model=names[0],
+            dataset=names[1],
+            norm=self.threat.norm,
+            eps=self.threat.text,
+            attacks=tuple(self.attacks),
+            substitutes=substitutes_of(self.chains),
+            rungs=tuple(each for each in RUNGS if each in self.rungs),
+            gradient_free="".join(self.gradient_free),
+            doubts=doubts,
+        )
+
+
+def judged_model(
+    model: nn.Module, chain: Sequence[Placement], seed: int, draws: int, size: BatchSize
+) -> DefendedModel:
+    """A model behind a defense as the judge sees it: no attack ever meets the same draws.
+
+    Args:
+        model: pixels to logits.
+        chain: the defense in its places.
+        seed: of the run.
+        draws: how often a random defense is drawn.
+        size: how many images at a time.
+    """
+    sampling = Sampling(seed, "judge", draws)
+    return DefendedModel(model, chain, sampling=sampling, lanes=size.lanes, at_once=size.images)
+
+
+def chosen_images(dataset: Images, indices: Sequence[int] | None) -> list[int]:
+    """The images to evaluate, all of them by default.
+
+    Raises:
+        InputError: none, one twice, or one that the data set does not have.
+    """
+    chosen = list(range(len(dataset))) if indices is None else [int(each) for each in indices]
+    if not chosen:
+        raise InputError("there are no images to evaluate.")
+    if len(set(chosen)) < len(chosen):
+        raise InputError("indices must be distinct: an image counts once.")
+    if min(chosen) < 0 or max(chosen) >= len(dataset):
+        raise InputError(f"indices must lie in 0..{len(dataset) - 1}, got {min(chosen)}..{max(chosen)}.")
+    return chosen
+
+
+def defense_chains(defenses: Mapping[str, Chain]) -> dict[str, tuple[Placement, ...]]:
+    """The defenses in their places by name, the undefended model first.
+
+    Raises:
+        InputError: a name that is taken, or something that is no defense.
+    """
+    if UNDEFENDED in defenses:
+        raise InputError(f"{UNDEFENDED!r} is the undefended model, always there; choose another name.")
+    return {UNDEFENDED: (), **{name: _placements(chain) for name, chain in defenses.items()}}
+
+
+def substitutes_of(chains: Mapping[str, tuple[Placement, ...]]) -> dict[str, str]:
+    """What stands in for each defense in its bpda rung, as the table names it."""
+    return {
+        defense: "+".join(name_of(each.chosen_substitute) for each in chain)
+        for defense, chain in chains.items()
+    }
+
+
+def _placements(chain: Chain) -> tuple[Placement, ...]:
+    links = [chain] if isinstance(chain, Placement) or callable(chain) else list(chain)
+    placements = tuple(each if isinstance(each, Placement) else Placement(each) for each in links)
+    if not placements or not all(callable(each.defense) for each in placements):
+        raise InputError(f"a defense must be a function, a Placement, or a list of them, got {chain!r}.")
+    return placements

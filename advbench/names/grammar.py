@@ -1,0 +1,140 @@
+"""The grammar of the command line: `NAME[:key=value,...][@place]`, chained with `+`.
+
+A value may be a list, a tuple, a dictionary or a quoted text, in which nothing separates.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from advbench.errors import SpecError
+from advbench.names.literals import QUOTES, closing
+
+INPUT = "input"
+LOGITS = "logits"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One element as it was written: a name, its parameters as text, and its place."""
+
+    name: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    place: str | None = None
+
+    def __str__(self) -> str:
+        """The element as it would be written."""
+        parameters = ",".join(f"{name}={value}" for name, value in self.parameters.items())
+        body = f"{self.name}:{parameters}" if parameters else self.name
+        return body if self.place is None else f"{body}@{self.place}"
+
+
+def parse_spec(text: str) -> Spec:
+    """Read `NAME[:key=value,...][@place]`.
+
+    A part after a colon holds parameters if it has a `=` in it; otherwise it belongs to the name, so that
+    `package.module:factory` and `path/file.py:factory:key=value` are names too.
+
+    Raises:
+        SpecError: an empty name or place, or parameters that are not `key=value`.
+    """
+    whole = text.strip()
+    shown = _outside_values(whole)
+    at = shown.find("@")
+    body, place = (whole, None) if at < 0 else (whole[:at], whole[at + 1 :].strip())
+    if place is not None and not place:
+        raise SpecError(f"{text!r} names no place after '@'. Write for example 'round@layer2'.")
+    colon = shown.rfind(":", 0, len(body))
+    has_parameters = colon >= 0 and "=" in shown[colon : len(body)]
+    head, tail = (body[:colon], body[colon + 1 :]) if has_parameters else (body, "")
+    name = head.strip()
+    if not name or name.endswith(":"):
+        raise SpecError(f"{text!r} has no name, or nothing after ':'. Write NAME[:key=value,...][@place].")
+    return Spec(name, _parse_parameters(tail, text) if tail else {}, place)
+
+
+def parse_chain(text: str) -> tuple[Spec, ...]:
+    """Read `SPEC+SPEC+...`; each element has its own parameters and its own place.
+
+    Raises:
+        SpecError: an element that is empty or cannot be read.
+    """
+    return tuple(parse_spec(element) for element in split_chain(text))
+
+
+def split_chain(text: str) -> tuple[str, ...]:
+    """The elements of `A+B+...`.
+
+    Raises:
+        SpecError: an element that is empty.
+    """
+    places = [match.start() for match in _BETWEEN.finditer(_outside_values(text))]
+    elements = tuple(each.strip() for each in _cut(text, places))
+    if not all(elements):
+        raise SpecError(
+            f"{text!r} has an empty element beside a '+'. Write for example 'bit-depth:bits=4+round'."
+        )
+    return elements
+
+
+_BETWEEN = re.compile(r"\+(?!\d)")
+"""A plus between elements; one before a digit belongs to a number, as in `1e+3`."""
+
+
+def parse_number(text: str, what: str) -> float:
+    """Read `0.03` or `8/255`.
+
+    Args:
+        text: the number as it was written.
+        what: its name in the error message.
+
+    Raises:
+        SpecError: not a finite number.
+    """
+    numerator, slash, denominator = text.strip().partition("/")
+    try:
+        value = float(numerator) / float(denominator) if slash else float(numerator)
+    except (ValueError, ZeroDivisionError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise SpecError(f"{what} must be a number like 0.03 or 8/255, got {text!r}.")
+    return value
+
+
+def _outside_values(text: str) -> str:
+    """The text with every list, dictionary and quoted text after a `=` blanked out, of the same length."""
+    shown, reached = list(text), 0
+    for match in _VALUE.finditer(text):
+        start = match.end() - 1
+        end = closing(text, start) if start >= reached else None
+        if end is not None:
+            shown[start : end + 1] = "_" * (end + 1 - start)
+            reached = end + 1
+    return "".join(shown)
+
+
+_VALUE = re.compile(rf"=\s*[\[({{{QUOTES}]")
+"""Where a value begins that may hold what separates elsewhere."""
+
+
+def _cut(text: str, places: Sequence[int]) -> Iterator[str]:
+    """The parts of a text between letters at some places."""
+    start = 0
+    for place in (*places, len(text)):
+        yield text[start:place]
+        start = place + 1
+
+
+def _parse_parameters(text: str, whole: str) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    commas = [place for place, letter in enumerate(_outside_values(text)) if letter == ","]
+    for item in _cut(text, commas):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        key = key.replace("-", "_")
+        if not (key and equals and value):
+            raise SpecError(f"{whole!r}: parameters are written key=value,key=value, got {item.strip()!r}.")
+        if key in parameters:
+            raise SpecError(f"{whole!r} gives {key} twice.")
+        parameters[key] = value
+    return parameters

@@ -1,0 +1,1 @@
+"""Records, statistics, indicators, verdicts, rows: plain data, without torch and without files."""

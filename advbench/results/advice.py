@@ -1,0 +1,83 @@
+"""What to try next about a row, so that no advice repeats what was done."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from advbench.results.indicators import MEANINGS
+from advbench.results.records import UNDEFENDED
+
+MORE_QUERIES: Final = "square:queries=5000"
+
+_GRADIENT: Final = (
+    "zero_gradient:ce",
+    "zero_gradient:margin",
+    "zero_gradient:dlr",
+    "zero_coordinates",
+    "agreement",
+)
+_QUERIES: Final = re.compile(r"square(?::.*?queries=(\d+))?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """How a row was made.
+
+    Args:
+        defense: as it was written.
+        attack: of the gradient rungs, as it was written.
+        substitute: what stood in for the defense, by name; empty without a bpda rung.
+        gradient_free: the attack of the gradient-free rung; empty without.
+    """
+
+    defense: str
+    attack: str = ""
+    substitute: str = ""
+    gradient_free: str = ""
+
+    @property
+    def climbs_cross_entropy(self) -> bool:
+        """Whether the attack follows the cross-entropy alone, which saturates."""
+        name, _, words = self.attack.partition(":")
+        return name in ("pgd", "apgd", "fgsm") and not re.search(r"loss=(margin|dlr|logit-difference)", words)
+
+
+def stronger(setup: Setup) -> str:
+    """Options of a harder look at the same row: attacks that need less of the gradient."""
+    strongest = "" if setup.attack.startswith("strongest") else "--attack strongest"
+    asked = _QUERIES.fullmatch(setup.gradient_free)
+    queries = int(asked.group(1) or 0) if asked else 0
+    more = f"--gradient-free square:queries={max(5 * queries, 5000)}" if queries < 50_000 else ""
+    return " ".join(filter(None, (strongest, more))) or "--restarts 5"
+
+
+def about_gradient(setup: Setup) -> tuple[str, ...]:
+    """What gets past a gradient that leads nowhere."""
+    if setup.defense == UNDEFENDED:
+        return (
+            "take the step that hides the gradient out of the model and name it as a defense: "
+            "--defense FILE.py:STEP --bpda",
+            stronger(setup),
+        )
+    if not setup.substitute:
+        return "--bpda", stronger(setup)
+    if "finite-difference" in setup.substitute:
+        return "a smooth version of the defense: --substitute FILE.py:FUNCTION", stronger(setup)
+    searched = ";" in setup.substitute
+    return ("--substitute finite-difference" if searched else "--substitute search", stronger(setup))
+
+
+def about(name: str, setup: Setup) -> tuple[str, ...]:
+    """What to do about a tripped indicator."""
+    if name == "zero_gradient:ce" and setup.climbs_cross_entropy:
+        return (by_margin(setup),)
+    if name in _GRADIENT:
+        return about_gradient(setup)
+    return (MEANINGS[name].advice,)
+
+
+def by_margin(setup: Setup) -> str:
+    """The same attack up the margin, which does not saturate."""
+    name, _, words = setup.attack.partition(":")
+    others = [each for each in words.split(",") if each and not each.startswith("loss=")]
+    return f"--attack {name if name in ('pgd', 'apgd') else 'pgd'}:{','.join(['loss=margin', *others])}"

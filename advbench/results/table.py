@@ -1,0 +1,249 @@
+"""From samples to the rows of the table: the same samples give the same rows, whoever counts them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import Final, NamedTuple
+
+import pandas as pd
+
+from advbench.results.advice import Setup
+from advbench.results.chance import chance_told
+from advbench.results.indicators import Indicator, incomplete
+from advbench.results.records import RUNGS, UNDEFENDED, Rate, Row, Rung, Spread
+from advbench.results.statistics import PairedCounts
+from advbench.results.verdict import RULES, Case, Verdict, paired, standing_of, verdict_of
+
+ATTACKED: Final[tuple[Rung, ...]] = ("static", "shattered", "bpda")
+"""The rungs of each attack."""
+
+NEEDS_DEFENSE: Final[Mapping[Rung, str]] = {
+    "static": "the examples are made on it",
+    "bpda": "no defense to substitute",
+}
+"""The rungs that an undefended model has not, and why."""
+
+
+class Cell(NamedTuple):
+    """One rung of one defense and attack; the clean rung belongs to no attack."""
+
+    defense: str
+    attack: str
+    rung: Rung
+
+    def records(self, samples: pd.DataFrame) -> pd.DataFrame:
+        """Those of the records that are its own."""
+        mine = samples["defense"].eq(self.defense) & samples["attack"].eq(self.attack)
+        return samples[mine & samples["rung"].eq(self.rung)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heading:
+    """What a table is about: everything in its rows but the numbers.
+
+    Args:
+        model: the model's name.
+        dataset: the data set's name.
+        norm: the threat's norm.
+        eps: the threat's radius as it was written.
+        attacks: the attacks, in the order of the rows.
+        substitutes: what stands in for each defense; the keys are the defenses in the order of the
+            rows, the undefended model first.
+        rungs: what was asked for beside the clean rung, in the order of the ladder.
+        gradient_free: the attack of the gradient-free rung; empty without.
+        indicators: what was measured of the attacks themselves, where the whole ladder was climbed.
+        doubts: for each defense, what keeps its answers from being a function of each image alone.
+        notes: how the model was understood, where that had to be found out, a sentence each.
+        rules: by which table of decisions its verdicts were written (`verdict.RULES`).
+    """
+
+    model: str
+    dataset: str
+    norm: str
+    eps: str
+    attacks: tuple[str, ...]
+    substitutes: Mapping[str, str]
+    rungs: tuple[Rung, ...]
+    gradient_free: str = ""
+    indicators: tuple[Indicator, ...] = ()
+    doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    rules: int = RULES
+
+    def with_doubts(self, doubts: Mapping[str, tuple[str, ...]]) -> "Heading":
+        """The same table with other doubts."""
+        return replace(self, doubts=doubts)
+
+    def with_notes(self, notes: Iterable[str]) -> "Heading":
+        """The same table with notes on how the model was understood."""
+        return replace(self, notes=tuple(notes))
+
+    def with_substitutes(self, substitutes: Mapping[str, str]) -> "Heading":
+        """The same table with other substitutes, for the defenses that are named."""
+        return replace(self, substitutes={**self.substitutes, **substitutes})
+
+    def with_indicators(self, indicators: Iterable[Indicator]) -> "Heading":
+        """The same table with what was measured of the attacks."""
+        return replace(self, indicators=tuple(indicators))
+
+    def cells(self) -> list[Cell]:
+        """Every rung that is run, in the order of the table and the ladder."""
+        cells = []
+        for defense in self.substitutes:
+            cells.append(Cell(defense, "", "clean"))
+            for attack in self.attacks:
+                cells += [Cell(defense, attack, rung) for rung in ATTACKED if self.has(rung, defense)]
+            if "gradient_free" in self.rungs:
+                cells.append(Cell(defense, self.gradient_free, "gradient_free"))
+        return cells
+
+    def has(self, rung: Rung, defense: str) -> bool:
+        """Whether a rung was asked for and makes sense: an undefended model has no gradient to restore."""
+        return rung in self.rungs and (defense != UNDEFENDED or rung not in NEEDS_DEFENSE)
+
+    def reasons(self, defense: str) -> dict[Rung, str]:
+        """Why a defense has no numbers of a rung that was asked for."""
+        return {
+            rung: reason
+            for rung, reason in NEEDS_DEFENSE.items()
+            if rung in self.rungs and not self.has(rung, defense)
+        }
+
+
+def rows_of(samples: pd.DataFrame, heading: Heading) -> tuple[Row, ...]:
+    """The table that samples come to.
+
+    Args:
+        samples: one record an image and rung, columns as in `records.SAMPLE_TYPES`.
+        heading: which rows there are.
+    """
+    return tuple(
+        _row(samples, heading, defense, attack)
+        for defense in heading.substitutes
+        for attack in heading.attacks
+    )
+
+
+def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> Row:
+    mine = of_row(samples, defense, attack)
+    rates = rates_of(mine, defense, attack, worst="worst" in heading.rungs)
+    doubts, standing = heading.doubts.get(defense, ()), standing_of(mine)
+    verdict = _verdict(mine, standing, heading, defense, attack) if "worst" in heading.rungs else None
+    return Row(
+        model=heading.model,
+        dataset=heading.dataset,
+        n=rates["clean"].n,
+        defense=defense,
+        norm=heading.norm,
+        eps=heading.eps,
+        attack=attack,
+        rates=rates,
+        reasons=heading.reasons(defense),
+        pairs=pairs_of(standing),
+        substitute=heading.substitutes[defense] if "bpda" in heading.rungs else "",
+        verdict="" if verdict is None else str(verdict),
+        advice=() if verdict is None else verdict.advice,
+        warnings=(*doubts, *warnings_of(mine, defense, attack)),
+        notes=heading.notes,
+    )
+
+
+def _verdict(
+    mine: pd.DataFrame, standing: pd.DataFrame, heading: Heading, defense: str, attack: str
+) -> Verdict:
+    measured = [
+        each for each in heading.indicators if each.defense == defense and each.attack in ("", attack)
+    ]
+    rungs: tuple[Rung, ...] = ("shattered", "bpda")
+    return verdict_of(
+        Case(
+            standing=standing,
+            samples=mine,
+            indicators=[
+                *measured,
+                *(incomplete(mine, defense, attack, rung) for rung in rungs if rung in standing),
+            ],
+            doubts=heading.doubts.get(defense, ()),
+            setup=Setup(
+                defense=defense,
+                attack=attack,
+                substitute=heading.substitutes[defense] if "bpda" in standing else "",
+                gradient_free=heading.gradient_free,
+            ),
+            chance=chance_told(mine[mine["rung"] == "clean"]),
+        )
+    )
+
+
+def pairs_of(standing: pd.DataFrame) -> dict[Rung, PairedCounts]:
+    """The shattered rung against each other rung that was attacked, given whether each image stands."""
+    others = [rung for rung in RUNGS if rung in standing and rung not in ("clean", "shattered")]
+    return {rung: paired(standing, "shattered", rung) for rung in others}
+
+
+def of_row(samples: pd.DataFrame, defense: str, attack: str) -> pd.DataFrame:
+    """The records of one row; the clean and the gradient-free rung belong to every attack."""
+    shared = samples["rung"].isin(["clean", "gradient_free"])
+    return samples[(samples["defense"] == defense) & (shared | (samples["attack"] == attack))]
+
+
+def rates_of(samples: pd.DataFrame, defense: str, attack: str, *, worst: bool = False) -> dict[Rung, Rate]:
+    """What each rung left standing of one defense under one attack, in the order of the ladder.
+
+    Args:
+        samples: columns as in `records.SAMPLE_TYPES`.
+        defense: whose row.
+        attack: whose row; the clean and the gradient-free rung belong to every attack.
+        worst: whether to count also the images that no rung fells.
+    """
+    mine = of_row(samples, defense, attack)
+    found = dict(list(mine.groupby("rung", sort=False)))
+    rates: dict[Rung, Rate] = {
+        rung: Rate(
+            int(each["robust"].sum()), len(each), _spread(each["fooled_share"]), _median_distance(each)
+        )
+        for rung in RUNGS
+        if (each := found.get(rung)) is not None
+    }
+    if worst:
+        standing = mine.groupby("index")["robust"].all()
+        rates["worst"] = Rate(int(standing.sum()), len(standing))
+    return rates
+
+
+def _spread(share: "pd.Series[float]") -> Spread | None:
+    """What single draws come to: each image stands in a draw with the share of those that it stood in."""
+    if share.isin([0.0, 1.0]).all():
+        return None
+    return Spread(1.0 - float(share.mean()), float((share * (1.0 - share)).sum() ** 0.5) / len(share))
+
+
+def _median_distance(samples: pd.DataFrame) -> float | None:
+    """The median smallest perturbation, where an attack has found some beyond the radius too."""
+    smallest = samples["smallest"]
+    if not (samples["robust"] & smallest.notna()).any():
+        return None
+    median = float(smallest.fillna(float("inf")).median())
+    return median if isfinite(median) else None
+
+
+def warnings_of(samples: pd.DataFrame, defense: str, attack: str) -> list[str]:
+    """What the samples of one row say against its numbers, a sentence each.
+
+    A zero gradient is what the shattered rung of a defense is there to show. On the undefended model, and
+    behind a substitute, it means that the attack had nothing to follow.
+    """
+    mine = samples[(samples["defense"] == defense) & (samples["attack"] == attack) & (samples["queries"] > 0)]
+    found = []
+    for rung, each in mine.groupby("rung", sort=False):
+        flat = int(each["flat_gradient"].sum())
+        if flat and (defense == UNDEFENDED or rung == "bpda"):
+            found.append(
+                f"{rung}: the gradient was zero or undefined for {flat} of {len(each)} images, so that "
+                "nothing was attacked there (a saturated loss? try pgd:loss=margin; a cut graph? look at the "
+                "model or the substitute)"
+            )
+        undecided = int((each["prediction"] < 0).sum())
+        if undecided:
+            found.append(f"{rung}: {undecided} of {len(each)} examples gave NaN logits and count as robust")
+    return found

@@ -1,0 +1,375 @@
+"""The verdict of a row: is it robust, or is its gradient hidden? A short table of decisions, no score.
+
+    unreliable            clean accuracy is chance, or the model's answers are no function of each image alone
+    unreliable            one step of the gradient fells 10 % of images more than the attack
+    masked                another rung fells at least 10 % of all images that the defense's own gradient
+                          left (with McNemar's exact p < 0.01)
+    not robust            less than a third of what is right when clean stands on every rung
+    unreliable            the gradient that the row rests on is zero or undefined, or the attack cannot fell
+                          images at any radius
+    not enough evidence   a rung is missing, the loss saturates, the gradient does not foretell the loss, more
+                          steps, one step, noise or a weaker attack do better, or the images are too few
+    robust as measured    none of these; the worst accuracy stands, and is named
+
+The first line that holds is the verdict. What has fallen has fallen, whatever else may be said of the attack:
+so only a model that cannot be judged keeps a row from `not robust`. Each verdict names its evidence in the
+order of causes (randomness, batches, gradients in the forward pass, no gradient, then the steps), and what
+would mend it or make sure.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import Final, Literal
+
+import pandas as pd
+
+from advbench.results.advice import Setup, about, about_gradient, by_margin, stronger
+from advbench.results.indicators import Indicator
+from advbench.results.records import UNDEFENDED, Rung, wilson_interval
+from advbench.results.statistics import PairedCounts, count_pairs
+
+Kind = Literal["robust as measured", "not robust", "masked", "unreliable", "not enough evidence"]
+KINDS: Final[tuple[Kind, ...]] = (
+    "robust as measured",
+    "not robust",
+    "masked",
+    "unreliable",
+    "not enough evidence",
+)
+
+RULES: Final = 2
+"""Which table of decisions this is; a run says by which its verdicts were written. The first had no `not
+robust`, and did not look at the gradient's indicators."""
+
+WITHOUT_EXPECTATION: Final = (
+    "the defense is random, and was attacked without expectation over its draws (--eot 20)"
+)
+
+HIDDEN: Final = 0.1
+"""Share of all images that a gradient must have hidden for a row to be called masked. Attacks of equal worth
+differ by a few per cent of images near the boundary: PGD and AutoAttack by 5 on an adversarially trained
+LeNet."""
+
+STANDS: Final = 1 / 3
+"""Share of what is right when clean that must stand for a row to be called robust. Models that were trained
+for their radius keep more (on RobustBench's leaders' boards 0.35 to 0.9 of their clean accuracy), models that
+were not keep next to nothing."""
+
+SURE: Final = 0.01
+DOUBT: Final = 0.05
+"""McNemar's p below which one rung is called better than another, and below which it may be."""
+
+FLAT: Final = 0.05
+"""Share of all images that may stand without having shown an attack any gradient, or of which nobody needs to
+be told that fewer may stand."""
+
+FAITHFUL: Final = 0.6
+"""Cosine with the loss's own differences from which on a gradient can carry a row that is called robust, and
+may be zero in nearly all coordinates, since the classifier looks at few pixels. Robust networks of the tests
+have 0.70 (LeNet5 trained for eps 0.3 on MNIST) to 1.0, logits bent along a sine 0.47 and 0.58, a Hopfield
+retrieval 0.37."""
+
+_NAMES: Final[Mapping[Rung, str]] = {
+    "static": "examples made on the undefended model",
+    "bpda": "attacks with BPDA",
+    "gradient_free": "gradient-free attacks",
+}
+_NO_GRADIENT: Final = ("zero_gradient:margin", "border_gradient")
+"""What says that there is no gradient to follow. That of the DLR loss dies with the margin's, or where logits
+are equal."""
+_NO_GUIDE: Final = ("zero_coordinates", "agreement")
+"""What says that the gradient may lead nowhere. A quantiser of one bit before a robust network moves the loss
+in jumps that no gradient foretells, and still stands: so these alone ask for more, and accuse nobody."""
+_OF_STEPS: Final = ("plateau", "one_step", "noise", "wider")
+
+Told = tuple[str, tuple[str, ...]]
+"""A sentence of evidence, and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a row comes to.
+
+    Args:
+        kind: which line of the table holds.
+        evidence: why, a sentence each.
+        advice: what would mend or confirm it, in the order of the evidence.
+    """
+
+    kind: Kind
+    evidence: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {'; '.join(self.evidence)}" if self.evidence else self.kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What a row's verdict is made of.
+
+    Args:
+        standing: whether each image stands, a column a rung that was run, a row an image.
+        samples: the records of the row's gradient attacks.
+        indicators: those of its defense and attack.
+        doubts: why the model's answers are no function of the image alone.
+        setup: how the row was made.
+        chance: that clean accuracy is no better than guessing, in a sentence; None where it is.
+    """
+
+    standing: pd.DataFrame
+    samples: pd.DataFrame
+    indicators: Sequence[Indicator]
+    doubts: Sequence[str]
+    setup: Setup
+    chance: str | None = None
+
+    @property
+    def n(self) -> int:
+        """The images."""
+        return len(self.standing)
+
+    @property
+    def worst(self) -> int:
+        """How many stand on every rung."""
+        return int(self.standing.all(axis=1).sum())
+
+    @property
+    def right(self) -> int:
+        """How many are right when clean; all of them where nobody has looked."""
+        return int(self.standing["clean"].sum()) if "clean" in self.standing else self.n
+
+    @property
+    def gradient_rungs(self) -> list[Rung]:
+        """The rungs that follow a gradient of the defended model."""
+        rungs: tuple[Rung, ...] = ("bpda", "shattered")
+        return [rung for rung in rungs if rung in self.standing]
+
+    def tripped(self, rung: Rung) -> dict[str, Indicator]:
+        """The indicators of a rung that lie beyond their threshold, by name."""
+        return {each.name: each for each in self.indicators if each.tripped and each.rung == rung}
+
+    @property
+    def strongest(self) -> Rung:
+        """The gradient rung that leaves less; BPDA where both leave as much."""
+        return min(self.gradient_rungs, key=lambda rung: int(self.standing[rung].to_numpy().sum()))
+
+    @property
+    def resting(self) -> Rung:
+        """The gradient rung that the row rests on: the one that leaves less.
+
+        Where the two cannot be told apart it is the one whose gradient is sound, and BPDA if both are.
+        """
+        best = self.strongest
+        measured = [
+            rung for rung in self.gradient_rungs if any(each.rung == rung for each in self.indicators)
+        ]
+        sound = [rung for rung in measured if not any(True for _ in _dead(self, rung))]
+        return next((rung for rung in sound if not _better(self, best, rung)), best)
+
+
+def verdict_of(case: Case) -> Verdict:
+    """The verdict of one row."""
+    by_chance: list[Told] = [(case.chance, (_LOOK,))] if case.chance else []
+    decisions: list[tuple[Kind, Iterable[Told]]] = [
+        ("unreliable", [*by_chance, *_not_a_function(case)]),
+        ("unreliable", _weak(case)),
+        ("masked", _hidden(case)),
+        ("not robust", _fallen(case)),
+        ("unreliable", _broken(case)),
+        ("not enough evidence", _unsettled(case)),
+        ("robust as measured", [(_left(case, "stand on every rung"), ())]),
+    ]
+    return next(_verdict(kind, told) for kind, each in decisions if (told := list(each)))
+
+
+_LOOK: Final = "look first at the normalisation (--mean, --std) and at the order of the classes"
+
+
+def _verdict(kind: Kind, told: Collection[Told]) -> Verdict:
+    advice = [each for _, several in told for each in several]
+    return Verdict(kind, tuple(why for why, _ in told), tuple(dict.fromkeys(advice)))
+
+
+def paired(standing: pd.DataFrame, one: Rung, other: Rung) -> PairedCounts:
+    """Two rungs on the same images."""
+    return count_pairs(standing[one].to_numpy(), standing[other].to_numpy())
+
+
+def _better(case: Case, one: Rung, other: Rung) -> bool:
+    """Whether one rung fells clearly more than another."""
+    pairs = paired(case.standing, other, one)
+    return pairs.difference > 0.0 and pairs.p_value < DOUBT
+
+
+def _not_a_function(case: Case) -> Iterator[Told]:
+    """Why the model's answers are no function of each image alone: no count can be trusted then."""
+    for doubt in case.doubts:
+        if doubt != WITHOUT_EXPECTATION:
+            yield doubt, ()
+
+
+def _weak(case: Case) -> Iterator[Told]:
+    """An attack that one step of its own gradient beats says nothing about the gradient."""
+    one_step = case.tripped(case.resting).get("one_step")
+    if one_step is not None and one_step.value >= HIDDEN:
+        yield from _dead(case, case.resting)  # a step that leads nowhere is no matter of its length
+        yield _told(one_step, case)
+
+
+def _hidden(case: Case) -> Iterator[Told]:
+    """The rung that shows most of what the defense's own gradient has hidden."""
+    standing = case.standing
+    compared = {rung: paired(standing, "shattered", rung) for rung in _NAMES if rung in standing}
+    shown = {
+        rung: pairs for rung, pairs in compared.items() if pairs.difference >= HIDDEN and pairs.p_value < SURE
+    }
+    if not shown:
+        return
+    rung = max(shown, key=lambda each: shown[each].difference)
+    left = int(standing["shattered"].sum())
+    told = f"{_NAMES[rung]} fell {shown[rung].only_first} of the {left} images that its own gradient left"
+    yield f"{told} (p {_p(shown[rung].p_value)})", ()
+    if case.worst > FLAT * case.n:
+        bound = f"the {case.worst} of {case.n} that stand on every rung are an upper bound"
+        sound = "bpda" in standing and case.resting == "bpda" and not any(True for _ in _dead(case, "bpda"))
+        yield bound, (stronger(case.setup),) if sound else about_gradient(case.setup)
+
+
+def _fallen(case: Case) -> Iterator[Told]:
+    """Most of what is right when clean has been felled, for a judge to see."""
+    if case.worst < STANDS * case.right or case.worst == 0:
+        yield _left(case, "stand on every rung"), ()
+
+
+def _broken(case: Case) -> Iterator[Told]:
+    """Why the attacks cannot have shown what they should."""
+    yield from ((doubt, ()) for doubt in case.doubts if doubt == WITHOUT_EXPECTATION)
+    rung = case.resting
+    cut = list(_cut(case, rung))
+    if cut:
+        yield from _dead(case, rung)
+    mine = case.samples[case.samples["rung"] == rung]
+    undecided = int((mine["prediction"] < 0).sum())
+    if undecided > FLAT * case.n:
+        yield f"{undecided} of {case.n} examples gave NaN logits", ("mend the model's numbers",)
+    unbounded = case.tripped(rung).get("unbounded")
+    if unbounded is not None and (cut or not _saturates(case)):
+        yield _told(unbounded, case)
+
+
+def _dead(case: Case, rung: Rung) -> Iterator[Told]:
+    """What says that the gradient of a rung leads nowhere."""
+    yield from _cut(case, rung)
+    yield from _misled(case, rung)
+
+
+def _cut(case: Case, rung: Rung) -> Iterator[Told]:
+    """Images that show no gradient."""
+    flat, tripped = _flat(case, rung), case.tripped(rung)
+    if flat > FLAT * case.n and not _margin_is_sound(case, rung):
+        told = f"{flat} of {case.n} images stand without a gradient to follow"
+        yield told, about_gradient(case.setup)
+    for name in _NO_GRADIENT:
+        if name in tripped:
+            yield _told(tripped[name], case)
+
+
+def _misled(case: Case, rung: Rung) -> Iterator[Told]:
+    """A gradient that is there, and no guide."""
+    tripped = case.tripped(rung)
+    for name in _NO_GUIDE:
+        if name in tripped and not (name == "zero_coordinates" and _agreement(case, rung) >= FAITHFUL):
+            yield _told(tripped[name], case)
+    cosine = _agreement(case, rung)
+    if "agreement" not in tripped and cosine < FAITHFUL:
+        told = f"the gradient foretells only a part of how the loss changes (cosine {cosine:.2f})"
+        yield told, about_gradient(case.setup)
+
+
+def _flat(case: Case, rung: Rung) -> int:
+    """How many images stand that showed the attack no gradient."""
+    mine = case.samples[case.samples["rung"] == rung]
+    return int((mine["robust"].to_numpy(dtype=bool) & mine["flat_gradient"].to_numpy(dtype=bool)).sum())
+
+
+def _margin_is_sound(case: Case, rung: Rung) -> bool:
+    """Whether the margin has a gradient that foretells the loss, so that the attack's loss alone fails."""
+    known = {each.name for each in case.indicators if each.rung == rung}
+    return (
+        "zero_gradient:margin" in known
+        and not known.isdisjoint({"agreement"})
+        and not ({"zero_gradient:margin", "agreement"} & case.tripped(rung).keys())
+    )
+
+
+def _agreement(case: Case, rung: Rung) -> float:
+    """The cosine, NaN where nobody has looked or the loss never moved."""
+    values = [each.value for each in case.indicators if each.rung == rung and each.name == "agreement"]
+    return values[0] if values else nan
+
+
+def _saturates(case: Case) -> bool:
+    """Whether images stand because the cross-entropy has no gradient where the margin has one."""
+    rung = case.resting
+    return (
+        case.setup.climbs_cross_entropy
+        and _margin_is_sound(case, rung)
+        and ("zero_gradient:ce" in case.tripped(rung) or _flat(case, rung) > FLAT * case.n)
+    )
+
+
+def _unsettled(case: Case) -> Iterator[Told]:
+    """What a stronger look could still change."""
+    setup, standing = case.setup, case.standing
+    tripped = case.tripped("clean") | case.tripped(case.resting)
+    undefended = setup.defense == UNDEFENDED
+    needed: list[Rung] = ["gradient_free"] if undefended else ["static", "bpda", "gradient_free"]
+    missing = [rung for rung in needed if rung not in standing]
+    if missing:
+        yield f"not run: {', '.join(missing)}", ("--ladder",)
+    if "autograd_in_forward" in tripped:
+        yield _told(tripped["autograd_in_forward"], case)
+    if _saturates(case):
+        yield (
+            f"{_flat(case, case.resting)} of {case.n} images stand where the cross-entropy has no gradient",
+            (by_margin(setup),),
+        )
+    best = case.strongest
+    yield from _misled(case, case.resting)
+    weaker: tuple[Rung, ...] = ("static", "gradient_free")
+    for rung in weaker:
+        if rung in standing and _better(case, rung, best):
+            pairs = paired(standing, best, rung)
+            told = f"{_NAMES[rung]} leave {100 * pairs.difference:.1f} points less than {best}"
+            yield f"{told} (p {_p(pairs.p_value)})", (stronger(setup),)
+    signs = list(_OF_STEPS)
+    if not any(each.name == "plateau" and each.rung == case.resting for each in case.indicators):
+        signs.append("incomplete")  # else what comes of more steps is known
+    for name in signs:
+        if name in tripped:
+            yield _told(tripped[name], case)
+    if wilson_interval(case.worst, case.n).low * case.n < STANDS * case.right:
+        told = (
+            f"{case.worst} of {case.n} stand, too few images to tell whether a third of the clean ones would"
+        )
+        yield told, ("more images: --limit",)
+
+
+def _left(case: Case, what: str) -> str:
+    low, high = wilson_interval(case.worst, case.n)
+    return f"{case.worst} of {case.n} images {what} ({100 * low:.1f} to {100 * high:.1f} %)"
+
+
+def _told(indicator: Indicator, case: Case) -> Told:
+    return indicator.sentence, about(indicator.name, case.setup)
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"= {value:.2g}"
+
+
+def standing_of(samples: pd.DataFrame) -> pd.DataFrame:
+    """Whether each image stands, `(images, rungs)` bool, from one row's records."""
+    return samples.pivot_table(index="index", columns="rung", values="robust", aggfunc="all").astype(bool)

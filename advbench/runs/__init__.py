@@ -1,0 +1,1 @@
+"""A run's folder: written whole, read as if forged, carried on."""

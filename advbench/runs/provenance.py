@@ -1,0 +1,109 @@
+"""What a result depends on besides its settings: versions, commits and the machine."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advbench.runs.manifest import entry, run_hash
+from advbench.version import VERSION
+
+if TYPE_CHECKING:
+    import torch
+
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Versions of advbench, Python and the packages that touch the numbers."""
+    return {
+        "advbench": VERSION,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def commits() -> dict[str, str]:
+    """The git commits of advbench and of the current folder, each where there is one.
+
+    The first ends in `+changes` where the checkout differs from it. Of the current folder git is asked
+    for the commit alone: a look at its files could run programs that its configuration names.
+    """
+    home = Path(__file__).parent
+    found = {}
+    if _git(home, "ls-files", "--error-unmatch", Path(__file__).name) is not None:
+        changes = _git(home.parent, "status", "--porcelain", "--untracked-files=no")
+        found["advbench"] = f"{_git(home, 'rev-parse', 'HEAD')}{'+changes' if changes else ''}"
+    here = _git(Path.cwd(), "rev-parse", "HEAD")
+    return found if here is None else {**found, "current_folder": here}
+
+
+def machine(device: "torch.device") -> dict[str, Any]:
+    """The device that computed, and how it was set up."""
+    import torch  # noqa: PLC0415  # origins are also read where there is no model
+
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else platform.processor() or platform.machine()
+    )
+    return {
+        "device": str(device),
+        "name": name,
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "precision": "float32",
+    }
+
+
+def origin_of(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Where a run's files come from, in a few words each: what is written into every one of them.
+
+    Args:
+        manifest: what `run.json` says; what it does not say is left empty.
+    """
+    return {
+        "seed": _text(entry(manifest, "settings", "seed")),
+        "checkpoint_sha256": _text(entry(manifest, "checkpoint", "sha256")),
+        "data_fingerprint": _text(entry(manifest, "data", "fingerprint")),
+        "device": " ".join(_text(entry(manifest, "machine", each)) for each in ("device", "name")).strip(),
+        "precision": _text(entry(manifest, "machine", "precision")),
+        "versions": _listed(manifest.get("versions")),
+        "commit": _listed(manifest.get("commits")),
+        "command": _joined(manifest.get("command")),
+        "run": run_hash(manifest),
+    }
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _listed(value: Any) -> str:
+    return "; ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, Mapping) else ""
+
+
+def _joined(value: Any) -> str:
+    return shlex.join(map(str, value)) if isinstance(value, list | tuple) else ""
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git says in a folder; None where it has nothing to say, or is not there."""
+    environment = {name: each for name, each in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(  # noqa: S603  # fixed words
+            ["git", "-C", str(folder), *words],  # noqa: S607  # the user's git
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,1 @@
+"""The same numbers sooner: without this room every table stays."""
