@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from advbench.evaluation.ladder import Evaluation as Evaluation
     from advbench.evaluation.ladder import evaluate as evaluate
     from advbench.evaluation.ladder import merge as merge
+    from advbench.evaluation.observer import Hooks as Hooks
+    from advbench.evaluation.observer import Observer as Observer
     from advbench.runs.examples import Examples as Examples
     from advbench.runs.examples import read_examples as read_examples
+    from advbench.speed.working_copy import Copies as Copies
     from advbench.threat.attack import Attack as Attack
     from advbench.threat.attack import Attempt as Attempt
     from advbench.threat.threat import Threat as Threat
@@ -35,11 +38,14 @@ __all__ = [
     "AdvbenchError",
     "Attack",
     "Attempt",
+    "Copies",
     "DefendedModel",
     "Draws",
     "Evaluation",
     "Examples",
+    "Hooks",
     "Normalized",
+    "Observer",
     "Placement",
     "Threat",
     "bpda",
@@ -59,11 +65,14 @@ __getattr__, __dir__ = lazy_names(
         "Attack": ".threat.attack",
         "Attempt": ".threat.attack",
         "BPDA": ".defended.backward",
+        "Copies": ".speed.working_copy",
         "DefendedModel": ".defended.model",
         "Draws": ".draws.draws",
         "Evaluation": ".evaluation.ladder",
         "Examples": ".runs.examples",
+        "Hooks": ".evaluation.observer",
         "Normalized": ".defended.normalized",
+        "Observer": ".evaluation.observer",
         "Placement": ".defended.model",
         "Threat": ".threat.threat",
         "bpda": ".defended.backward",

@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
+from advbench import Hooks
 from advbench.attacks import ATTACKS
 from advbench.cli.ranks import join_ranks
 from advbench.cli.subject import Subject, load_subject
 from advbench.errors import InputError
 from advbench.evaluation.attack_batch import RungDone
-from advbench.evaluation.ladder import Checked, evaluate
+from advbench.evaluation.ladder import evaluate
+from advbench.evaluation.observer import Checked
 from advbench.files import write_whole
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.names.grammar import parse_spec
@@ -125,8 +127,7 @@ def measure(subject: Subject, text: str, home: Path) -> Cell:
         attacks={text: attack_of(text)},
         indices=subject.indices,
         batch_size=BATCH,
-        begin=begin,
-        notify=keep,
+        observer=Hooks(begin=begin, keep=keep),
     )
     return Cell(found.samples[found.samples["attack"] == text], clock)
 

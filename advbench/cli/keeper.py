@@ -17,7 +17,8 @@ from advbench.cli.ranks import Ranks
 from advbench.defended.counting import Tally
 from advbench.errors import InputError, RunError
 from advbench.evaluation.attack_batch import RungDone
-from advbench.evaluation.ladder import Checked, Evaluation, fingerprint, merge
+from advbench.evaluation.ladder import Evaluation, fingerprint, merge
+from advbench.evaluation.observer import Checked
 from advbench.jobs.settings.run import RunSettings
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, Format

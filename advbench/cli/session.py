@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -24,11 +24,13 @@ from advbench.cli.stopping import asked_to_stop
 from advbench.cli.voice import one_voice
 from advbench.defended.counting import looks_counted
 from advbench.evaluation.attack_batch import RungDone
-from advbench.evaluation.ladder import Checked, Evaluation, evaluate
+from advbench.evaluation.ladder import Evaluation, evaluate
+from advbench.evaluation.observer import Checked
 from advbench.jobs.settings.run import RunSettings
 from advbench.reports import print_table, render
 from advbench.reports.formats import FILE_NAMES, Format
 from advbench.runs.folder import check_free
+from advbench.speed.working_copy import Copies
 
 _NEAR_CHANCE = 1.5
 
@@ -141,14 +143,6 @@ def _order_note(job: Job, labels: Sequence[int], predictions: Sequence[int], see
 def _evaluate(
     options: RunSettings, job: Job, keeper: Keeper, check: Callable[[], None], ranks: Ranks
 ) -> Evaluation:
-    def begin(checked: Checked) -> pd.DataFrame:
-        check()
-        return keeper.begin(checked)
-
-    def keep(done: RungDone) -> None:
-        keeper.keep(done)
-        check()
-
     subject = job.subject
     return evaluate(
         subject.classifier.model,
@@ -165,16 +159,40 @@ def _evaluate(
         eot=options.eot,
         judge_draws=options.judge_draws,
         batch_size=options.batch_size,
-        fast=options.fast,
-        precision=options.precision,
-        compiled=options.compiled,
-        names=(subject.classifier.name, subject.dataset),
-        begin=begin,
-        notify=keep,
-        note=keeper.progress.say,
-        population=subject.indices,
-        store=keeper,
+        copies=Copies(options.fast, options.precision, options.compiled),
+        observer=_Kept(keeper, check, (subject.classifier.name, subject.dataset), subject.indices),
     )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Has a keeper write down what an evaluation finds, and ends the evaluation where the run is to stop."""
+
+    keeper: Keeper
+    check: Callable[[], None]
+    names: tuple[str, str]
+    population: Sequence[int]
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        return self.keeper.origin
+
+    def begin(self, checked: Checked) -> pd.DataFrame:
+        self.check()
+        return self.keeper.begin(checked)
+
+    def keep(self, done: RungDone) -> None:
+        self.keeper.keep(done)
+        self.check()
+
+    def note(self, text: str) -> None:
+        self.keeper.progress.say(text)
+
+    def load(self, name: str) -> bytes | None:
+        return self.keeper.load(name)
+
+    def save(self, name: str, contents: bytes) -> None:
+        self.keeper.save(name, contents)
 
 
 def _near_chance(found: Evaluation, named: int, source: str) -> list[str]:
