@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from advbench.evaluation.ladder import Evaluation as Evaluation
     from advbench.evaluation.ladder import evaluate as evaluate
     from advbench.evaluation.ladder import merge as merge
+    from advbench.evaluation.observer import Hooks as Hooks
+    from advbench.evaluation.observer import Observer as Observer
     from advbench.jobs.calls import curve as curve
     from advbench.jobs.calls import run as run
     from advbench.jobs.calls import sweep as sweep
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from advbench.jobs.verify import verify as verify
     from advbench.runs.examples import Examples as Examples
     from advbench.runs.examples import read_examples as read_examples
+    from advbench.speed.working_copy import Copies as Copies
     from advbench.threat.attack import Attack as Attack
     from advbench.threat.attack import Attempt as Attempt
     from advbench.threat.threat import Threat as Threat
@@ -48,11 +51,14 @@ __all__ = [
     "AdvbenchError",
     "Attack",
     "Attempt",
+    "Copies",
     "DefendedModel",
     "Draws",
     "Evaluation",
     "Examples",
+    "Hooks",
     "Normalized",
+    "Observer",
     "Placement",
     "Run",
     "Sweep",
@@ -86,11 +92,14 @@ __getattr__, __dir__ = lazy_names(
         "Attack": ".threat.attack",
         "Attempt": ".threat.attack",
         "BPDA": ".defended.backward",
+        "Copies": ".speed.working_copy",
         "DefendedModel": ".defended.model",
         "Draws": ".draws.draws",
         "Evaluation": ".evaluation.ladder",
         "Examples": ".runs.examples",
+        "Hooks": ".evaluation.observer",
         "Normalized": ".defended.normalized",
+        "Observer": ".evaluation.observer",
         "Placement": ".defended.model",
         "Run": ".jobs.finished",
         "Sweep": ".jobs.sweep.finished",

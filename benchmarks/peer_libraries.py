@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import advbench
-from advbench import Attack, evaluate
+from advbench import Attack, Hooks, evaluate
 from advbench.attacks import APGD, PGD, Square, autoattack
 from advbench.evaluation.attack_batch import RungDone
 from benchmarks.peer_points import AttackName, Case, Work
@@ -116,7 +116,7 @@ def _ours(attack: Callable[[Work], Attack]) -> Runner:
             rungs=(),
             seed=job.seed,
             batch_size=job.batch,
-            notify=keep,
+            observer=Hooks(keep=keep),
         )
         return found
 

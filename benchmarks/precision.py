@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from torch.utils.data import TensorDataset
 
-from advbench import Threat, evaluate
+from advbench import Copies, Threat, evaluate
 from advbench.attacks import APGD, PGD
 from advbench.speed.working_copy import Precision
 from advbench.threat.attack import Attack
@@ -47,7 +47,7 @@ def found(case: Case, eps: str, attack: str, precision: Precision) -> Found:
         threat=Threat.parse("linf", eps),
         attacks={attack: ATTACKS[attack]},
         rungs=(),
-        precision=precision,
+        copies=Copies(precision=precision),
     )
     seconds = time.process_time() - began
     samples = done.samples

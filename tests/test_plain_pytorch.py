@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from advbench import Draws, Placement, Threat, evaluate, identity
+from advbench import Copies, Draws, Placement, Threat, evaluate, identity
 from advbench.attacks import PGD
 from advbench.data import digits
 from advbench.defenses import JPEG, BitDepth, Round
@@ -193,7 +193,9 @@ def test_a_network_stands_as_long_as_in_plain_pytorch(name: str, data: Data) -> 
     expected = plain_pgd(model, data, data.x, *linf(case.eps))
     found = measured(model, data, Threat("linf", case.eps))
     assert_agree(found["none/shattered"], expected)
-    assert_agree(measured(model, data, Threat("linf", case.eps), fast=False)["none/shattered"], expected)
+    assert_agree(
+        measured(model, data, Threat("linf", case.eps), copies=Copies(fast=False))["none/shattered"], expected
+    )
 
 
 @pytest.mark.parametrize("name", ["weight norm", "lstm", "prototypes", "torchvision shufflenet"])

@@ -1,7 +1,7 @@
 """The harness: every rung on the same images, judged afresh, one record an image and rung."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -14,7 +14,6 @@ from torch import nn
 
 from advbench.data.batches import Batch, Images
 from advbench.defended.contract import check_substitutes, checked_logits
-from advbench.defended.counting import Shown
 from advbench.defended.doubts import doubts_about
 from advbench.defended.left_as_found import prepared
 from advbench.draws.sampling import DRAWS, JUDGED
@@ -23,38 +22,20 @@ from advbench.evaluation.attack_batch import RungDone, Target, attacked, replaye
 from advbench.evaluation.choose_substitutes import Chooser, Options, options_for, ready, with_exact
 from advbench.evaluation.faster_plan import at_speed
 from advbench.evaluation.measure_indicators import Subject, measured
+from advbench.evaluation.observer import UNOBSERVED, Checked, Observer
 from advbench.evaluation.passable import passable
 from advbench.evaluation.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
-from advbench.evaluation.search_substitutes import NOTHING_KEPT, Choice, Store
+from advbench.evaluation.search_substitutes import Choice
 from advbench.results.indicators import added
 from advbench.results.records import UNDEFENDED, Candidate, Row, Rung, join_samples
 from advbench.results.shown import added_up
 from advbench.results.table import Cell, Heading, rows_of
 from advbench.results.verdict import WITHOUT_EXPECTATION
 from advbench.speed.batch_size import AUTO, in_batches
-from advbench.speed.working_copy import Copies, Precision
+from advbench.speed.working_copy import FAST, Copies
 from advbench.threat.attack import Attack, is_chunked
 from advbench.threat.judge import judge
 from advbench.threat.threat import Threat
-
-
-@dataclass(frozen=True)
-class Checked:
-    """Every clean image went through every defended model and nothing was wrong; the attacks begin.
-
-    Args:
-        digests: a digest of each image with its label, by its index.
-        work: how many (image, rung) pairs are to come.
-        batch_size: how many images are computed at a time.
-        clean: the records of the clean images on the undefended model.
-        shown: how many images the model was shown so far; it goes on counting.
-    """
-
-    digests: Mapping[int, bytes]
-    work: int
-    batch_size: int
-    clean: pd.DataFrame
-    shown: Shown
 
 
 @dataclass(frozen=True)
@@ -102,15 +83,8 @@ def evaluate(
     eot: int = DRAWS,
     judge_draws: int = JUDGED,
     batch_size: int | Literal["auto"] = AUTO,
-    fast: bool = True,
-    precision: Precision = "fp32",
-    compiled: bool = False,
-    names: tuple[str, str] = ("model", "data"),
-    begin: Callable[[Checked], pd.DataFrame | None] = lambda _: None,
-    notify: Callable[[RungDone], None] = lambda _: None,
-    note: Callable[[str], None] = lambda _: None,
-    population: Sequence[int] | None = None,
-    store: Store = NOTHING_KEPT,
+    copies: Copies = FAST,
+    observer: Observer = UNOBSERVED,
 ) -> Evaluation:
     """Attack a classifier behind each defense, along the defense's own gradient and with BPDA.
 
@@ -141,22 +115,11 @@ def evaluate(
         judge_draws: in how many draws of a random defense an example is judged; the majority counts.
         batch_size: images at a time, by default chosen by a probe, and halved where memory runs out; it
             changes memory and speed, not the table.
-        fast: let attacks differentiate a copy of the model with BatchNorm folded and faster memory
-            (`working_copy`); the judge always sees the model itself.
-        precision: `bf16` lets attacks that can do with it differentiate a copy in bfloat16; what they find is
-            judged in float32, and where it is no success they go on in float32. `auto` does so where the
-            device computes faster in it.
-        compiled: compile these copies with `torch.compile`, where the attacks may take long enough to pay for
-            it and the compiled copy is faster; not for defenses inside the network.
-        names: the model's and the data set's name in the table.
-        begin: is told once that the input has proved usable; it may return records of an earlier start
-            of the same evaluation, whose images are then not attacked again.
-        notify: is given the records of each batch under each rung as they are made. What it raises ends
-            the evaluation.
-        note: is told in a sentence if memory ran out, what a search has found, and where the model cannot be
-            copied.
-        population: all images of the run, where `indices` are one process's share of them.
-        store: keeps what a search has found and fitted.
+        copies: which copies of the model attacks may differentiate in its place: one with BatchNorm folded
+            and faster memory, one in bfloat16, compiled ones. The judge always sees the model itself in
+            float32, and images that an attack in bfloat16 has not felled are attacked again in float32.
+        observer: the run that the evaluation belongs to: names, what is found as it is found, and what an
+            earlier start has found. What it raises ends the evaluation.
 
     Raises:
         ModelError: a model that breaks its contract on clean images.
@@ -168,7 +131,7 @@ def evaluate(
     chains = defense_chains(defenses or {})
     wanted = (substitute,) if isinstance(substitute, str) else tuple(substitute)
     options = {defense: options_for(defense, chain, wanted) for defense, chain in chains.items() if chain}
-    images = chosen if population is None else chosen_images(dataset, population)
+    population = observer.population
     plan = Plan(
         model=model,
         dataset=dataset,
@@ -179,42 +142,61 @@ def evaluate(
         seed=seed,
         eot=eot,
         judge_draws=judge_draws,
-        images=images,
+        images=chosen if population is None else chosen_images(dataset, population),
         calibrate_on=calibration,
         gradient_free=gradient_free,
     )
     with torch.inference_mode(False), prepared(*plan.modules()):
-        plan = at_speed(plan.counted(), chosen, batch_size, Copies(fast, precision, compiled), note)
-        with plan.shown.counted_as("search"):
-            options = _widened(plan, options)
-        clean = _clean_pass(plan, chosen, ready(chains, options))
-        heading = plan.heading(names, clean.doubts)
-        cells = [cell for cell in heading.cells() if cell.rung != "clean"]
-        work, answers = len(chosen) * len(cells), clean.samples[UNDEFENDED]
-        known = begin(Checked(clean.digests, work, plan.size.images, answers, plan.shown))
-        chooser = Chooser(plan, options, store, note)
-        with plan.shown.counted_as("search"):
-            stand_ins = {defense: chooser.choose(defense) for defense in options} if "bpda" in rungs else {}
-        heading = heading.with_substitutes({defense: each.words for defense, each in stand_ins.items()})
-        parts = {cell: [_of_cell(known, cell, chosen)] for cell in cells}
-        for cell in cells:
-            if cell.rung == "static":  # which is done with the attack on the undefended model
-                continue
-            through = stand_ins[cell.defense].chains if cell.rung == "bpda" else (chains[cell.defense],)
-            target = Target(cell, through, _replayed(cell, cells, clean))
-            done = {each: set(parts[each][0]["index"]) for each in (cell, *target.replayed)}
-            for found in _rung(plan, target, clean, done):
-                notify(found)
-                parts[found.cell].append(found.samples)
-        # Back into the order of the images, which the attacks have left behind.
-        whole = {cell: _ordered(join_samples(each), chosen) for cell, each in parts.items()}
-        whole |= {Cell(defense, "", "clean"): each for defense, each in clean.samples.items()}
-        if "worst" in rungs:
-            with plan.shown.counted_as("indicators"):
-                heading = heading.with_indicators(measured(plan, _probed(plan, stand_ins), whole))
+        fast = at_speed(plan.counted(), chosen, batch_size, copies, observer.note)
+        return _climb(fast, chosen, options, observer)
+
+
+def _climb(
+    plan: Plan, chosen: Sequence[int], options: Mapping[str, Options], observer: Observer
+) -> Evaluation:
+    """Attack the chosen images on every rung of a plan.
+
+    Args:
+        plan: the evaluation.
+        chosen: the images of this process.
+        options: what may stand in for each defense.
+        observer: the run that the evaluation belongs to.
+    """
+    with plan.shown.counted_as("search"):
+        options = _widened(plan, options)
+    clean = _clean_pass(plan, chosen, ready(plan.chains, options))
+    heading = plan.heading(observer.names, clean.doubts)
+    cells = [cell for cell in heading.cells() if cell.rung != "clean"]
+    work, answers = len(chosen) * len(cells), clean.samples[UNDEFENDED]
+    known = observer.begin(Checked(clean.digests, work, plan.size.images, answers, plan.shown))
+    stand_ins = _chosen_substitutes(plan, options, observer)
+    heading = heading.with_substitutes({defense: choice.words for defense, choice in stand_ins.items()})
+    parts = {cell: [_of_cell(known, cell, chosen)] for cell in cells}
+    for cell in cells:
+        if cell.rung == "static":  # which is done with the attack on the undefended model
+            continue
+        through = stand_ins[cell.defense].chains if cell.rung == "bpda" else (plan.chains[cell.defense],)
+        target = Target(cell, through, _replayed(cell, cells, clean))
+        done = {replayed: set(parts[replayed][0]["index"]) for replayed in (cell, *target.replayed)}
+        for rung_done in _rung(plan, target, clean, done):
+            observer.keep(rung_done)
+            parts[rung_done.cell].append(rung_done.samples)
+    # Back into the order of the images, which the attacks have left behind.
+    whole = {cell: _ordered(join_samples(records), chosen) for cell, records in parts.items()}
+    whole |= {Cell(defense, "", "clean"): records for defense, records in clean.samples.items()}
+    if "worst" in plan.rungs:
+        with plan.shown.counted_as("indicators"):
+            heading = heading.with_indicators(measured(plan, _probed(plan, stand_ins), whole))
     samples = join_samples([whole[cell] for cell in heading.cells()])
-    candidates = tuple(each for choice in stand_ins.values() for each in choice.candidates)
+    candidates = tuple(candidate for choice in stand_ins.values() for candidate in choice.candidates)
     return Evaluation(heading, samples, clean.digests, candidates, added_up([plan.shown.images]))
+
+
+def _chosen_substitutes(plan: Plan, options: Mapping[str, Options], observer: Observer) -> dict[str, Choice]:
+    """What stands in for each defense on the bpda rung, found by a search where there are several options."""
+    chooser = Chooser(plan, options, observer, observer.note)
+    with plan.shown.counted_as("search"):
+        return {defense: chooser.choose(defense) for defense in options} if "bpda" in plan.rungs else {}
 
 
 def _widened(plan: Plan, options: Mapping[str, Options]) -> dict[str, Options]:

@@ -47,22 +47,6 @@ class Store(Protocol):
         ...
 
 
-class _Forgetful:
-    @property
-    def origin(self) -> Mapping[str, str]:
-        return {}
-
-    def load(self, _name: str) -> bytes | None:
-        return None
-
-    def save(self, _name: str, _contents: bytes) -> None:
-        pass
-
-
-NOTHING_KEPT: Final[Store] = _Forgetful()
-"""Keeps nothing: everything is made anew."""
-
-
 class Choice(NamedTuple):
     """What stands in for a defense."""
 

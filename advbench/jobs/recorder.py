@@ -14,7 +14,8 @@ import torch
 from advbench.defended.counting import Tally, looks_counted
 from advbench.errors import InputError, RunError
 from advbench.evaluation.attack_batch import RungDone
-from advbench.evaluation.ladder import Checked, Evaluation, fingerprint, merge
+from advbench.evaluation.ladder import Evaluation, fingerprint, merge
+from advbench.evaluation.observer import Checked
 from advbench.jobs.build_attacks import Job
 from advbench.jobs.carry_over import Carried
 from advbench.jobs.describe import announcement
@@ -47,6 +48,8 @@ _DONE: Final = "done"
 
 class Recorder:
     """Records what a run finds; its folder appears only once the input has proved usable.
+
+    It is the `Observer` of the run's evaluation, and ends that where the run is to stop.
 
     Args:
         settings: what the run was told.
@@ -82,8 +85,23 @@ class Recorder:
         self.digests: list[dict[int, bytes]] = []
         self.tally = Tally()
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """The model's and the data set's name in the table."""
+        return self.job.subject.classifier.name, self.job.subject.dataset
+
+    @property
+    def population(self) -> Sequence[int]:
+        """All images of the run, of which this process may attack a share."""
+        return self.job.subject.indices
+
+    def note(self, text: str) -> None:
+        """Hand a sentence about this process on."""
+        self.watcher.say(text)
+
     def begin(self, checked: Checked) -> pd.DataFrame:
         """Open the folder, and return what an earlier start of the same run has left there."""
+        check_stop(self.watcher)
         self.tally.shown = checked.shown
         checked.shown.images["probe"] += self.job.subject.classifier.looks
         self._share_clean(checked)
@@ -145,6 +163,7 @@ class Recorder:
             f"{done.cell.defense} · {done.rung} · {standing}/{seen} stand",
             self.ranks.add(_DONE, len(done.samples)),
         )
+        check_stop(self.watcher)
 
     def load(self, name: str) -> bytes | None:
         """What was found once for all: the leading process looks and makes it, the others wait for it."""

@@ -5,10 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import cast
 
-import pandas as pd
-
-from advbench.evaluation.attack_batch import RungDone
-from advbench.evaluation.ladder import Checked, Evaluation, evaluate
+from advbench.evaluation.ladder import Evaluation, evaluate
 from advbench.jobs.build_attacks import Job, assemble
 from advbench.jobs.carry_over import Carried
 from advbench.jobs.describe import manifest_of
@@ -19,9 +16,10 @@ from advbench.jobs.ranks import Ranks
 from advbench.jobs.recorder import Recorder
 from advbench.jobs.report_page import write_page
 from advbench.jobs.settings.run import RunSettings
-from advbench.jobs.watcher import Unwatched, Watcher, check_stop
+from advbench.jobs.watcher import Unwatched, Watcher
 from advbench.reports.formats import FILE_NAMES, HTML, Format, formats_of
 from advbench.runs.folder import check_free
+from advbench.speed.working_copy import Copies
 
 _NEAR_CHANCE = 1.5
 
@@ -67,7 +65,7 @@ def perform(
     accept = partial(_notes_of_order, job, notes, settings.seed)
     recorder = Recorder(settings, job, manifest, ranks, watcher, carried=carried, accept=accept)
     try:
-        found = recorder.collect(_evaluate(settings, job, recorder, watcher, ranks))
+        found = recorder.collect(_evaluate(settings, job, recorder, ranks))
         if found is None:
             return None
         source = job.subject.classifier.provenance["source"]
@@ -107,17 +105,7 @@ def _notes_of_order(
     return notes
 
 
-def _evaluate(
-    settings: RunSettings, job: Job, recorder: Recorder, watcher: Watcher, ranks: Ranks
-) -> Evaluation:
-    def begin(checked: Checked) -> pd.DataFrame:
-        check_stop(watcher)
-        return recorder.begin(checked)
-
-    def keep(done: RungDone) -> None:
-        recorder.keep(done)
-        check_stop(watcher)
-
+def _evaluate(settings: RunSettings, job: Job, recorder: Recorder, ranks: Ranks) -> Evaluation:
     subject = job.subject
     return evaluate(
         subject.classifier.model,
@@ -134,15 +122,8 @@ def _evaluate(
         eot=settings.eot,
         judge_draws=settings.judge_draws,
         batch_size=settings.batch_size,
-        fast=settings.fast,
-        precision=settings.precision,
-        compiled=settings.compiled,
-        names=(subject.classifier.name, subject.dataset),
-        begin=begin,
-        notify=keep,
-        note=watcher.say,
-        population=subject.indices,
-        store=recorder,
+        copies=Copies(settings.fast, settings.precision, settings.compiled),
+        observer=recorder,
     )
 
 

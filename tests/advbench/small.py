@@ -1,10 +1,13 @@
 """A small network and data for the tests of the harness."""
 
+from dataclasses import fields
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from advbench import Evaluation, Placement, Threat, evaluate
+from advbench import Copies, Evaluation, Hooks, Placement, Threat, evaluate
 from advbench.attacks import PGD
 from advbench.defenses import Round
 
@@ -54,14 +57,19 @@ def images(count: int = 8) -> Tensor:
     return torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
 
-def run(network: nn.Module, data: TensorDataset, **changes: object) -> Evaluation:
-    settings: dict[str, object] = {
+def run(network: nn.Module, data: TensorDataset, **changes: Any) -> Evaluation:
+    """Evaluate a small network; what copies are made of it and who observes is said in the same words."""
+    hooks = {each.name: changes.pop(each.name) for each in fields(Hooks) if each.name in changes}
+    copies = {each.name: changes.pop(each.name) for each in fields(Copies) if each.name in changes}
+    settings: dict[str, Any] = {
         "threat": Threat("linf", 0.05),
         "batch_size": 16,
         "attacks": {"pgd": PGD(steps=5)},
         "defenses": {"round": Round(), "inside": Placement(Round(), "features")},
+        "copies": Copies(**copies),
+        "observer": Hooks(**hooks),
     }
-    return evaluate(network, data, **{**settings, **changes})  # type: ignore[arg-type]  # a table of settings
+    return evaluate(network, data, **{**settings, **changes})
 
 
 def double_network() -> tuple[nn.Sequential, Tensor, Tensor]:

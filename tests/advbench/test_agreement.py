@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from advbench import Evaluation, Placement, Threat, evaluate
+from advbench import Copies, Evaluation, Hooks, Placement, Threat, evaluate
 from advbench.attacks import PGD
 from advbench.speed import batch_size
 from advbench.speed.agreement import CLOSELY, ROUGHLY, disagreement, fresh_images, gradient_error
-from advbench.speed.working_copy import Copies
 from tests.advbench.small import Cutting, images, ready
 
 KEPT: Final[dict[str, Tensor]] = {}
@@ -238,7 +237,7 @@ SHARING: Final[dict[str, tuple[type[Shared], Callable[[Shared], dict[str, Placem
 """What a network shares with its copies; and what is said of these, where they cannot be used."""
 
 
-def attacked(name: str, **settings: Any) -> tuple[Evaluation, list[str]]:
+def attacked(name: str, *, fast: bool = True, **settings: Any) -> tuple[Evaluation, list[str]]:
     """A network of the table under attack, and what was said."""
     make, defenses, _ = SHARING[name]
     network = make().eval()
@@ -254,7 +253,8 @@ def attacked(name: str, **settings: Any) -> tuple[Evaluation, list[str]]:
         threat=Threat("linf", 0.03),
         attacks={"pgd": PGD(steps=5)},
         defenses=defenses(network),
-        note=said.append,
+        copies=Copies(fast=fast),
+        observer=Hooks(note=said.append),
         **settings,
     )
     return found, said

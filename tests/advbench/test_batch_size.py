@@ -17,7 +17,7 @@ from torch.utils.data import TensorDataset
 from advbench import cli
 from advbench.data.batches import Batch
 from advbench.errors import RunError, ran_out_of_memory
-from advbench.evaluation.ladder import Checked
+from advbench.evaluation.observer import Checked
 from advbench.speed import batch_size as sizes
 from advbench.speed.batch_size import BatchSize, in_batches, probed_size
 from advbench.speed.memory import available_memory

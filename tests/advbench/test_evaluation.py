@@ -14,7 +14,8 @@ from advbench.attacks import PGD
 from advbench.defenses import Round
 from advbench.errors import DefenseError, InputError, ModelError
 from advbench.evaluation.attack_batch import RungDone
-from advbench.evaluation.ladder import Checked, fingerprint
+from advbench.evaluation.ladder import fingerprint
+from advbench.evaluation.observer import Checked
 from advbench.results.records import SAMPLE_TYPES, join_samples
 from tests.advbench.small import Network, run
 
@@ -144,7 +145,7 @@ def test_several_attacks_share_the_clean_rung(network: Network, data: TensorData
 def test_every_image_and_rung_is_told_of_as_it_is_done(network: Network, data: TensorDataset) -> None:
     begun: list[Checked] = []
     done: list[RungDone] = []
-    found = run(network, data, begin=begun.append, notify=done.append, batch_size=16)
+    found = run(network, data, begin=begun.append, keep=done.append, batch_size=16)
     (checked,) = begun
     assert fingerprint(checked.digests) == found.fingerprint
     assert sum(len(each.samples) for each in done) == checked.work == 50 * 5
@@ -155,10 +156,10 @@ def test_an_evaluation_goes_on_from_the_records_of_an_earlier_start(
     network: Network, data: TensorDataset, finished: int
 ) -> None:
     whole: list[RungDone] = []
-    found = run(network, data, notify=whole.append, batch_size=16)
+    found = run(network, data, keep=whole.append, batch_size=16)
     known = join_samples([each.samples for each in whole[:finished]])
     again: list[RungDone] = []
-    resumed = run(network, data, begin=lambda _: known, notify=again.append, batch_size=16)
+    resumed = run(network, data, begin=lambda _: known, keep=again.append, batch_size=16)
     pd.testing.assert_frame_equal(resumed.samples, found.samples, rtol=1e-4)
     assert resumed.rows == found.rows
     assert sum(len(each.samples) for each in again) == 50 * 5 - len(known), "nothing is done twice"

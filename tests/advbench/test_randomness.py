@@ -281,7 +281,7 @@ def test_kept_examples_are_judged_again_under_the_same_draws(network: nn.Module,
             indices = torch.tensor(done.samples["index"].to_numpy())
             kept.append(Examples(done.cell, indices, done.x_adv))
 
-    found = run(network, data, notify=keep)
+    found = run(network, data, keep=keep)
     evidence = Evidence(
         model=network,
         dataset=data,

@@ -11,7 +11,8 @@ from advbench.attacks import PGD, Square
 from advbench.defenses import Round
 from advbench.errors import InputError
 from advbench.evaluation.attack_batch import RungDone
-from advbench.evaluation.ladder import Checked, merge
+from advbench.evaluation.ladder import merge
+from advbench.evaluation.observer import Checked
 from advbench.results.records import LADDER, SAMPLE_TYPES, join_samples
 from tests.advbench.small import Network, run
 
@@ -39,7 +40,7 @@ def test_the_ladder_has_every_rung_that_makes_sense(network: Network, data: Tens
 
 def test_static_examples_are_those_of_the_undefended_model(network: Network, data: TensorDataset) -> None:
     parts: list[RungDone] = []
-    found = climb(network, data, notify=parts.append)
+    found = climb(network, data, keep=parts.append)
     made = examples(parts, "none", "shattered")
     shown = examples(parts, "negative", "static")
     assert shown
@@ -101,14 +102,14 @@ def test_a_climb_that_was_interrupted_between_any_two_parts_goes_on(
     network: Network, data: TensorDataset
 ) -> None:
     parts: list[RungDone] = []
-    whole = climb(network, data, notify=parts.append, batch_size=20)
+    whole = climb(network, data, keep=parts.append, batch_size=20)
     for kept in range(1, len(parts)):
 
         def begin(_: Checked, kept: int = kept) -> pd.DataFrame:
             return join_samples([each.samples for each in parts[:kept]])
 
         again: list[RungDone] = []
-        resumed = climb(network, data, begin=begin, notify=again.append, batch_size=20)
+        resumed = climb(network, data, begin=begin, keep=again.append, batch_size=20)
         pd.testing.assert_frame_equal(resumed.samples, whole.samples, rtol=1e-4)
         new = join_samples([each.samples for each in again])
         assert len(new) + len(begin(None)) == len(whole.samples[whole.samples["rung"] != "clean"])  # type: ignore[arg-type]

@@ -102,7 +102,7 @@ def test_a_search_gives_the_same_whatever_the_batch_the_share_and_the_restart(
     store = Memory()
     options: dict[str, object] = {"defenses": {"mirrored": Mirrored()}, "calibration": 20}
     parts: list[RungDone] = []
-    whole = run(network, mirrored, store=store, notify=parts.append, **options)
+    whole = run(network, mirrored, store=store, keep=parts.append, **options)
     exact = [name for name in whole.samples if name not in ("loss", "distance")]
     small = run(network, mirrored, batch_size=7, **options)
     pd.testing.assert_frame_equal(small.samples[exact], whole.samples[exact])

@@ -209,7 +209,7 @@ def test_a_batch_in_flight_may_be_larger_than_what_goes_through_the_network(
         **settings,
         batch_size="auto",
         fast=False,
-        notify=lambda done: batches.append(0 if done.x_adv is None else len(done.x_adv)),
+        keep=lambda done: batches.append(0 if done.x_adv is None else len(done.x_adv)),
     )
     assert max(sizes) == 8
     assert max(batches) > 8
