@@ -16,7 +16,6 @@ from torch.utils.data import TensorDataset
 
 from advbench import Draws, Threat, cli, evaluate
 from advbench.errors import DefenseError, InputError, RunError, SpecError
-from tests.advbench.small import Network
 from tests.attacks.fakes import (
     Behaviour,
     ascend,
@@ -26,6 +25,7 @@ from tests.attacks.fakes import (
     fake_torchattacks,
     named,
 )
+from tests.small import Network
 
 THREAT = Threat("linf", 0.1)
 FAR = "torchattacks:Fake:alpha=0.9"

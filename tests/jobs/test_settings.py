@@ -1,0 +1,126 @@
+"""The settings classes: what the commands make of them, and what a run keeps of them.
+
+`python -m tests.jobs.test_settings` writes the golden files anew.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from advbench import cli
+from advbench.cli.app import app
+from advbench.errors import SpecError
+from advbench.jobs.settings.option import Option, made, option, settings_of
+from advbench.jobs.settings.report import ReportSettings
+from advbench.jobs.settings.run import RunSettings, file_settings, values_of
+from advbench.jobs.settings.sweep import SweepSettings
+from advbench.jobs.settings.train import TrainSettings
+from advbench.jobs.settings.verify import VerifySettings
+from advbench.jobs.sweep.curve import grid_of
+
+GOLDEN = Path(__file__).parent / "golden"
+CLASSES = (RunSettings, TrainSettings, SweepSettings, ReportSettings, VerifySettings)
+# Options that have been added since must leave these as they are where nobody sets them.
+KEPT = "attack --first 4 --steps 2 --defense round --bpda --seed 3 --no-fast --quiet".split()  # noqa: SIM905
+
+
+def commands() -> dict[str, Any]:
+    """Every command's options as the command line has them, in the order of the help."""
+    return {name: [_told(each) for each in command.params] for name, command in _commands().items()}
+
+
+def _commands() -> dict[str, Any]:
+    found: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
+    return found
+
+
+def _told(parameter: Any) -> dict[str, Any]:
+    default = getattr(parameter, "show_default", None)
+    return {
+        "words": [*parameter.opts, *parameter.secondary_opts],
+        "help": getattr(parameter, "help", None),
+        "panel": getattr(parameter, "rich_help_panel", None),
+        "default": default if isinstance(default, str) else repr(parameter.default),
+        "required": parameter.required,
+        "multiple": parameter.multiple or parameter.nargs == -1,
+    }
+
+
+def kept_settings(out: Path) -> dict[str, Any]:
+    """What a run writes down of what its numbers depend on, as far as it is part of the run's hash."""
+    assert cli.main([*KEPT, "--out", str(out)]) == 0
+    settings = json.loads((out / "run.json").read_text())["settings"]
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def test_every_command_has_the_options_that_it_had() -> None:
+    assert commands() == json.loads((GOLDEN / "commands.json").read_text())
+
+
+def test_a_run_writes_down_what_it_wrote_down_before(tmp_path: Path) -> None:
+    """A run that was begun by an earlier version goes on only where these are the same."""
+    assert kept_settings(tmp_path / "run") == json.loads((GOLDEN / "kept-settings.json").read_text())
+
+
+@pytest.mark.parametrize("settings_class", CLASSES)
+def test_every_option_says_what_it_is(settings_class: type) -> None:
+    settings = settings_of(settings_class).values()
+    assert all(setting.option.help.endswith(".") for setting in settings)
+    words = [setting.word for setting in settings if not setting.option.argument]
+    assert len(set(words)) == len(words)
+
+
+def test_square_brackets_of_a_help_text_are_not_taken_for_markup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
+    monkeypatch.setenv("TERMINAL_WIDTH", "240")
+    for name, text in (("attack", "[@place]"), ("sweep", "[defaults]")):
+        cli.main([name, "--help"])
+        assert text in capsys.readouterr().out
+
+
+def test_a_curve_is_told_what_was_denied() -> None:
+    settings = RunSettings(fast=False, random_start=False, compiled=False, eps="0.1,0.2")
+    given = grid_of(settings, ["0.1", "0.2"]).defaults.given
+    assert (given["fast"].value, given["random_start"].value) == (False, False)
+    assert "compile" not in given
+    assert "seed" not in given
+
+
+def test_settings_of_python_are_those_of_words() -> None:
+    words = {"batch_size": "16", "defenses": ["round", "none"], "checkpoint": "a.pt", "steps": None}
+    assert made(RunSettings, words) == RunSettings(
+        batch_size=16, defenses=("round", "none"), checkpoint=Path("a.pt")
+    )
+    assert values_of(RunSettings(batch_size=16, mean="0"))["batch_size"] == "16"
+    assert set(values_of(RunSettings())) <= set(file_settings())
+
+
+def test_settings_that_do_not_fit_each_other_are_refused() -> None:
+    with pytest.raises(SpecError, match="--successful-only says which examples"):
+        RunSettings(successful_only=True)
+    with pytest.raises(SpecError, match="--batch-size must be auto or"):
+        made(RunSettings, {"batch_size": "0"})
+    with pytest.raises(SpecError, match="--checkpoint or --scratch, not both"):
+        TrainSettings(scratch=True, checkpoint=Path("a.pt"))
+    with pytest.raises(SpecError, match="--epochs must be at least 1"):
+        TrainSettings(epochs=0)
+
+
+def test_shared_options_are_copied_with_what_differs() -> None:
+    shared = Option(help="One.", panel="A")
+    assert option(1, like=shared, panel="B").metadata["option"] == Option(help="One.", panel="B")
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    GOLDEN.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        contents = {"commands": commands(), "kept-settings": kept_settings(Path(folder) / "run")}
+    for name, content in contents.items():
+        (GOLDEN / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
