@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from advbench import DefendedModel, Draws, Evaluation, Placement, Threat, evaluate
+from advbench import DefendedModel, Draws, Evaluation, Hooks, Placement, Threat, evaluate
 from advbench.attacks import APGD, PGD, Square
 from advbench.defended.gradient import loss_and_gradient
 from advbench.draws.sampling import Sampling, content_keys, drawn, is_random
@@ -281,7 +281,7 @@ def test_kept_examples_are_judged_again_under_the_same_draws(network: nn.Module,
             indices = torch.tensor(done.samples["index"].to_numpy())
             kept.append(Examples(done.cell, indices, done.x_adv))
 
-    found = run(network, data, keep=keep)
+    found = run(network, data, observer=Hooks(keep=keep))
     evidence = Evidence(
         model=network,
         dataset=data,
