@@ -1,15 +1,15 @@
 """What an evaluation is to do, checked before anything is computed."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from advbench.data.batches import Images
-from advbench.defended.backward import Map, name_of
+from advbench.defended.backward import name_of
 from advbench.defended.counting import CountedModel, Shown
 from advbench.defended.model import DefendedModel, Placement
 from advbench.draws.draws import Draws
@@ -25,7 +25,10 @@ from advbench.threat.threat import Threat
 CALIBRATION: Final = 64
 """Images on which substitutes are graded."""
 
-Chain = Map | Placement | Sequence[Placement | Map]
+Defense = Callable[..., Tensor]
+"""A map of batches; a random one takes its draws as well."""
+
+Chain = Defense | Placement | Sequence[Placement | Defense]
 """A defense as a caller may give it: a map at the input, a placement, or several in their order."""
 
 Links = tuple[Placement, ...]
