@@ -29,6 +29,8 @@ REFUSALS: dict[str, Refusal] = {
     "the CPU": lambda: RuntimeError(
         "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"
     ),
+    "oneDNN": lambda: RuntimeError("could not create a primitive"),
+    "C++": lambda: RuntimeError("std::bad_alloc"),
     "MPS": lambda: RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
     "NumPy": lambda: MemoryError("Unable to allocate 3.00 GiB for an array"),
 }
