@@ -18,7 +18,6 @@ from advbench.evaluation.attack_batch import RungDone
 from advbench.evaluation.judge_again import Evidence, recheck
 from advbench.evaluation.plan import defense_chains
 from advbench.runs.examples import Examples
-from advbench.threat.judge import judge, vote
 from advbench.threat.losses import margin
 
 
@@ -142,33 +141,6 @@ def test_the_exact_substitute_of_a_random_defense_meets_the_same_draws() -> None
     first, second = (draw(x) for draw in model.draws())
     (grad,) = torch.autograd.grad(first.sum() + second.sum(), x)  # after both draws were made
     torch.testing.assert_close(grad, ((first + second).view_as(x) / x).detach())
-
-
-@pytest.mark.parametrize(
-    ("draws", "prediction", "share"),
-    [
-        ([0, 0, 0], 0, 0.0),
-        ([0, 1, 0], 0, 1 / 3),
-        ([0, 1, 2], 1, 2 / 3),
-        ([2, 1, 2], 2, 1.0),
-        ([0, 0, 1, 1], 0, 0.5),
-        ([-1, -1, 1], -1, 1 / 3),
-        ([-1, 1, 1], 1, 2 / 3),
-        ([-1, -1, -1], -1, 0.0),
-        ([1], 1, 1.0),
-    ],
-)
-def test_the_majority_of_the_draws_decides(draws: list[int], prediction: int, share: float) -> None:
-    found = vote(torch.tensor(draws).view(-1, 1), torch.tensor([0]))
-    assert int(found.prediction) == prediction
-    assert float(found.fooled_share) == pytest.approx(share)
-
-
-def test_an_example_outside_the_ball_fools_nobody_however_many_draws_it_has() -> None:
-    logits = torch.tensor([[[0.0, 1.0]]]).expand(5, 1, 2)
-    x = torch.full((1, 1, 2, 2), 0.5)
-    assert judge(logits, x + 0.2, x, torch.tensor([0]), Threat("linf", 0.1)).robust.all()
-    assert not judge(logits, x + 0.1, x, torch.tensor([0]), Threat("linf", 0.1)).robust.any()
 
 
 def run(network: nn.Module, data: TensorDataset, **changes: object) -> Evaluation:
