@@ -1,6 +1,5 @@
 """Each indicator is tripped by a model or an attack that is built to, and not by one that is sound."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch.utils.data import TensorDataset
 from advbench import Attempt, Draws, Evaluation, Placement, Threat, evaluate
 from advbench.attacks import PGD, Square
 from advbench.defended.backward import Map
-from advbench.results.indicators import MEANINGS, Indicator, added, incomplete, read_indicator
+from advbench.results.indicators import MEANINGS, Indicator, incomplete
 from advbench.results.records import LADDER
 
 Made = Mapping[str, Any]
@@ -145,36 +144,3 @@ def test_a_model_without_any_gradient_does_not_lose_it_at_the_border() -> None:
 
 def test_a_gradient_that_is_exact_agrees_with_the_finite_differences(sound: Evaluation) -> None:
     assert found(sound, "agreement").value == pytest.approx(1.0, abs=0.05)
-
-
-def test_shares_of_the_images_add_up() -> None:
-    one = Indicator(defense="none", attack="", rung="shattered", name="noise", part=1, whole=4)
-    other = Indicator(defense="none", attack="", rung="shattered", name="noise", part=2, whole=8)
-    third = Indicator(defense="none", attack="", rung="bpda", name="noise", part=5, whole=5)
-    both, alone = added([one, third, other])
-    assert (both.part, both.whole, both.value) == (3, 12, 0.25)
-    assert alone == third
-
-
-def test_nothing_to_measure_trips_nothing() -> None:
-    empty = Indicator(defense="none", attack="", rung="shattered", name="noise", part=0, whole=0)
-    assert math.isnan(empty.value)
-    assert not empty.tripped
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"name": "other"}, {"rung": "other"}, {"part": "1"}, {"more": 1}, {"whole": None}, {"defense": 3}],
-)
-def test_a_forged_indicator_is_refused(change: dict[str, object]) -> None:
-    said: dict[str, object] = {
-        "defense": "none",
-        "attack": "",
-        "rung": "bpda",
-        "name": "noise",
-        "part": 1.0,
-        "whole": 2.0,
-    }
-    assert read_indicator(said).value == 0.5
-    with pytest.raises(ValueError, match=r"entr|there is no"):
-        read_indicator({**said, **change})
