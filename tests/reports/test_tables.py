@@ -7,14 +7,13 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from scipy.stats import binomtest
 
 from advbench.reports import print_table, render, table_frame
 from advbench.reports.formats import Format
 from advbench.reports.grid import MISSING
 from advbench.reports.page import Page, page
 from advbench.reports.style import Style
-from advbench.results.records import RUNGS, Rate, Row, wilson_interval
+from advbench.results.records import RUNGS, Rate, Row
 from advbench.results.statistics import PairedCounts
 
 NONE = Row(
@@ -312,17 +311,3 @@ def test_a_name_cannot_end_its_cell_or_its_line_in_markdown(name: str) -> None:
     cells = lines[4].replace("\\\\", "").replace("\\|", "")
     assert cells.count("|") == lines[2].count("|")
     assert lines[5] == ""
-
-
-@pytest.mark.parametrize(
-    ("count", "n"), [(0, 1), (1, 1), (0, 10), (10, 10), (3, 7), (359, 360), (9889, 10_000)]
-)
-def test_the_interval_is_scipys_wilson_interval(count: int, n: int) -> None:
-    expected = binomtest(count, n).proportion_ci(confidence_level=0.95, method="wilson")
-    assert wilson_interval(count, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-@pytest.mark.parametrize(("count", "n"), [(0, 0), (-1, 5), (6, 5)])
-def test_an_interval_of_impossible_counts_is_refused(count: int, n: int) -> None:
-    with pytest.raises(ValueError, match="0 <= count <= n"):
-        wilson_interval(count, n)
