@@ -75,7 +75,8 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 def first_line(error: BaseException) -> str:
     """The first line of another library's message, for use inside one of ours."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip() if lines else type(error).__name__
 
 
 def printable(text: str) -> str:

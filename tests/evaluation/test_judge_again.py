@@ -103,7 +103,7 @@ def test_an_honest_run_has_no_faults_and_its_examples_are_counted(run: Run) -> N
     assert (attacked.images, attacked.examples, attacked.fooling, attacked.as_8bit) == (4, 4, 2, 2)
 
 
-RECORDS: dict[str, tuple[str, str, int, object, str]] = {
+RECORDS: dict[str, tuple[str, str, int, Any, str]] = {
     "label": ("clean", "label", 0, 1, "another label than the data set's"),
     "clean prediction": ("clean", "prediction", 3, 0, "another prediction than recorded"),
     "clean count": ("clean", "robust", 0, False, "counted other than predicted"),
