@@ -5,6 +5,17 @@ import errno
 from collections.abc import Iterable
 from typing import Final
 
+_OUT_OF_MEMORY: Final = (
+    "out of memory",
+    "can't allocate",
+    "not enough memory",
+    "Cannot allocate memory",
+    "std::bad_alloc",
+    "could not create a primitive",  # oneDNN, where its workspace finds no room
+    "could not create a memory",
+)
+"""What messages say where memory ran out, of which torch has no type."""
+
 INTERRUPTED: Final = 130
 """The exit code of a run that was asked to stop."""
 
@@ -63,13 +74,14 @@ def ran_out_of_memory(error: BaseException) -> bool:
         isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     ):  # torch's; torch is not imported
         return True
-    message = str(error)  # CPU and MPS raise plain RuntimeErrors
-    return isinstance(error, RuntimeError) and ("out of memory" in message or "can't allocate" in message)
+    message = str(error)  # CPU, MPS and oneDNN raise plain RuntimeErrors
+    return isinstance(error, RuntimeError) and any(sign in message for sign in _OUT_OF_MEMORY)
 
 
 def first_line(error: BaseException) -> str:
     """The first line of another library's message, for use inside one of ours."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip() if lines else type(error).__name__
 
 
 def printable(text: str) -> str:

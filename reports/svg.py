@@ -110,11 +110,12 @@ def _stairs(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten between two ends, with 2 and 5 times them where there are few."""
+    """Powers of ten between two ends, with 2 and 5 times them where there are few; the ends where none is."""
     among = (1, 2, 5) if high < 1000 * low else (1,)
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
     found = [float(f"{each}e{power}") for power in powers for each in among]
-    return [each for each in found if low * (1 - 1e-9) <= each <= high * (1 + 1e-9)]
+    between = [each for each in found if low * (1 - 1e-9) <= each <= high * (1 + 1e-9)]
+    return between or list(dict.fromkeys((low, high)))
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:

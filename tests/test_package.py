@@ -1,5 +1,6 @@
 """The four folders install as one package, and nothing of ours lands beside it."""
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -48,9 +49,19 @@ def test_every_package_folder_is_listed() -> None:
     assert set(setuptools["packages"]) == real
 
 
+def test_tests_mirror_the_rooms() -> None:
+    """A test in a folder is about the room of that name; tests beside the folders are about the whole."""
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        room = path.parent.relative_to(ROOT / "tests")
+        assert (ROOT / "advbench" / room).is_dir(), f"{path} is about no room"
+
+
 def test_public_names_do_not_shadow_modules() -> None:
     """A module of the same name would take the place of the public object once it is imported."""
-    for package in (advbench, attacks, defenses, reports):
+    rooms = [
+        importlib.import_module(f"advbench.{name}") for name in ("defended", "draws", "evaluation", "threat")
+    ]
+    for package in (advbench, attacks, defenses, reports, *rooms):
         (folder,) = package.__path__
         modules = {each.stem for each in Path(folder).glob("*.py")}
         assert not modules & set(dir(package)), package.__name__

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from advbench.errors import SpecError
+
 
 class ResNetCIFAR(nn.Module):
     """`6n + 2` layers in three stages of `n` blocks with 16, 32 and 64 channels; for 32x32 RGB images.
@@ -10,11 +12,16 @@ class ResNetCIFAR(nn.Module):
     Args:
         depth: 20, 32, 44, 56, ...
         num_classes: length of the logits.
+
+    Raises:
+        SpecError: a depth that is no `6n + 2`.
     """
 
     def __init__(self, *, depth: int, num_classes: int = 10) -> None:
         super().__init__()
-        blocks = (depth - 2) // 6
+        blocks, left = divmod(depth - 2, 6)
+        if left or blocks < 1:
+            raise SpecError(f"depth must be 6n + 2 (8, 14, 20, ...), got {depth}.")
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.layer1 = _stage(16, 16, blocks)

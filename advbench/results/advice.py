@@ -16,7 +16,11 @@ _GRADIENT: Final = (
     "zero_coordinates",
     "agreement",
 )
-_QUERIES: Final = re.compile(r"square(?::.*?queries=(\d+))?")
+_QUERIES: Final = 5000
+"""What `square` spends where nobody says how many."""
+
+_MOST_QUERIES: Final = 50_000
+"""From so many on, more of them are no advice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +49,20 @@ class Setup:
 def stronger(setup: Setup) -> str:
     """Options of a harder look at the same row: attacks that need less of the gradient."""
     strongest = "" if setup.attack.startswith("strongest") else "--attack strongest"
-    asked = _QUERIES.fullmatch(setup.gradient_free)
-    queries = int(asked.group(1) or 0) if asked else 0
-    more = f"--gradient-free square:queries={max(5 * queries, 5000)}" if queries < 50_000 else ""
+    more = _more_queries(setup.gradient_free)
     return " ".join(filter(None, (strongest, more))) or "--restarts 5"
+
+
+def _more_queries(done: str) -> str:
+    """A gradient-free attack of more queries than the one that was made; empty where these are many."""
+    name, _, words = done.partition(":")
+    if name != "square":
+        return f"--gradient-free {MORE_QUERIES}"
+    asked = re.search(r"(?:^|,)queries=(\d+)(?:,|$)", words)
+    queries = int(asked.group(1)) if asked else _QUERIES
+    others = [each for each in words.split(",") if each and not each.startswith("queries=")]
+    told = ",".join([f"queries={max(5 * queries, 5000)}", *others])
+    return f"--gradient-free square:{told}" if queries < _MOST_QUERIES else ""
 
 
 def about_gradient(setup: Setup) -> tuple[str, ...]:

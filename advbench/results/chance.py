@@ -14,7 +14,7 @@ def chance_told(clean: pd.DataFrame) -> str | None:
     """A sentence where clean accuracy cannot be told from guessing; None where it can, or nothing is known.
 
     It is near chance where it lies below 1.5 times `1/k`, `k` the classes of the images, and its 95 %
-    interval does not lie above `1/k`; and where every image is taken for the same class.
+    interval does not lie above `1/k`; and where every image is taken for the same class, or for none.
 
     Args:
         clean: the records of the clean rung.
@@ -23,6 +23,8 @@ def chance_told(clean: pd.DataFrame) -> str | None:
     if n == 0 or k < 2:
         return None
     right = int(clean["robust"].sum())
+    if clean["prediction"].lt(0).all():
+        return f"the logits of all {n} clean images are NaN"
     if n > k and clean["prediction"].nunique() == 1:
         return f"every clean image is taken for class {clean['prediction'].iloc[0]}; {right} of {n} are right"
     if right < NEAR * n / k and wilson_interval(right, n).low <= 1.0 / k:

@@ -13,7 +13,7 @@ from advbench.attacks import APGD, FAB, FMN, PGD, Square, autoattack, strongest
 from advbench.defended.counting import CountedModel, Shown, Tally
 from advbench.defended.model import DefendedModel
 from advbench.defenses import Noise, Round
-from advbench.results.shown import PURPOSES, added_up, in_words, read_shown
+from advbench.results.shown import PURPOSES, read_shown
 from advbench.threat.attack import Attack
 from tests.small import Network, run
 
@@ -147,22 +147,6 @@ def test_a_copy_counts_with_the_model() -> None:
     model = CountedModel(nn.Flatten(), Shown())
     copy.deepcopy(model)(torch.zeros(3, 1, 2, 2))
     assert model.shown.images["probe"] == 3
-
-
-@pytest.mark.parametrize(
-    "said", [None, [], {"attack": "9"}, {"attack": -1}, {"attack": True}, {"attack": 1e3}]
-)
-def test_counts_that_are_none_count_as_nothing(said: object) -> None:
-    assert read_shown(said) == dict.fromkeys(PURPOSES, 0)
-
-
-def test_counts_add_up() -> None:
-    assert added_up([{"attack": 2}, read_shown({"attack": 3, "padding": 1})])["attack"] == 5
-
-
-def test_counts_in_a_line() -> None:
-    assert in_words(read_shown({"attack": 1200, "probe": 34})) == "1,234 (1,200 attack, 34 probe)"
-    assert in_words(read_shown({})) == ""
 
 
 def test_what_earlier_starts_have_left_untold_goes_into_the_next_part() -> None:

@@ -13,16 +13,12 @@ import typer
 from advbench import cli
 from advbench.cli.app import app
 from advbench.errors import SpecError
-from advbench.jobs.settings.option import Option, made, option, settings_of
-from advbench.jobs.settings.report import ReportSettings
-from advbench.jobs.settings.run import RunSettings, file_settings, values_of
-from advbench.jobs.settings.sweep import SweepSettings
+from advbench.jobs.settings.option import made
+from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.settings.train import TrainSettings
-from advbench.jobs.settings.verify import VerifySettings
 from advbench.jobs.sweep.curve import grid_of
 
 GOLDEN = Path(__file__).parent / "golden"
-CLASSES = (RunSettings, TrainSettings, SweepSettings, ReportSettings, VerifySettings)
 # Options that have been added since must leave these as they are where nobody sets them.
 KEPT = "attack --first 4 --steps 2 --defense round --bpda --seed 3 --no-fast --quiet".split()  # noqa: SIM905
 
@@ -65,14 +61,6 @@ def test_a_run_writes_down_what_it_wrote_down_before(tmp_path: Path) -> None:
     assert kept_settings(tmp_path / "run") == json.loads((GOLDEN / "kept-settings.json").read_text())
 
 
-@pytest.mark.parametrize("settings_class", CLASSES)
-def test_every_option_says_what_it_is(settings_class: type) -> None:
-    settings = settings_of(settings_class).values()
-    assert all(setting.option.help.endswith(".") for setting in settings)
-    words = [setting.word for setting in settings if not setting.option.argument]
-    assert len(set(words)) == len(words)
-
-
 def test_square_brackets_of_a_help_text_are_not_taken_for_markup(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,15 +79,6 @@ def test_a_curve_is_told_what_was_denied() -> None:
     assert "seed" not in given
 
 
-def test_settings_of_python_are_those_of_words() -> None:
-    words = {"batch_size": "16", "defenses": ["round", "none"], "checkpoint": "a.pt", "steps": None}
-    assert made(RunSettings, words) == RunSettings(
-        batch_size=16, defenses=("round", "none"), checkpoint=Path("a.pt")
-    )
-    assert values_of(RunSettings(batch_size=16, mean="0"))["batch_size"] == "16"
-    assert set(values_of(RunSettings())) <= set(file_settings())
-
-
 def test_settings_that_do_not_fit_each_other_are_refused() -> None:
     with pytest.raises(SpecError, match="--successful-only says which examples"):
         RunSettings(successful_only=True)
@@ -109,11 +88,6 @@ def test_settings_that_do_not_fit_each_other_are_refused() -> None:
         TrainSettings(scratch=True, checkpoint=Path("a.pt"))
     with pytest.raises(SpecError, match="--epochs must be at least 1"):
         TrainSettings(epochs=0)
-
-
-def test_shared_options_are_copied_with_what_differs() -> None:
-    shared = Option(help="One.", panel="A")
-    assert option(1, like=shared, panel="B").metadata["option"] == Option(help="One.", panel="B")
 
 
 if __name__ == "__main__":

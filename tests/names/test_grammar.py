@@ -2,17 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from advbench.errors import SpecError
-from advbench.names.conversion import convert
 from advbench.names.grammar import Spec, parse_chain, parse_number, parse_spec
-from advbench.names.registry import Entry, build, find
 
 names = st.from_regex(r"[a-z][a-z0-9_.-]{0,8}(:[a-z_]{1,5})?", fullmatch=True)
 keys = st.from_regex(r"[a-z][a-z_]{0,6}", fullmatch=True)
@@ -95,77 +92,6 @@ def test_what_is_not_a_finite_number_is_refused(text: str) -> None:
         parse_number(text, "eps")
 
 
-@pytest.mark.parametrize(
-    ("text", "annotation", "value"),
-    [
-        ("3", int, 3),
-        ("0.5", float, 0.5),
-        ("8/255", float | None, 8 / 255),
-        ("yes", bool, True),
-        ("False", bool, False),
-        ("margin", Literal["ce", "margin"], "margin"),
-        ("3", int | Literal["runner-up"], 3),
-        ("runner-up", int | Literal["runner-up"] | None, "runner-up"),
-        ("word", str, "word"),
-        ("2.5", int | float | str, 2.5),
-    ],
-)
-def test_text_becomes_what_the_annotation_says(text: str, annotation: Any, value: object) -> None:
-    converted = convert(text, annotation, "it")
-    assert converted == value
-    assert type(converted) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("text", "annotation", "message"),
-    [
-        ("1.5", int, "it must be a whole number, got '1.5'"),
-        ("abc", float, "it must be a number"),
-        ("maybe", bool, "it must be true or false, got 'maybe'"),
-        ("hinge", Literal["ce", "margin"], "it must be one of ce, margin, got 'hinge'"),
-        ("x", int | Literal["runner-up"], "it must be a whole number or one of runner-up, got 'x'"),
-    ],
-)
-def test_text_that_does_not_fit_its_annotation_is_refused(text: str, annotation: Any, message: str) -> None:
-    with pytest.raises(SpecError, match=message):
-        convert(text, annotation, "it")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knob:
-    """Something with parameters."""
-
-    turns: int = 1
-    size: float | None = None
-
-
-TABLE = {"knob": Entry(factory="tests:Knob", summary="")}
-
-
-def test_a_factory_gets_what_the_spec_says_and_what_is_offered_besides() -> None:
-    offered = {"turns": 7, "size": 0.5, "colour": "red"}
-    assert build(Knob, parse_spec("knob:turns=3"), "attack", **offered) == Knob(turns=3, size=0.5)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("knob:turn=3", "attack 'knob' has no parameter 'turn'. Did you mean 'turns'"),
-        ("knob:turns=many", "knob: turns must be a whole number, got 'many'"),
-        ("knob:size=big", "knob: size must be a number"),
-    ],
-)
-def test_a_parameter_that_a_factory_does_not_take_is_refused(text: str, message: str) -> None:
-    with pytest.raises(SpecError, match=message):
-        build(Knob, parse_spec(text), "attack")
-
-
-def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
-    assert find(TABLE, "knob", "attack") is TABLE["knob"]
-    with pytest.raises(SpecError, match=r"there is no attack called 'knop'. Did you mean 'knob'\?"):
-        find(TABLE, "knop", "attack")
-
-
 @given(specs)
 def test_a_printed_spec_reads_back_as_itself(spec: Spec) -> None:
     assert parse_spec(str(spec)) == spec
@@ -197,9 +123,3 @@ def test_any_text_reads_or_is_refused_in_one_line(text: str) -> None:
 def test_any_text_is_a_finite_number_or_is_refused(text: str) -> None:
     value, refusal = attempt(lambda: parse_number(text, "eps"))
     assert repr(text) in refusal if refusal else math.isfinite(value)
-
-
-@given(st.text(), st.sampled_from([int, float, bool, str, Literal["ce"], int | Literal["a"] | None]))
-def test_any_text_converts_or_is_refused(text: str, annotation: Any) -> None:
-    value, refusal = attempt(lambda: convert(text, annotation, "it"))
-    assert refusal.startswith("it must be ") if refusal else isinstance(value, (int, float, bool, str))

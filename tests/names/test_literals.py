@@ -3,7 +3,7 @@
 import math
 import time
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from advbench.defended.own_functions import defense_of
 from advbench.errors import SpecError
 from advbench.models.network import build_network
-from advbench.names.conversion import convert
 from advbench.names.grammar import Spec, parse_chain, parse_spec
 from advbench.names.literals import literal
-from advbench.names.registry import build
 from advbench.names.user_code import load_object
 
 VALUES: list[tuple[str, Any]] = [
@@ -90,78 +88,6 @@ def test_what_separates_elsewhere_separates_nothing_in_a_value(
     assert spec == Spec(name, parameters, place)
     assert parse_spec(str(spec)) == spec
     assert parse_chain(f"{text}+round") == (spec, Spec("round"))
-
-
-@pytest.mark.parametrize(
-    ("text", "annotation", "value"),
-    [
-        ("[1,2]", list[int], [1, 2]),
-        ("(1,2)", list[int], [1, 2]),
-        ("[1,2]", tuple[int, ...], (1, 2)),
-        ("[1,2]", tuple[float, ...], (1.0, 2.0)),
-        ("['a']", list[str], ["a"]),
-        ("[1,'a']", list, [1, "a"]),
-        ("None", list[int] | None, None),
-        ("None", Optional[int], None),  # noqa: UP045  # as many factories write it
-        ("3", Optional[int], 3),  # noqa: UP045
-        ("None", str | None, None),
-        ("[1]", str | list[int], [1]),
-        ("3", int | list[int], 3),
-        ("x", Literal["x", "y"] | None, "x"),
-        ("None", bool | None, None),
-        ("[1]", Any, [1]),
-        ("[1]", object, [1]),
-        ("3", str, "3"),
-        ("'3'", str, "3"),
-        ("2024", Path, "2024"),
-        ("False", "unknown annotation", False),
-    ],
-)
-def test_annotations_of_containers_and_of_none_are_kept(text: str, annotation: Any, value: Any) -> None:
-    found = convert(text, annotation, "it")
-    assert found == value
-    assert type(found) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("text", "annotation", "message"),
-    [
-        ("3", list[int], r"it must be a list like \[1,2\], got '3'"),
-        ("['a']", list[int], "it: 'a' must be a whole number"),
-        ("[1.5]", tuple[int, ...], "it: 1.5 must be a whole number"),
-        ("x", int | list[int], r"it must be a whole number or a list like \[1,2\], got 'x'"),
-    ],
-)
-def test_what_fits_no_container_is_refused(text: str, annotation: Any, message: str) -> None:
-    with pytest.raises(SpecError, match=message):
-        convert(text, annotation, "it")
-
-
-def untyped(inverted=True, norm=None, width=64, k=()):  # type: ignore[no-untyped-def]  # as users write them
-    return inverted, norm, width, k
-
-
-def open_ended(name, **others):  # type: ignore[no-untyped-def]
-    return name, others
-
-
-def test_a_factory_without_types_gets_values() -> None:
-    spec = parse_spec("net:inverted=False,norm=None,width=-16,k=[1,2]")
-    assert build(untyped, spec, "model") == (False, None, -16, [1, 2])
-
-
-def test_a_factory_of_any_parameters_gets_them_as_values() -> None:
-    spec = parse_spec("net:name=resnet18,num_classes=10,flag=False,k=(1,2)")
-    assert build(open_ended, spec, "model", other=3) == (
-        "resnet18",
-        {"num_classes": 10, "flag": False, "k": (1, 2)},
-    )
-
-
-@pytest.mark.parametrize("word", ["yes", "no", "on", "Off"])
-def test_a_word_for_a_parameter_that_is_true_or_false_is_refused(word: str) -> None:
-    with pytest.raises(SpecError, match=f"inverted must be True or False, got '{word}'"):
-        build(untyped, parse_spec(f"net:inverted={word}"), "model")
 
 
 def test_networks_of_libraries_are_built_through_their_open_factories() -> None:

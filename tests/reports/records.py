@@ -48,4 +48,13 @@ NAMED: Final = replace(
     warnings=(),
 )
 ROWS: Final = (NONE, ROUND, RANDOM, NAMED)
+NONE_TEN: Final = replace(NONE, n=10, attack="pgd", rates={"clean": Rate(10, 10), "shattered": Rate(0, 10)})
+ROUND_TEN: Final = replace(
+    NONE_TEN,
+    defense="round",
+    rates={"clean": Rate(9, 10), "shattered": Rate(8, 10), "bpda": Rate(1, 10)},
+    reasons={},
+    substitute="identity",
+)
+PAIRED_TEN: Final = replace(ROUND_TEN, pairs={"bpda": PairedCounts(0, 7, 0, 10)})
 ORIGIN: Final = {"seed": "0", "command": "advbench attack --defense 'a --> b % c'", "run": "0" * 64}

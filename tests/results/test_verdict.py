@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from advbench.results.advice import Setup
-from advbench.results.chance import chance_told
 from advbench.results.indicators import Indicator
 from advbench.results.records import Rung
 from advbench.results.verdict import WITHOUT_EXPECTATION, Case, Verdict, standing_of, verdict_of
@@ -95,29 +94,6 @@ def test_a_classifier_at_chance_is_unreliable_before_anything_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("right", "predictions", "told"),
-    [
-        (10, [0, 1], "10 of 100, no better than guessing among 10 classes"),
-        (0, [0, 1], "0 of 100, no better"),
-        (10, [4], "every clean image is taken for class 4; 10 of 100 are right"),
-        (25, [0, 1], None),
-        (100, [0, 1], None),
-    ],
-)
-def test_chance_is_told_from_the_clean_images(right: int, predictions: list[int], told: str | None) -> None:
-    clean = pd.DataFrame(
-        {
-            "label": [k % 10 for k in range(N)],
-            "robust": [k < right for k in range(N)],
-            "prediction": [predictions[k % len(predictions)] for k in range(N)],
-        }
-    )
-    said = chance_told(clean)
-    assert said is None if told is None else told in str(said)
-    assert chance_told(clean.assign(label=3)) is None, "of one class nothing can be said"
-
-
-@pytest.mark.parametrize(
     ("signs", "kind", "told"),
     [
         ({"zero_gradient:margin": 0.59}, "unreliable", "the gradient of the margin is zero"),
@@ -190,21 +166,6 @@ def test_advice_does_not_repeat_what_was_done() -> None:
     assert row(dead, clean=99, static=90, shattered=80, gradient_free=80).advice[0] == "--bpda"
     told = row(dead, attack="strongest", queries="square:queries=5000", **BARE).advice
     assert told[-1] == "--gradient-free square:queries=25000"
-
-
-@pytest.mark.parametrize(
-    ("attack", "climbs"),
-    [
-        ("pgd", True),
-        ("pgd:steps=100", True),
-        ("apgd:loss=dlr,targets=9", False),
-        ("pgd:loss=margin", False),
-        ("strongest", False),
-        ("fab", False),
-    ],
-)
-def test_which_attacks_follow_the_cross_entropy_alone(attack: str, climbs: bool) -> None:
-    assert Setup(defense="none", attack=attack).climbs_cross_entropy is climbs
 
 
 def test_the_better_of_shattered_and_bpda_is_what_others_are_compared_with() -> None:

@@ -11,58 +11,7 @@ from torch import Tensor, nn
 from advbench import APART
 from advbench.training.batch_norm import Offsets, offset_batch_norm
 from tests.small import double_network
-
-EPSILON = 0.1
-
-
-def layer_of(kind: type[nn.Module], **settings: Any) -> tuple[Any, Tensor]:
-    """A BatchNorm layer of 4 channels that is not as it was made, and a batch of 12 for it, in float64."""
-    torch.manual_seed(0)
-    layer: Any = kind(4, **settings).double()
-    shape = (
-        (12, 4, 5)
-        if kind is nn.BatchNorm1d
-        else (12, 4, 2, 3, 2)
-        if kind is nn.BatchNorm3d
-        else (12, 4, 3, 3)
-    )
-    x = torch.randn(shape, dtype=torch.float64) * 2 + torch.arange(4.0, dtype=torch.float64).view(
-        4, *[1] * (len(shape) - 2)
-    )
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.copy_(torch.randn(4))
-    return layer, x
-
-
-def by_formula(layer: Any, x: Tensor, d_mean: Tensor, d_var: Tensor, groups: int) -> Tensor:
-    """`weight * (1 + d_var) * (z - d_mean * mu / sqrt(var + eps)) + bias`, group by group."""
-    out = torch.empty_like(x)
-    dimensions = [each for each in range(x.dim()) if each != 1]
-    shape = (1, -1, *[1] * (x.dim() - 2))
-    for group in range(max(1, groups)):
-        part = x[group :: max(1, groups)]
-        mu = part.mean(dimensions)
-        var = (part - mu.view(shape)).square().mean(dimensions)
-        z = (part - mu.view(shape)) / (var + layer.eps).sqrt().view(shape)
-        constant = (mu / (var + layer.eps).sqrt()).detach()
-        z = (1 + d_var).view(shape) * (z - (d_mean * constant).view(shape))
-        weight = 1.0 if layer.weight is None else layer.weight.view(shape)
-        bias = 0.0 if layer.bias is None else layer.bias.view(shape)
-        out[group :: max(1, groups)] = weight * z + bias
-    return out
-
-
-LAYERS = [
-    (nn.BatchNorm1d, {}),
-    (nn.BatchNorm2d, {}),
-    (nn.BatchNorm3d, {}),
-    (nn.SyncBatchNorm, {}),
-    (nn.BatchNorm2d, {"affine": False}),
-    (nn.BatchNorm2d, {"momentum": None}),
-    (nn.BatchNorm2d, {"track_running_stats": False}),
-    (nn.BatchNorm2d, {"affine": False, "track_running_stats": False}),
-]
+from tests.training.formula import EPSILON, LAYERS, assert_same, by_formula, layer_of
 
 
 @pytest.mark.parametrize(("kind", "settings"), LAYERS)
@@ -86,36 +35,6 @@ def test_the_proxy_pass_is_the_plain_layer_bit_for_bit(
             assert_same(one.grad, other.grad)
         for one, other in zip(layer.buffers(), plain.buffers(), strict=True):
             assert torch.equal(one, other)
-
-
-@pytest.mark.parametrize("groups", [0, 1, 2, 3, 4])
-@pytest.mark.parametrize(("kind", "settings"), LAYERS)
-def test_a_layer_with_offsets_is_its_formula(
-    kind: type[nn.Module], settings: dict[str, Any], groups: int
-) -> None:
-    layer, x = layer_of(kind, **settings)
-    reference = copy.deepcopy(layer)
-    d_mean, d_var = (EPSILON * torch.randn(4, dtype=torch.float64).sign() for _ in range(2))
-    inputs = [x.clone().requires_grad_() for _ in range(2)]
-    upstream = torch.randn_like(x)
-    found = offset_batch_norm(layer, Offsets(d_mean, d_var), groups, False, inputs[0])
-    expected = by_formula(reference, inputs[1], d_mean, d_var, groups)
-    torch.testing.assert_close(found, expected)
-    torch.autograd.backward(found, upstream)
-    torch.autograd.backward(expected, upstream)
-    assert_same(inputs[0].grad, inputs[1].grad)
-    for one, other in zip(layer.parameters(), reference.parameters(), strict=True):
-        assert_same(one.grad, other.grad)
-    for one, other in zip(layer.buffers(), reference.buffers(), strict=True):
-        assert torch.equal(one, other), "running statistics are left as they were"
-
-
-def test_a_batch_of_vectors_is_normalised_too() -> None:
-    layer, _ = layer_of(nn.BatchNorm1d)
-    x = torch.randn(12, 4, dtype=torch.float64)
-    d = torch.full((4,), 0.1, dtype=torch.float64)
-    found = offset_batch_norm(layer, Offsets(d, -d), 3, False, x)
-    torch.testing.assert_close(found, by_formula(layer, x, d, -d, 3))
 
 
 @pytest.mark.parametrize("groups", [0, 2])
@@ -235,9 +154,3 @@ def test_a_layer_that_is_used_twice_adds_the_gradients_of_both_uses() -> None:
     step = torch.eye(3, dtype=torch.float64) * 1e-6
     found = torch.stack([(loss_of(each) - loss_of(-each)) / 2e-6 for each in step])
     torch.testing.assert_close(grad, found, rtol=1e-5, atol=1e-6)
-
-
-def assert_same(one: Tensor | None, other: Tensor | None) -> None:
-    assert (one is None) == (other is None)
-    if one is not None:
-        torch.testing.assert_close(one, other)

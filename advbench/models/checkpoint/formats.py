@@ -46,17 +46,17 @@ def detect_format(path: Path) -> Format:
 
 
 def _read_head(path: Path) -> bytes:
-    if not path.exists():
-        raise CheckpointError(f"there is no checkpoint {path}.")
-    foreign = foreign_folder(path) if path.is_dir() else None
-    if foreign is not None:
-        raise CheckpointError(f"{path} is not a file, but {foreign.name}. {foreign.advice}")
-    if not path.is_file():
-        raise CheckpointError(f"{path} is not a file; give the checkpoint file itself.")
     try:
+        if not path.exists():
+            raise CheckpointError(f"there is no checkpoint {path}.")
+        foreign = foreign_folder(path) if path.is_dir() else None
+        if foreign is not None:
+            raise CheckpointError(f"{path} is not a file, but {foreign.name}. {foreign.advice}")
+        if not path.is_file():
+            raise CheckpointError(f"{path} is not a file; give the checkpoint file itself.")
         with path.open("rb") as file:
             head = file.read(HEAD)
-    except OSError as error:
+    except OSError as error:  # no right to look, or a name longer than any
         raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
     if not head:
         raise CheckpointError(f"{path} is empty.")

@@ -155,7 +155,8 @@ def _element(what: Any) -> torch.dtype | None:
 
 
 def _dtype(what: Any) -> torch.dtype | None:
-    found = getattr(torch, what.name, None) if isinstance(what, Name) and what.module == "torch" else None
+    # Not by `getattr`, which imports parts of torch (`torch.onnx`) that nobody has asked for yet.
+    found = vars(torch).get(what.name) if isinstance(what, Name) and what.module == "torch" else None
     return found if isinstance(found, torch.dtype) else None
 
 

@@ -1,11 +1,8 @@
 """Checkpoints of every usual form are read; whatever is unsafe or damaged says so in one line."""
 
 import hashlib
-import io
 import os
 import pickle
-import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,6 @@ from advbench.models.digits_cnn import DigitsCNN
 from tests.checkpoints import State, assert_holds, distinct_network, load, refusal, save_legacy
 
 Save = Callable[[Any, Path], None]
-X = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module")
@@ -33,20 +29,6 @@ def network() -> DigitsCNN:
 @pytest.fixture
 def state(network: DigitsCNN) -> State:
     return dict(network.state_dict())
-
-
-@pytest.fixture(scope="module")
-def programs(network: DigitsCNN, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The network as a TorchScript archive and as an exported program."""
-    folder = tmp_path_factory.mktemp("programs")
-    paths = {"TorchScript": folder / "script.pt", "torch.export": folder / "exported.pt2"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # saving is the test's business, and torch deprecates it
-        script = torch.jit.trace(network, X)  # type: ignore[no-untyped-call]  # untyped in torch
-        torch.jit.save(script, paths["TorchScript"])
-        batch = {"x": {0: torch.export.Dim("n")}}
-        torch.export.save(torch.export.export(network, (X,), dynamic_shapes=batch), paths["torch.export"])
-    return paths
 
 
 def save_zip(content: Any, path: Path) -> None:
@@ -104,53 +86,6 @@ def test_the_weights_themselves_win_over_their_moving_average(state: State, tmp_
     average = {key: torch.zeros_like(value) for key, value in state.items()}
     torch.save({"ema": average, "state_dict": state}, path := tmp_path / "both.pt")
     assert_holds(load(path), state)
-
-
-@pytest.mark.parametrize("form", ["TorchScript", "torch.export"])
-@pytest.mark.parametrize("suffix", ["as saved", ".pth"])
-def test_a_trusted_program_gives_the_networks_logits_and_input_gradients(
-    form: str, suffix: str, programs: dict[str, Path], network: DigitsCNN, tmp_path: Path
-) -> None:
-    path = programs[form]
-    if suffix != "as saved":
-        path = tmp_path / f"program{suffix}"
-        path.write_bytes(programs[form].read_bytes())
-    loaded = load(path, trust=True)
-    assert loaded.source == form
-    assert not loaded.network(X).requires_grad, "its parameters should be frozen"
-    x, x_own = X.clone().requires_grad_(), X.clone().requires_grad_()
-    loaded.network.eval()(x).square().sum().backward()
-    network(x_own).square().sum().backward()
-    assert x.grad is not None
-    torch.testing.assert_close(loaded.network(X), network(X))
-    torch.testing.assert_close(x.grad, x_own.grad)
-
-
-@pytest.mark.parametrize("form", ["TorchScript", "torch.export"])
-def test_a_program_is_refused_without_trust(form: str, programs: dict[str, Path]) -> None:
-    message = refusal(programs[form])
-    assert form in message
-    assert "--trust-program" in message
-
-
-@pytest.mark.parametrize(
-    "member",
-    [
-        "models/model.json",
-        "archive_format",
-        "data/weights/weight_0",
-        "data/weights/model_weights_config.json",
-        "data/sample_inputs/model.pt",
-    ],
-)
-def test_a_trusted_program_with_a_damaged_member_is_refused(
-    member: str, programs: dict[str, Path], tmp_path: Path
-) -> None:
-    path = tmp_path / "exported.pt2"
-    with zipfile.ZipFile(programs["torch.export"]) as whole, zipfile.ZipFile(path, "w") as copy:
-        for name in whole.namelist():
-            copy.writestr(name, b"{}" if name.endswith(member) else whole.read(name))
-    assert "truncated or damaged" in refusal(path, trust=True)
 
 
 class Calls:
@@ -222,38 +157,6 @@ def test_a_truncated_file_is_refused(kept: float, save: Save, state: State, tmp_
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole)) if 0 < kept < 1 else int(kept)])
     assert "truncated" in refusal(path)
-
-
-def archive(**members: str) -> bytes:
-    with zipfile.ZipFile(file := io.BytesIO(), "w") as content:
-        for name, text in members.items():
-            content.writestr(name, text)
-    return file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b"", "is empty"),
-        (b"weights, honestly\nand more\n", "not a checkpoint"),
-        (b'{"json": "is a text too"}', "not a checkpoint"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "not a checkpoint"),
-        (b"\x1f\x8b\x08" + bytes(100), "not a checkpoint"),
-        (archive(**{"readme.txt": "hello"}), "zip archive"),
-        (archive(**{"archive/data.pkl": "hello"}), "damaged"),
-        (b"\x80\x02garbage", "damaged"),
-        (b"\x08\0\0\0\0\0\0\0{garbage", "damaged"),
-    ],
-)
-def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, expected: str, tmp_path: Path) -> None:
-    path = tmp_path / "weights.pt"
-    path.write_bytes(content)
-    assert expected in refusal(path)
-
-
-@pytest.mark.parametrize(("name", "expected"), [("none.pt", "there is no checkpoint"), ("", "is not a file")])
-def test_a_missing_file_or_a_folder_is_refused(name: str, expected: str, tmp_path: Path) -> None:
-    assert expected in refusal(tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [{}, {"epoch": 3}, [1, 2], torch.zeros(2), {"state_dict": [1]}])

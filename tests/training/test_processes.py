@@ -1,6 +1,7 @@
-"""APART in two processes with shared statistics is APART in one with the whole batch, in float64."""
+"""Processes that train together compute what one does: APART with shared statistics, in float64."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,31 @@ def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
             assert found.keys() == whole.keys()
             for name, value in whole.items():
                 torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("items", "count"), [(range(12), 3), (range(12), 1), (range(7), 1), ((), 2), ([5, 3], 2)]
+)
+def test_shares_are_equal_parts_in_order(items: Sequence[int], count: int) -> None:
+    parts = [Share(rank, count).of(items) for rank in range(count)]
+    assert [each for part in parts for each in part] == list(items)
+    assert len({len(part) for part in parts}) == 1
+
+
+def test_alone_everything_is_as_it_is() -> None:
+    share, model = Share(), double_network()[0]
+    assert share.total([1.5, -2.0], CPU) == [1.5, -2.0]
+    assert (share.any(True, CPU), share.any(False, CPU)) == (True, False)
+    assert wrapped(model, CPU, share, sync_bn=True) is model
+    assert not any(isinstance(each, nn.SyncBatchNorm) for each in model.modules())
+    with one_gradient_ahead(model):
+        torch.autograd.backward(model(torch.randn(4, 1, 4, 4).double()).sum())
+    assert all(each.grad is not None for each in model.parameters())
+
+
+def test_numbers_are_summed_in_what_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that have the same: what they exchange is doubled."""
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: tensor.mul_(2))
+    share = Share(0, 2)
+    assert share.total([2.0**53 - 1, 0.1, 0.0], CPU) == [2.0**54 - 2, 0.2, 0.0]
+    assert (share.any(True, CPU), share.any(False, CPU)) == (True, False)

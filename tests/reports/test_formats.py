@@ -7,34 +7,16 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from scipy.stats import binomtest
 
 from advbench.reports import print_table, render, table_frame
 from advbench.reports.formats import Format
 from advbench.reports.grid import MISSING
 from advbench.reports.page import Page, page
-from advbench.reports.style import Style
-from advbench.results.records import RUNGS, Rate, Row, wilson_interval
-from advbench.results.statistics import PairedCounts
+from advbench.results.records import Rate, Row
+from tests.reports.records import NONE_TEN as NONE
+from tests.reports.records import PAIRED_TEN as PAIRED
+from tests.reports.records import ROUND_TEN as ROUND
 
-NONE = Row(
-    model="net",
-    dataset="digits",
-    n=10,
-    defense="none",
-    norm="linf",
-    eps="8/255",
-    attack="pgd",
-    rates={"clean": Rate(10, 10), "shattered": Rate(0, 10)},
-    reasons={"bpda": "no defense to substitute"},
-)
-ROUND = replace(
-    NONE,
-    defense="round",
-    rates={"clean": Rate(9, 10), "shattered": Rate(8, 10), "bpda": Rate(1, 10)},
-    reasons={},
-    substitute="identity",
-)
 HOSTILE = "<script>alert(1)</script> & 100%_|"
 
 CSV = """\
@@ -123,20 +105,6 @@ def test_the_same_rows_give_the_same_bytes(form: Format) -> None:
     assert render(again, form).encode() == render([NONE, ROUND], form).encode()
 
 
-def test_no_number_is_cut_short_where_models_threats_and_attacks_differ_too() -> None:
-    other = replace(ROUND, norm="l2", eps="0.5", attack="square:queries=100", model="a long name of a model")
-    printed = on_terminal(NONE, ROUND, other)
-    assert printed.count("70.0\n") == 2
-    assert "gap\n" in printed
-
-
-def test_three_columns_of_names_fit_the_terminal_with_the_columns_moved_together() -> None:
-    searched = replace(ROUND, attack="square", substitute="identity; soft")
-    lines = on_terminal(NONE, searched).splitlines()
-    assert max(map(len, lines)) == 80
-    assert any(line.endswith(" 70.0") for line in lines)
-
-
 def test_a_row_without_numbers_tells_why_once_for_each_reason() -> None:
     failed = [
         replace(ROUND, attack=attack, rates={}, error="no | memory.", n=0) for attack in ("pgd", "fgsm")
@@ -160,12 +128,6 @@ def test_each_row_may_come_from_elsewhere() -> None:
     assert "\n<!--\nseed: 0\nrun: a\n-->\n" in render([NONE, ROUND], "markdown", origins)
 
 
-def test_a_rung_that_no_row_has_makes_no_column() -> None:
-    columns = table_frame([NONE]).columns
-    assert [each for each in columns if each.startswith(("bpda", "static", "worst"))] == []
-    assert "BPDA" not in render([replace(NONE, reasons={})], "markdown")
-
-
 def test_a_missing_cell_is_a_dash_with_its_reason_and_never_zero() -> None:
     frame = table_frame([NONE, ROUND])
     assert frame.loc[0, ["bpda_accuracy", "bpda_low", "bpda_high", "bpda_count", "masking_gap"]].isna().all()
@@ -173,98 +135,6 @@ def test_a_missing_cell_is_a_dash_with_its_reason_and_never_zero() -> None:
         line = next(each for each in text.splitlines() if each.lstrip("| ").startswith("none"))
         assert line.count(MISSING) == 3, "its substitute, its BPDA accuracy, its gap"
         assert f"{MISSING} (BPDA, none): no defense to substitute." in text
-
-
-def test_two_missing_cells_keep_a_reason_each() -> None:
-    other = replace(NONE, model="other", reasons={"bpda": "it broke"})
-    text = render([NONE, other, ROUND], "markdown")
-    assert "no defense to substitute" in text
-    assert "it broke" in text
-
-
-def test_the_rungs_come_in_the_order_of_the_ladder() -> None:
-    row = replace(ROUND, rates={"worst": Rate(1, 10), "static": Rate(5, 10), **ROUND.rates})
-    header = render([row], "markdown").splitlines()[2]
-    assert header == "| defense | substitute | clean | static | shattered | BPDA | worst | gap |"
-
-
-@pytest.mark.parametrize(
-    ("change", "column", "value"),
-    [
-        ({"model": "wide"}, "model", "wide"),
-        ({"dataset": "mnist"}, "dataset", "mnist, n = 10"),
-        ({"eps": "0.5"}, "threat", "linf, eps = 0.5"),
-        ({"norm": "l2"}, "threat", "l2, eps = 8/255"),
-        ({"attack": "fgsm"}, "attack", "fgsm"),
-    ],
-)
-def test_a_trait_that_differs_becomes_a_column_and_leaves_the_caption(
-    change: dict[str, str], column: str, value: str
-) -> None:
-    rows = [ROUND, Row(**{**vars(ROUND), **change})]
-    caption, _, header, _, _, last = render(rows, "markdown").splitlines()[:6]
-    assert f"{column}:" not in caption
-    assert header.startswith(f"| {column} | defense |")
-    assert last.startswith(f"| {value} | round |")
-
-
-@pytest.mark.parametrize(
-    "rows", [(NONE, ROUND), (replace(NONE, attack="fgsm"), ROUND)], ids=["one", "two attacks"]
-)
-def test_the_terminal_shows_every_number_within_80_columns(rows: tuple[Row, ...]) -> None:
-    many = [replace(each, n=10_000, rates={k: Rate(9_999, 10_000) for k in each.rates}) for each in rows]
-    text = on_terminal(*many)
-    assert max(map(len, text.splitlines())) <= 80
-    assert text.count("[99.9, 100.0]") == 5
-    assert text.count("9999/10000") == 5
-    assert "…" not in text
-
-
-def test_the_terminal_folds_long_names_within_80_columns() -> None:
-    name = "+".join(["bit-depth:bits=4@layer1.0.conv1"] * 4)
-    text = on_terminal(NONE, replace(ROUND, defense=name, attack="pgd:steps=1000,restarts=10"))
-    assert max(map(len, text.splitlines())) <= 80
-    assert "[59.6, 98.2]" in text
-
-
-@pytest.mark.parametrize("width", [40, 60, 80, 200])
-def test_no_terminal_is_too_narrow_for_a_number(width: int) -> None:
-    """Where there is no room, intervals are left out, and it is said; a number is never cut short."""
-    rows = (NONE, replace(ROUND, attack="pgd:steps=1000"))
-    file = io.StringIO()
-    print_table(rows, Console(file=file, width=width))
-    text = file.getvalue()
-    for row in rows:
-        for rate in row.rates.values():
-            low, high = rate.interval
-            told = f"[{100 * low:.1f}, {100 * high:.1f}]" in text
-            assert told != ("Intervals do not fit here" in " ".join(text.split()))
-            assert told or width < 80
-            assert f"{100 * rate.accuracy:.1f}" in text
-            assert f"{rate.count}/{rate.n}" in text
-    assert f" {100 * (ROUND.masking_gap or 0):.1f}" in text
-    assert "gap" in text
-    assert "round" in text
-
-
-PAIRED = replace(ROUND, pairs={"bpda": PairedCounts(0, 7, 0, 10)})
-
-
-@pytest.mark.parametrize(
-    ("width", "columns", "told"),
-    [(80, (), False), (140, (), True), (80, ("defense", "clean", "bpda", "gap"), True), (80, ("gap",), True)],
-)
-def test_the_interval_of_the_gap_is_told_where_nothing_gives_way_to_it_or_where_it_is_asked_for(
-    width: int, columns: tuple[str, ...], told: bool
-) -> None:
-    file = io.StringIO()
-    rows = (NONE, replace(PAIRED, attack="pgd:steps=1000"), replace(PAIRED, substitute="soft; identity"))
-    print_table(rows, Console(file=file, width=width), Style(columns=columns))
-    text = file.getvalue()
-    low, high = PAIRED.pairs["bpda"].interval
-    assert (f"[{100 * low:.1f}, {100 * high:.1f}]" in text) == told
-    assert ("score interval of the difference in pairs" in " ".join(text.split())) == told
-    assert max(map(len, text.splitlines())) <= width
 
 
 def test_the_gap_has_its_interval_where_there_is_room_for_everything() -> None:
@@ -275,13 +145,6 @@ def test_the_gap_has_its_interval_where_there_is_room_for_everything() -> None:
     forms: list[Format] = ["markdown", "latex"]
     for form in forms:
         assert "score interval of the difference" not in render([NONE, ROUND], form)
-
-
-def test_six_rungs_fit_the_terminal_and_lose_no_number() -> None:
-    text = on_terminal(replace(ROUND, rates={rung: Rate(k, 10) for k, rung in enumerate(RUNGS, start=1)}))
-    assert max(map(len, text.splitlines())) <= 80
-    assert [f"{k}/10" for k in range(1, 7) if f"{k}/10" not in text] == []
-    assert "round" in text
 
 
 def test_a_hostile_name_is_text_in_every_format() -> None:
@@ -299,30 +162,9 @@ def test_a_hostile_name_is_text_in_every_format() -> None:
     assert json.loads(render([row], "json"))[0]["defense"] == HOSTILE
 
 
-@pytest.mark.parametrize("name", ["[bold]x[/bold]", "[link=x]y", ":smile:", "a\\"])
-def test_markup_in_a_name_is_shown_on_the_terminal_as_it_is(name: str) -> None:
-    wide = io.StringIO()  # with room enough that no release of rich folds the name
-    print_table([replace(ROUND, defense=name)], Console(file=wide, width=120))
-    assert name in wide.getvalue()
-
-
 @pytest.mark.parametrize("name", ["a|b", "a\nb", "a\r\nb", "a\\|b"])
 def test_a_name_cannot_end_its_cell_or_its_line_in_markdown(name: str) -> None:
     lines = render([replace(ROUND, defense=name)], "markdown").splitlines()
     cells = lines[4].replace("\\\\", "").replace("\\|", "")
     assert cells.count("|") == lines[2].count("|")
     assert lines[5] == ""
-
-
-@pytest.mark.parametrize(
-    ("count", "n"), [(0, 1), (1, 1), (0, 10), (10, 10), (3, 7), (359, 360), (9889, 10_000)]
-)
-def test_the_interval_is_scipys_wilson_interval(count: int, n: int) -> None:
-    expected = binomtest(count, n).proportion_ci(confidence_level=0.95, method="wilson")
-    assert wilson_interval(count, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-@pytest.mark.parametrize(("count", "n"), [(0, 0), (-1, 5), (6, 5)])
-def test_an_interval_of_impossible_counts_is_refused(count: int, n: int) -> None:
-    with pytest.raises(ValueError, match="0 <= count <= n"):
-        wilson_interval(count, n)

@@ -1,0 +1,104 @@
+"""The table on a terminal: as wide as it is, and never a number cut short."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from advbench.reports import print_table
+from advbench.reports.style import Style
+from advbench.results.records import RUNGS, Rate, Row
+from tests.reports.records import NONE_TEN as NONE
+from tests.reports.records import PAIRED_TEN as PAIRED
+from tests.reports.records import ROUND_TEN as ROUND
+
+
+def on_terminal(*rows: Row) -> str:
+    file = io.StringIO()
+    print_table(rows, Console(file=file, width=80))
+    return file.getvalue()
+
+
+def test_no_number_is_cut_short_where_models_threats_and_attacks_differ_too() -> None:
+    other = replace(ROUND, norm="l2", eps="0.5", attack="square:queries=100", model="a long name of a model")
+    printed = on_terminal(NONE, ROUND, other)
+    assert printed.count("70.0\n") == 2
+    assert "gap\n" in printed
+
+
+def test_three_columns_of_names_fit_the_terminal_with_the_columns_moved_together() -> None:
+    searched = replace(ROUND, attack="square", substitute="identity; soft")
+    lines = on_terminal(NONE, searched).splitlines()
+    assert max(map(len, lines)) == 80
+    assert any(line.endswith(" 70.0") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "rows", [(NONE, ROUND), (replace(NONE, attack="fgsm"), ROUND)], ids=["one", "two attacks"]
+)
+def test_the_terminal_shows_every_number_within_80_columns(rows: tuple[Row, ...]) -> None:
+    many = [replace(each, n=10_000, rates={k: Rate(9_999, 10_000) for k in each.rates}) for each in rows]
+    text = on_terminal(*many)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("[99.9, 100.0]") == 5
+    assert text.count("9999/10000") == 5
+    assert "…" not in text
+
+
+def test_the_terminal_folds_long_names_within_80_columns() -> None:
+    name = "+".join(["bit-depth:bits=4@layer1.0.conv1"] * 4)
+    text = on_terminal(NONE, replace(ROUND, defense=name, attack="pgd:steps=1000,restarts=10"))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "[59.6, 98.2]" in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_no_terminal_is_too_narrow_for_a_number(width: int) -> None:
+    """Where there is no room, intervals are left out, and it is said; a number is never cut short."""
+    rows = (NONE, replace(ROUND, attack="pgd:steps=1000"))
+    file = io.StringIO()
+    print_table(rows, Console(file=file, width=width))
+    text = file.getvalue()
+    for row in rows:
+        for rate in row.rates.values():
+            low, high = rate.interval
+            told = f"[{100 * low:.1f}, {100 * high:.1f}]" in text
+            assert told != ("Intervals do not fit here" in " ".join(text.split()))
+            assert told or width < 80
+            assert f"{100 * rate.accuracy:.1f}" in text
+            assert f"{rate.count}/{rate.n}" in text
+    assert f" {100 * (ROUND.masking_gap or 0):.1f}" in text
+    assert "gap" in text
+    assert "round" in text
+
+
+@pytest.mark.parametrize(
+    ("width", "columns", "told"),
+    [(80, (), False), (140, (), True), (80, ("defense", "clean", "bpda", "gap"), True), (80, ("gap",), True)],
+)
+def test_the_interval_of_the_gap_is_told_where_nothing_gives_way_to_it_or_where_it_is_asked_for(
+    width: int, columns: tuple[str, ...], told: bool
+) -> None:
+    file = io.StringIO()
+    rows = (NONE, replace(PAIRED, attack="pgd:steps=1000"), replace(PAIRED, substitute="soft; identity"))
+    print_table(rows, Console(file=file, width=width), Style(columns=columns))
+    text = file.getvalue()
+    low, high = PAIRED.pairs["bpda"].interval
+    assert (f"[{100 * low:.1f}, {100 * high:.1f}]" in text) == told
+    assert ("score interval of the difference in pairs" in " ".join(text.split())) == told
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_six_rungs_fit_the_terminal_and_lose_no_number() -> None:
+    text = on_terminal(replace(ROUND, rates={rung: Rate(k, 10) for k, rung in enumerate(RUNGS, start=1)}))
+    assert max(map(len, text.splitlines())) <= 80
+    assert [f"{k}/10" for k in range(1, 7) if f"{k}/10" not in text] == []
+    assert "round" in text
+
+
+@pytest.mark.parametrize("name", ["[bold]x[/bold]", "[link=x]y", ":smile:", "a\\"])
+def test_markup_in_a_name_is_shown_on_the_terminal_as_it_is(name: str) -> None:
+    wide = io.StringIO()  # with room enough that no release of rich folds the name
+    print_table([replace(ROUND, defense=name)], Console(file=wide, width=120))
+    assert name in wide.getvalue()
