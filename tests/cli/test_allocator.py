@@ -1,4 +1,4 @@
-"""What is freed is kept where the allocator can be asked for that, and nobody has asked it for something else."""
+"""What is freed is kept where the allocator can be asked for that and nobody has asked for something else."""
 
 import ctypes
 import os
