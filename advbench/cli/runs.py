@@ -7,11 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from advbench.cli.aside import say_aside
 from advbench.cli.bar import watched
 from advbench.cli.plan_table import print_plan
 from advbench.cli.voice import one_voice
-from advbench.errors import InputError, RunError
+from advbench.errors import InputError, RunError, printable
 from advbench.jobs.ranks import join_ranks
 from advbench.jobs.refusals import refusals
 from advbench.jobs.run import perform
@@ -93,6 +92,15 @@ def _sweep(settings: SweepSettings, make_grid: Callable[[], Grid]) -> None:
 def _show(rows: Sequence[Row], origin: Origin, style: Style, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(render(rows, "json", origin, style))
-        say_aside(rows)
+        _say_aside(rows)
     else:
         print_table(rows, Console(), style)
+
+
+def _say_aside(rows: Sequence[Row]) -> None:
+    """Write each note and each doubt of a table once to stderr; neither is hidden by `--quiet`."""
+    several = len({row.model for row in rows}) > 1
+    notes = [f"note{f' ({row.model})' if several else ''}: {note}." for row in rows for note in row.notes]
+    doubts = [f"warning ({row.defense}): {doubt}." for row in rows for doubt in row.warnings]
+    for line in dict.fromkeys([*notes, *doubts]):
+        sys.stderr.write(printable(line) + "\n")
