@@ -1,9 +1,9 @@
 """What an evaluation is to do, checked before anything is computed."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -236,7 +236,9 @@ def substitutes_of(chains: Mapping[str, tuple[Placement, ...]]) -> dict[str, str
 
 
 def _placements(chain: Chain) -> tuple[Placement, ...]:
-    links = [chain] if isinstance(chain, Placement) or callable(chain) else list(chain)
+    given: Any = chain  # whatever a caller has in its place
+    alone = isinstance(given, Placement) or callable(given) or not isinstance(given, Iterable)
+    links = [given] if alone else list(given)
     placements = tuple(each if isinstance(each, Placement) else Placement(each) for each in links)
     if not placements or not all(callable(each.defense) for each in placements):
         raise InputError(f"a defense must be a function, a Placement, or a list of them, got {chain!r}.")
