@@ -251,11 +251,11 @@ def _read_candidates(contents: bytes | None, defense: str) -> tuple[Candidate, .
     return found if whole and any(each.rank == 1 for each in found) else None
 
 
-def _is_sound(candidate: Candidate) -> bool:
-    """Whether every entry has its type: the file may have been written by anybody."""
-    words: tuple[object, ...] = candidate.substitute, candidate.note
-    counts: tuple[object, ...] = candidate.n, candidate.steps, candidate.rank, candidate.standing or 0
-    agreement: object = candidate.agreement or 0.0
+def _is_sound(candidate: Any) -> bool:
+    """Whether every entry of a candidate has its type: the file may have been written by anybody."""
+    words = candidate.substitute, candidate.note
+    counts = candidate.n, candidate.steps, candidate.rank, candidate.standing or 0
+    agreement = candidate.agreement or 0.0
     return (
         all(isinstance(each, str) for each in words)
         and all(isinstance(each, int) and not isinstance(each, bool) for each in counts)

@@ -11,32 +11,25 @@ from advbench.defenses import Round
 from advbench.errors import SpecError
 from tests.defended.test_substitutes import linear, transposed
 
-
-@pytest.fixture
-def x() -> Tensor:
-    return torch.rand(3, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+X = torch.rand(3, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+V = torch.randn(3, 2, 6, 6, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.fixture
-def v() -> Tensor:
-    return torch.randn(3, 2, 6, 6, generator=torch.Generator().manual_seed(1))
-
-
-def test_finite_differences_of_a_linear_map_come_to_its_transpose(x: Tensor, v: Tensor) -> None:
-    expected = transposed(v)
-    anywhere = FiniteDifference(directions=4000, reach=None).product(linear, x, v)
+def test_finite_differences_of_a_linear_map_come_to_its_transpose() -> None:
+    expected = transposed(V)
+    anywhere = FiniteDifference(directions=4000, reach=None).product(linear, X, V)
     torch.testing.assert_close(anywhere, expected, atol=0.6, rtol=0.0)
-    near = FiniteDifference(directions=1000, reach=1).product(linear, x, v)[..., :-1]
+    near = FiniteDifference(directions=1000, reach=1).product(linear, X, V)[..., :-1]
     assert (near - expected[..., :-1]).abs().mean() < 0.15
 
 
 @pytest.mark.parametrize("reach", [None, 0, 1])
-def test_finite_differences_depend_on_the_image_alone(x: Tensor, v: Tensor, reach: int | None) -> None:
+def test_finite_differences_depend_on_the_image_alone(reach: int | None) -> None:
     how = FiniteDifference(directions=3, reach=reach)
-    whole = how.product(Round(), x, v)
-    assert torch.equal(how.product(Round(), x[1:2], v[1:2]), whole[1:2])
-    assert torch.equal(how.product(Round(), x, v), whole)
-    assert not torch.equal(how.product(Round(), x + 1e-3, v), whole)
+    whole = how.product(Round(), X, V)
+    assert torch.equal(how.product(Round(), X[1:2], V[1:2]), whole[1:2])
+    assert torch.equal(how.product(Round(), X, V), whole)
+    assert not torch.equal(how.product(Round(), X + 1e-3, V), whole)
 
 
 @pytest.mark.parametrize("directions", [1, 5])

@@ -12,8 +12,10 @@ from torch.utils.data import TensorDataset
 from advbench import Attempt, Draws, Evaluation, Placement, Threat, evaluate
 from advbench.attacks import PGD, Square
 from advbench.defended.backward import Map
+from advbench.evaluation.measure_indicators import _gradients_counted, _harder, _whole_range
 from advbench.results.indicators import MEANINGS, Indicator, incomplete
 from advbench.results.records import LADDER
+from advbench.threat.threat import Norm
 
 Made = Mapping[str, Any]
 
@@ -144,3 +146,46 @@ def test_a_model_without_any_gradient_does_not_lose_it_at_the_border() -> None:
 
 def test_a_gradient_that_is_exact_agrees_with_the_finite_differences(sound: Evaluation) -> None:
     assert found(sound, "agreement").value == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_gradient_that_is_infinite_agrees_with_nothing_and_that_is_a_number() -> None:
+    model = Linear(before=lambda x: (x - x.detach()).sqrt() + x.detach())
+    assert found(measured(model, threat=Threat("linf", 0.3)), "agreement").value == pytest.approx(
+        0.0, abs=0.2
+    )
+
+
+@pytest.mark.parametrize(
+    ("attack", "expected"),
+    [
+        (PGD(steps=7, restarts=2), PGD(steps=14, restarts=2)),
+        (Square(queries=50), Square(queries=100)),
+        (nothing, nothing),
+    ],
+)
+def test_a_harder_attack_has_twice_the_steps_or_queries_where_it_has_any(attack: Any, expected: Any) -> None:
+    assert _harder(attack) == expected
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_in_the_whole_range_every_pixel_may_become_anything(norm: Norm) -> None:
+    black, white = torch.zeros(1, 3, 5, 5), torch.ones(1, 3, 5, 5)
+    threat = Threat(norm, _whole_range(Threat(norm, 0.1), black))
+    assert threat.contains(white, black).all()
+    assert not Threat(norm, 0.99 * threat.eps).contains(white, black).any()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_gradients_are_counted_only_meanwhile(fails: bool) -> None:
+    before = torch.autograd.grad, torch.autograd.backward
+    x = torch.ones(2, requires_grad=True)
+    try:
+        with _gradients_counted() as count:
+            torch.autograd.grad(x.sum(), x)
+            torch.autograd.backward(x.sum())
+            if fails:
+                raise KeyError
+    except KeyError:
+        pass
+    assert count == [2]
+    assert (torch.autograd.grad, torch.autograd.backward) == before
