@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import json
 import math
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 from advbench import APART
 from advbench.errors import ModelError
 from advbench.training.feed import batches_of_epoch
-from advbench.training.folder import metrics
 from advbench.training.loop import StepDone, train
 from advbench.training.processes import Share
 from advbench.training.recipe import Perturbation, Recipe
@@ -125,12 +123,3 @@ def test_progress_counts_steps() -> None:
 def test_a_loss_that_is_not_finite_ends_the_training() -> None:
     with pytest.raises(ModelError, match="the training diverged"):
         trained(Recipe(epochs=50, batch_size=16, lr=1e18))
-
-
-def test_metrics_leave_empty_what_there_is_not() -> None:
-    header, first, *_ = metrics(trained(RECIPES["plain"]).history).splitlines()
-    values = dict(zip(header.split(","), first.split(","), strict=True))
-    assert values["epoch"] == "1"
-    assert values["adver_loss"] == ""
-    assert float(values["held_out"]) <= 1
-    assert json.loads(values["loss"]) > 0
