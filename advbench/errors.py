@@ -4,6 +4,17 @@ import difflib
 from collections.abc import Iterable
 from typing import Final
 
+_OUT_OF_MEMORY: Final = (
+    "out of memory",
+    "can't allocate",
+    "not enough memory",
+    "Cannot allocate memory",
+    "std::bad_alloc",
+    "could not create a primitive",  # oneDNN, where its workspace finds no room
+    "could not create a memory",
+)
+"""What messages say where memory ran out, of which torch has no type."""
+
 INTERRUPTED: Final = 130
 """The exit code of a run that was asked to stop."""
 
@@ -58,8 +69,8 @@ def ran_out_of_memory(error: BaseException) -> bool:
         isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     ):  # torch's; torch is not imported
         return True
-    message = str(error)  # CPU and MPS raise plain RuntimeErrors
-    return isinstance(error, RuntimeError) and ("out of memory" in message or "can't allocate" in message)
+    message = str(error)  # CPU, MPS and oneDNN raise plain RuntimeErrors
+    return isinstance(error, RuntimeError) and any(sign in message for sign in _OUT_OF_MEMORY)
 
 
 def first_line(error: BaseException) -> str:

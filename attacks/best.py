@@ -75,7 +75,7 @@ class Best:
             rows: places in the batch that the iterates belong to, `(m,)`.
             x_adv: iterates, `(m, c, h, w)`.
             rank: their ranks, `(m,)`.
-            loss: their losses, `(m,)`; NaN never wins.
+            loss: their losses, `(m,)`; NaN counts as the least that there is.
             grad: the gradients there, `(m, c, h, w)`, if that pass took them too.
         """
         unsettled = self.rank[rows] < self.goal
@@ -85,7 +85,7 @@ class Best:
         taken = rows[better]
         self.x_adv[taken] = x_adv[better]
         self.rank[taken] = rank[better]
-        self.loss[taken] = loss[better].to(self.loss.dtype)
+        self.loss[taken] = _ranked(loss[better]).to(self.loss.dtype)
         if grad is not None:
             going_on = rows[unsettled]
             self._remember(going_on)
@@ -148,3 +148,8 @@ class Best:
             return rows[:0]
         size = -(-count // LANES) * LANES
         return None if size >= len(rows) else unsettled.argsort(descending=True, stable=True)[:size]
+
+
+def _ranked(loss: Tensor) -> Tensor:
+    """Losses `(m,)` that later ones can beat: none is greater than NaN."""
+    return loss.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from advbench.defended.gradient import Model
-from advbench.threat.losses import without
 
 
 @torch.no_grad()
@@ -19,5 +18,6 @@ def rivals(model: Model, x: Tensor, y: Tensor, most: int) -> list[Tensor]:
         y: labels, `(n,)`.
         most: how many; all others where there are fewer.
     """
-    order = without(model(x), y).argsort(1, descending=True)
-    return list(order[:, : min(most, order.shape[1] - 1)].unbind(1))
+    order = model(x).argsort(dim=1, descending=True, stable=True)
+    others = order[order != y[:, None]].view(len(order), order.shape[1] - 1)
+    return list(others[:, :most].unbind(1))

@@ -52,7 +52,9 @@ BOLD, BOLD_ITALIC = r"\textbf{%s}", r"\textbf{\textit{%s}}"
 
 def latex_escaped(text: str) -> str:
     """Text that LaTeX prints as it is; characters that it may lack are spelt U+XXXX."""
-    return _LIGATURES.sub(r"\1{}", "".join(map(_escaped, " ".join(text.split()))))
+    escaped = _LIGATURES.sub(r"\1{}", "".join(map(_escaped, " ".join(text.split()))))
+    # At the beginning of a row a bracket would be the length that the line break before it may take.
+    return f"{{[}}{escaped[1:]}" if escaped.startswith("[") else escaped
 
 
 def _escaped(character: str) -> str:

@@ -66,7 +66,8 @@ def read_class_index(path: Path) -> ClassNames:
     pairs: list[tuple[str, int]] = []
     for index, names in said.items():
         listed = names if isinstance(names, list) else [names]
-        if not re.fullmatch(r"\d{1,7}", index, re.ASCII) or not all(isinstance(each, str) for each in listed):
+        named = bool(listed) and all(isinstance(each, str) for each in listed)
+        if not named or not re.fullmatch(r"\d{1,7}", index, re.ASCII):
             raise wrong
         pairs += [(name, int(index)) for name in dict.fromkeys(listed)]
     return _checked(pairs, where, distinct=False)
@@ -75,7 +76,12 @@ def read_class_index(path: Path) -> ClassNames:
 def _text(path: Path, option: str) -> str:
     try:
         with path.open("rb") as file:
-            return file.read(_LARGEST).decode("utf-8-sig")
+            contents = file.read(_LARGEST + 1)
+        if len(contents) > _LARGEST:
+            raise DatasetError(
+                f"{option} {path} is larger than {_LARGEST >> 20} MiB: it is no file of names."
+            )
+        return contents.decode("utf-8-sig")
     except OSError as error:
         raise DatasetError(f"{option} {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError:

@@ -104,6 +104,8 @@ def npz(place: Place) -> LabelledImages:
     x, y = _read_arrays(path)
     if y.ndim != 1 or x.ndim < 1 or len(x) != len(y) or y.dtype.kind not in "ui":
         raise DatasetError(f"y must hold one whole number an image, got {y.dtype} {y.shape} for x {x.shape}.")
+    if len(y) and int(y.max()) > np.iinfo(np.int64).max:
+        raise DatasetError(f"y must hold numbers of classes, got {y.max()}.")
     if x.ndim == 3:
         x = x[:, None]
     elif x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):

@@ -69,7 +69,7 @@ def _input_watched(model: nn.Module) -> Iterator[list[bool]]:
         given[:] = [inputs[0].clone()]
 
     def after(_module: nn.Module, inputs: tuple[Tensor, ...], _output: object) -> None:
-        if not torch.equal(inputs[0], given[0]):
+        if not _same(inputs[0], given[0]):
             spoiled.append(True)
 
     classifier = model.model if isinstance(model, DefendedModel) else model
@@ -79,6 +79,11 @@ def _input_watched(model: nn.Module) -> Iterator[list[bool]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers, where NaN is one of them."""
+    return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 _FEW = 8  # images: that one of them has no gradient is usual

@@ -168,8 +168,11 @@ def read_network(contents: bytes, device: torch.device) -> Imitation | None:
         state = safetensors.torch.load(contents)
         header = json.loads(contents[8 : 8 + int.from_bytes(contents[:8], "little")])["__metadata__"]
         before, after = (tuple(map(int, json.loads(header[name]))) for name in ("before", "after"))
-        network = Imitation(before, after)
-        network.load_state_dict(state)
+        with torch.device("meta"):  # takes no memory, whatever sizes a forged file tells
+            network = Imitation(before, after)
+        network.load_state_dict(state, assign=True)
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError):
+        return None
+    if {each.dtype for each in state.values()} != {torch.float32}:
         return None
     return network.to(device).eval().requires_grad_(False)

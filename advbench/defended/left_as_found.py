@@ -16,7 +16,7 @@ def prepared(*models: nn.Module) -> Iterator[None]:
     """
     modules = list(nn.ModuleList(models).modules())[1:]
     modes = [(module, module.training) for module in modules]
-    needed = [each for module in modules for each in module.parameters(recurse=False) if each.requires_grad]
+    needs = [(each, each.requires_grad) for module in modules for each in module.parameters(recurse=False)]
     buffers = [
         (module, name, buffer, buffer.detach().clone())
         for module in modules
@@ -25,14 +25,14 @@ def prepared(*models: nn.Module) -> Iterator[None]:
     try:
         for module in modules:
             module.training = False
-        for parameter in needed:
+        for parameter, _ in needs:
             parameter.requires_grad_(False)
         yield
     finally:
         for module, mode in modes:
             module.training = mode
-        for parameter in needed:
-            parameter.requires_grad_(True)
+        for parameter, needed in needs:
+            parameter.requires_grad_(needed)
         with torch.no_grad():
             for module, name, buffer, contents in buffers:
                 module._buffers[name] = buffer.copy_(contents)

@@ -38,7 +38,7 @@ class Placement:
             names itself, else the identity.
     """
 
-    defense: Map
+    defense: Callable[..., Tensor]
     at: str = INPUT
     substitute: Map | None = None
 

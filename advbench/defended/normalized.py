@@ -14,10 +14,10 @@ class Normalized(nn.Module):
     Args:
         network: the classifier, trained on normalised images.
         mean: one number a channel, or one for all channels, in pixel units.
-        std: likewise, positive.
+        std: likewise, positive and finite.
 
     Raises:
-        ModelError: lists of different lengths, or a std that is not positive.
+        ModelError: lists of different lengths, or a std that is not positive and finite.
     """
 
     mean: Tensor
@@ -27,8 +27,10 @@ class Normalized(nn.Module):
         super().__init__()
         if len(mean) != len(std) or not mean:
             raise ModelError(f"mean and std need one number a channel each, got {len(mean)} and {len(std)}.")
-        if not all(each > 0.0 for each in std):
-            raise ModelError(f"std must be positive, got {', '.join(f'{each:g}' for each in std)}.")
+        if not all(0.0 < each < float("inf") for each in std):
+            raise ModelError(
+                f"std must be positive and finite, got {', '.join(f'{each:g}' for each in std)}."
+            )
         self.network = network
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)

@@ -133,6 +133,8 @@ def _attacked_through(plan: Plan, target: Target, number: int, batch: Batch) -> 
     model = _model(plan, target, number, plan.rough)
     outcome = _attacked_once(plan, model, target, number, batch)
     rows = np.flatnonzero(outcome.samples["robust"].to_numpy())
+    if not len(rows):  # an empty batch is more than many networks can take
+        return outcome
     with torch.no_grad(), plan.shown.counted_as("attack"):
         logits = model(outcome.x_adv[rows])
     outcome.samples.loc[rows, "queries"] += len(model.draws())

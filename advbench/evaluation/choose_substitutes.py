@@ -36,6 +36,8 @@ SEARCH: Final = "search"
 
 EXACT: Final = "exact"
 
+_ONE: Final = 1.0 + 1e-9  # a cosine, up to rounding
+
 FITTED_ON: Final = 256
 """Images that a network is fitted on, at most."""
 
@@ -243,10 +245,23 @@ def _read_candidates(contents: bytes | None, defense: str) -> tuple[Candidate, .
     """What an earlier start has found; None where that is nothing, or damaged."""
     try:
         found = tuple(Candidate(**each) for each in json.loads(contents or b"{}")["candidates"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    whole = {each.defense for each in found} == {defense} and {each.rank for each in found} >= {1}
-    return found if whole else None
+    whole = all(each.defense == defense and _is_sound(each) for each in found)
+    return found if whole and any(each.rank == 1 for each in found) else None
+
+
+def _is_sound(candidate: Candidate) -> bool:
+    """Whether every entry has its type: the file may have been written by anybody."""
+    words: tuple[object, ...] = candidate.substitute, candidate.note
+    counts: tuple[object, ...] = candidate.n, candidate.steps, candidate.rank, candidate.standing or 0
+    agreement: object = candidate.agreement or 0.0
+    return (
+        all(isinstance(each, str) for each in words)
+        and all(isinstance(each, int) and not isinstance(each, bool) for each in counts)
+        and isinstance(agreement, int | float)
+        and abs(agreement) <= _ONE
+    )
 
 
 def _described(defense: Any) -> str:

@@ -20,6 +20,10 @@ STEPS: Final = 10
 """Of the short attack."""
 
 
+_LARGEST: Final = 1e30
+"""An entry of a gradient that is infinite, so that no sum of them is."""
+
+
 class Graded(NamedTuple):
     """A batch of calibration images."""
 
@@ -94,6 +98,7 @@ def true_differences(
 
 def foretold_differences(grad: Tensor, x: Tensor, threat: Threat, draws: Draws) -> Tensor:
     """What a gradient `(n, c, h, w)` foretells of these differences, `<grad, a - b>`, `(n, DIRECTIONS)`."""
+    grad = grad.clamp(-_LARGEST, _LARGEST)
     return torch.stack([(grad * (a - b)).flatten(1).sum(1) for a, b in _pairs(x, threat, draws)], dim=1)
 
 

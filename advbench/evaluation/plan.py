@@ -1,15 +1,15 @@
 """What an evaluation is to do, checked before anything is computed."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from advbench.data.batches import Images
-from advbench.defended.backward import Map, name_of
+from advbench.defended.backward import name_of
 from advbench.defended.counting import CountedModel, Shown
 from advbench.defended.model import DefendedModel, Placement
 from advbench.draws.draws import Draws
@@ -25,7 +25,10 @@ from advbench.threat.threat import Threat
 CALIBRATION: Final = 64
 """Images on which substitutes are graded."""
 
-Chain = Map | Placement | Sequence[Placement | Map]
+Defense = Callable[..., Tensor]
+"""A map of batches; a random one takes its draws as well."""
+
+Chain = Defense | Placement | Sequence[Placement | Defense]
 """A defense as a caller may give it: a map at the input, a placement, or several in their order."""
 
 Links = tuple[Placement, ...]
@@ -236,7 +239,9 @@ def substitutes_of(chains: Mapping[str, tuple[Placement, ...]]) -> dict[str, str
 
 
 def _placements(chain: Chain) -> tuple[Placement, ...]:
-    links = [chain] if isinstance(chain, Placement) or callable(chain) else list(chain)
+    given: Any = chain  # whatever a caller has in its place
+    alone = isinstance(given, Placement) or callable(given) or not isinstance(given, Iterable)
+    links = [given] if alone else list(given)
     placements = tuple(each if isinstance(each, Placement) else Placement(each) for each in links)
     if not placements or not all(callable(each.defense) for each in placements):
         raise InputError(f"a defense must be a function, a Placement, or a list of them, got {chain!r}.")

@@ -15,6 +15,8 @@ from advbench.names.literals import QUOTES, literal
 _LISTS: Final = (list, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 _NONE: Final = type(None)
 
+_BEYOND: Final = 2**63  # what neither tensors nor arrays can hold
+
 
 def convert(text: str, annotation: Any, what: str) -> Any:
     """Read a parameter's text as the type that its factory declares.
@@ -63,9 +65,12 @@ def _convert_plain(text: str, annotation: Any, what: str) -> Any:
         return _unquoted(text) if annotation is str else text
     readers: dict[Any, Callable[[str], Any]] = {int: int, bool: _read_bool}
     try:
-        return readers.get(annotation, literal)(text)
+        value = readers.get(annotation, literal)(text)
     except ValueError:
         raise SpecError(f"{what} must be {_words([annotation])}, got {text!r}.") from None
+    if isinstance(value, int) and abs(value) >= _BEYOND:
+        raise SpecError(f"{what} must lie between -2^63 and 2^63, got {text}.")
+    return value
 
 
 def _list(text: str, annotation: Any, what: str) -> Any:

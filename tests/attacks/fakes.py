@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
-from advbench import Attack
+from advbench import Attack, Threat, evaluate
 from advbench.attacks import ATTACKS
 from advbench.names import registry
 from advbench.names.grammar import parse_spec
+
+THREAT = Threat("linf", 0.1)
+FAR = "torchattacks:Fake:alpha=0.9"
 
 Behaviour = Callable[["FakeAttack", Tensor, Tensor], Any]
 
@@ -171,3 +175,15 @@ def named(text: str) -> Attack:
     spec = parse_spec(text)
     attack: Attack = registry.build(registry.find(ATTACKS, spec.name, "attack").load(), spec, "attack")
     return attack
+
+
+def classified(model: nn.Module) -> TensorDataset:
+    """Twenty images of 4x4 pixels with the labels that the model gives them."""
+    x = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    return TensorDataset(x, model(x).argmax(1))
+
+
+def count(model: nn.Module, data: TensorDataset, attack: str = FAR, threat: Threat = THREAT) -> int:
+    """How many of the images an attack leaves standing."""
+    found = evaluate(model, data, threat=threat, attacks={attack: named(attack)}, batch_size=20)
+    return found.rows[0].rates["shattered"].count

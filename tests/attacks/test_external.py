@@ -17,30 +17,22 @@ from torch.utils.data import TensorDataset
 from advbench import Draws, Threat, cli, evaluate
 from advbench.errors import DefenseError, InputError, RunError, SpecError
 from tests.attacks.fakes import (
+    FAR,
+    THREAT,
     Behaviour,
     ascend,
-    fake_art,
-    fake_foolbox,
+    classified,
+    count,
     fake_libraries,
     fake_torchattacks,
     named,
 )
 from tests.small import Network
 
-THREAT = Threat("linf", 0.1)
-FAR = "torchattacks:Fake:alpha=0.9"
-
 
 @pytest.fixture
 def data(linear_model: nn.Sequential) -> TensorDataset:
-    x = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(1))
-    return TensorDataset(x, linear_model(x).argmax(1))
-
-
-def count(model: nn.Module, data: TensorDataset, attack: str = FAR, threat: Threat = THREAT) -> int:
-    """How many images an attack leaves standing."""
-    found = evaluate(model, data, threat=threat, attacks={attack: named(attack)}, batch_size=20)
-    return found.rows[0].rates["shattered"].count
+    return classified(linear_model)
 
 
 def test_examples_outside_the_ball_are_projected_before_they_are_judged(
@@ -191,54 +183,6 @@ def test_draws_follow_seed_and_batch_and_leave_the_global_generators_alone(
     assert not torch.equal(found(0, 1, 2), found(1, 1, 2))
     assert not torch.equal(found(0, 1, 2), found(0, 1, 3))
     assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_torchattacks_gets_radius_step_classes_and_seed(
-    linear_model: nn.Sequential, data: TensorDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[Any] = []
-
-    def note(attack: Any, x: Tensor, _y: Tensor) -> Tensor:
-        seen.append(attack)
-        return x
-
-    fake_torchattacks(monkeypatch, note)
-    for text in ("Fake", "Fake:steps=5", "Fake:alpha=0.5,n_classes=7,seed=3"):
-        count(linear_model, data, f"torchattacks:{text}")
-    assert [each.eps for each in seen] == [0.1] * 3
-    assert [each.alpha for each in seen] == pytest.approx([0.025, 0.05, 0.5])
-    assert [each.n_classes for each in seen] == [3, 3, 7]
-    assert seen[2].seed == 3
-
-
-def test_foolbox_gets_the_radius_where_it_is_fixed_and_none_where_the_least_is_sought(
-    linear_model: nn.Sequential, data: TensorDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    radii = fake_foolbox(monkeypatch)
-    for name in ("LinfFixed", "LinfMinimal", "AnyMinimal", "HopSkipJumpAttack"):
-        count(linear_model, data, f"foolbox:{name}")
-    assert radii == [0.1, None, None, None]
-
-
-def test_art_gets_norm_radius_step_and_the_whole_batch(
-    linear_model: nn.Sequential, data: TensorDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    noted = fake_art(monkeypatch)
-    threat = Threat("l2", 0.6)
-    for text in ("ProjectedGradientDescent:max_iter=10", "AutoProjectedGradientDescent"):
-        count(linear_model, data, f"art:{text}", threat)
-    classifier = noted[0].pop("estimator")
-    assert noted[0] == {
-        "norm": 2,
-        "eps": 0.6,
-        "eps_step": pytest.approx(0.15),
-        "max_iter": 10,
-        "batch_size": 20,
-        "verbose": False,
-    }
-    assert noted[1]["eps_step"] == pytest.approx(0.2), "ART's own share of eps, which the attack adapts"
-    assert (classifier.nb_classes, classifier.input_shape) == (3, (1, 4, 4))
-    assert classifier.clip_values == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(

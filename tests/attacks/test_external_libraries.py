@@ -153,3 +153,30 @@ def test_every_name_of_a_library_is_an_attack_or_refused_in_a_line(library: str)
             refused.append(str(error))
     assert not any("\n" in each for each in refused)
     assert len(names) - len(refused) >= 15
+
+
+def test_carlini_wagner_of_torchattacks_moves_black_and_white_pixels(model: nn.Sequential) -> None:
+    """Left to itself it stays where it is: the pixels are infinite in the variable that it climbs in."""
+    installed("torchattacks")
+    x = (torch.rand(24, 1, 8, 8, generator=torch.Generator().manual_seed(1)) > 0.5).float()
+    assert felled("torchattacks:CW:c=10,steps=200,lr=0.05", model, x) > 0.9
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["torchattacks:CW:c=10,steps=100,lr=0.05", "torchattacks:EADEN:max_iterations=30", "torchattacks:PGDL2"],
+)
+def test_log_probabilities_fall_as_logits_do(text: str, model: nn.Sequential) -> None:
+    """Left to themselves, attacks that mask logits take the mask for the largest where all are negative."""
+    installed("torchattacks")
+    x = 0.4 + 0.2 * torch.rand(24, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    falling = felled(text, model, x)
+    assert falling > 0.5
+    assert felled(text, nn.Sequential(model, nn.LogSoftmax(1)).eval(), x) > falling - 0.1
+
+
+def felled(text: str, model: nn.Module, x: Tensor) -> float:
+    """The share of the images that an attack fells within a wide L2 ball."""
+    data = TensorDataset(x, model(x).argmax(1))
+    found = evaluate(model, data, threat=Threat("l2", 4.0), attacks={text: named(text)}, rungs=())
+    return 1.0 - found.rows[0].rates["shattered"].accuracy

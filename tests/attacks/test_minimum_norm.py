@@ -9,7 +9,6 @@ from torch.utils.data import TensorDataset
 
 from advbench import Attack, Draws, Normalized, Threat, evaluate
 from advbench.attacks import FAB, FMN, PGD
-from advbench.errors import SpecError
 from advbench.threat.judge import fooled, predict
 from advbench.threat.threat import Norm
 from tests.attacks.counted import Counted, Model
@@ -97,36 +96,3 @@ def test_costs_are_counted_pass_by_pass() -> None:
         attempt = attack(counted, x, y, Threat("l2", 0.01), Draws(0, torch.arange(1)))
         assert int(attempt.queries) == len(counted.sizes)
         assert int(attempt.steps) == (14 if isinstance(attack, FAB) or attack.targets else 7)
-
-
-def test_restarts_of_fab_never_lose() -> None:
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 20), nn.ReLU(), nn.Linear(20, 4))
-    x = torch.rand(16, 1, 4, 4)
-    with torch.no_grad():
-        y = network(x).argmax(1)
-    threat = Threat("l2", 0.5)
-    once, more = (
-        attack(network, x, y, threat, Draws(0, torch.arange(16)))
-        for attack in (FAB(steps=10), FAB(steps=10, restarts=3))
-    )
-    assert (threat.distance(more.x_adv, x) <= threat.distance(once.x_adv, x) + 1e-6).all()
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: FAB(steps=0), "fab: steps must be at least 1"),
-        (lambda: FAB(targets=0), "fab: targets must be at least 1"),
-        (lambda: FAB(restarts=0), "fab: restarts must be at least 1"),
-        (lambda: FAB(alpha_max=1.5), r"alpha_max must lie in \[0, 1\]"),
-        (lambda: FAB(eta=0.9), "eta must be at least 1"),
-        (lambda: FAB(beta=1.0), r"beta must lie in \(0, 1\)"),
-        (lambda: FMN(steps=0), "fmn: steps must be at least 1"),
-        (lambda: FMN(targets=-1), "fmn: targets must be at least 0"),
-        (lambda: FMN(step_size=0.0), "fmn: step_size must be positive"),
-    ],
-)
-def test_settings_out_of_range_are_refused(make: object, message: str) -> None:
-    with pytest.raises(SpecError, match=message):
-        make()  # type: ignore[operator]  # a table of constructors

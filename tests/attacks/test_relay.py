@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from advbench import Attempt, DefendedModel, Draws, Placement, Threat
-from advbench.attacks import APGD, FAB, PGD, Relay, Square, autoattack, strongest
+from advbench.attacks import APGD, PGD, Relay, Square, autoattack, strongest
 from advbench.attacks.relay import Leg, WarmAttack, WarmLeg
 from advbench.cli.subject import describe
 from advbench.defenses import Round
@@ -130,20 +130,6 @@ def test_a_warm_ascent_takes_the_small_steps_that_it_was_told_to() -> None:
     APGD(steps=1, first_step=0.2)(falling, x, y, threat, Draws(0, torch.tensor([0])), start=start)
     assert seen[0] == pytest.approx(0.45)
     assert seen[1] == pytest.approx(0.47)
-
-
-def test_autoattack_is_the_standard_protocol() -> None:
-    legs = autoattack().legs
-    assert {name: leg.attack for name, leg in legs.items()} == {
-        "apgd-ce": APGD(steps=100),
-        "apgd-t": APGD(steps=100, loss="dlr", targets=9),
-        "fab-t": FAB(steps=100, targets=9, early_stop=True),
-        "square": Square(queries=5000),
-    }
-    assert [leg.attack for leg in autoattack(version="rand").legs.values()] == [
-        APGD(steps=100),
-        APGD(steps=100, loss="dlr"),
-    ]
 
 
 def crooked(scale: float) -> nn.Sequential:

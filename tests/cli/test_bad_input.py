@@ -114,6 +114,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(folder / "large.npz", x=np.zeros((10, 28, 28), np.uint8), y=y)
     np.savez(folder / "bright.npz", x=np.full((10, 8, 8), 16.0, np.float32), y=y)
     np.savez(folder / "below.npz", x=np.zeros((10, 8, 8), np.uint8), y=np.where(y == 0, -1, y))
+    np.savez(folder / "endless.npz", x=np.zeros((2, 8, 8), np.uint8), y=np.array([2**63, 0], np.uint64))
     np.savez(folder / "objects.npz", x=np.array([{}] * 10), y=y)
     (folder / "bad_import.py").write_text("import no_such_module_at_all\n")
     return folder
@@ -172,6 +173,14 @@ NUMBERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "a step size of zero": ("--step-size 0", ("step_size", "positive")),
     "a step size in words": ("--step-size big", ("step_size", "'big'")),
     "a batch of nothing": ("--batch-size 0", ("--batch-size", "1")),
+    "a seed of twenty digits": (
+        "--seed 12345678901234567890",
+        ("--seed", "from 0 to 9,223,372"),
+    ),
+    "steps of twenty digits": ("--steps 12345678901234567890", ("--steps", "from 1 to 1,000,000,000")),
+    "restarts without end": ("--restarts 11111111111111111111", ("--restarts", "from 1 to 1,000,000,000")),
+    "images of twenty digits": ("--first 12345678901234567890", ("--first", "from 1 to 1,000,000,000")),
+    "queries of twenty digits": ("--attack square:queries=99999999999999999999", ("queries", "2^63")),
     "a negative seed": ("--seed -1 --limit 4", ("--seed", "0")),
     "a limit and a first": ("--limit 4 --first 4", ("--limit", "--first", "not both")),
     "a mean without a std": ("--mean 0.5", ("--mean", "--std", "together")),
@@ -223,6 +232,7 @@ MODELS_AND_IMAGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "a factory that fails": (f"{OWN}:broken", ("ZeroDivisionError", "no model today")),
     "images of another shape": (f"{NPZ}/large.npz", ("(1, 28, 28)", "the model cannot take images")),
     "pixels beyond the box": (f"{NPZ}/bright.npz", ("[0, 1]", "16")),
+    "labels that are no classes": (f"{NPZ}/endless.npz", ("y must hold", "9223372036854775808")),
     "labels below zero": (f"{NPZ}/below.npz", ("labels", "-1")),
     "objects for images": (f"{NPZ}/objects.npz", ("objects.npz", "pickled objects")),
     "an archive without images": (f"{NPZ}/archive.npz", ("arrays x and y", "z")),

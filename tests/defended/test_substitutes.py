@@ -10,13 +10,10 @@ from torch.utils.data import TensorDataset
 
 from advbench import BPDA, DefendedModel, Draws, Placement, bpda
 from advbench.defended.backward import Map
-from advbench.defended.finite_difference import FiniteDifference
-from advbench.defended.learned import fitted, pack_network, pairs_of, read_network
 from advbench.defended.substitutes import average_pool, make_substitute
 from advbench.defenses import Round
 from advbench.draws.sampling import Sampling
 from advbench.errors import DefenseError, SpecError
-from advbench.threat.threat import Threat
 from tests.small import Network, run
 
 
@@ -103,23 +100,6 @@ def test_skip_is_the_identity_where_the_shape_is_kept_and_resizes_where_it_is_no
     assert torch.equal(gradient(channels, "skip", x, torch.ones(3, 4, 6, 6)), torch.full_like(x, 2.0))
     with pytest.raises(DefenseError, match="no resizing makes"):
         gradient(lambda x: x.flatten(1), "skip", x, torch.ones(3, 72))
-
-
-def test_finite_differences_of_a_linear_map_come_to_its_transpose(x: Tensor, v: Tensor) -> None:
-    expected = transposed(v)
-    anywhere = FiniteDifference(directions=4000, reach=None).product(linear, x, v)
-    torch.testing.assert_close(anywhere, expected, atol=0.6, rtol=0.0)
-    near = FiniteDifference(directions=1000, reach=1).product(linear, x, v)[..., :-1]
-    assert (near - expected[..., :-1]).abs().mean() < 0.15
-
-
-@pytest.mark.parametrize("reach", [None, 0, 1])
-def test_finite_differences_depend_on_the_image_alone(x: Tensor, v: Tensor, reach: int | None) -> None:
-    how = FiniteDifference(directions=3, reach=reach)
-    whole = how.product(Round(), x, v)
-    assert torch.equal(how.product(Round(), x[1:2], v[1:2]), whole[1:2])
-    assert torch.equal(how.product(Round(), x, v), whole)
-    assert not torch.equal(how.product(Round(), x + 1e-3, v), whole)
 
 
 def test_finite_differences_work_on_vectors_and_where_the_shape_changes(x: Tensor) -> None:
@@ -252,32 +232,3 @@ def test_a_gradient_that_is_zero_later_is_no_fault(x: Tensor, v: Tensor) -> None
     for shown in (x, -x):
         leaf = shown.clone().requires_grad_()
         bpda(torch.relu, substitute)(leaf).backward(v)
-
-
-@pytest.mark.parametrize("shape", [(2, 6, 6), (5,)])
-def test_a_learned_network_imitates_the_defense_and_comes_back_from_its_file(shape: tuple[int, ...]) -> None:
-    torch.manual_seed(0)
-    state = torch.get_rng_state()
-    x = torch.rand(60, *shape, generator=torch.Generator().manual_seed(0))
-
-    def defense(x: Tensor) -> Tensor:
-        return 1.0 - 0.5 * x
-
-    def seen(x: Tensor) -> tuple[Tensor, Tensor]:
-        return x, defense(x)
-
-    pairs = pairs_of(seen, x, Draws(0, torch.arange(60)), Threat("linf", 0.1))
-    network, again = fitted(pairs, 3), fitted(pairs, 3)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert float((network(x) - defense(x)).square().mean().sqrt()) < 0.1
-    assert torch.equal(network(x), again(x))
-    z = x.clone().requires_grad_()
-    (grad,) = torch.autograd.grad(network(z).sum(), z)
-    inside = grad[..., 2:4]
-    assert float(inside.mean()) < 0.0, "the negative's slope"
-    contents = pack_network(network, {})
-    read = read_network(contents, torch.device("cpu"))
-    assert read is not None
-    assert torch.equal(read(x), network(x))
-    assert read_network(contents[:-100], torch.device("cpu")) is None
-    assert read_network(b"", torch.device("cpu")) is None

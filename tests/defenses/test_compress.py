@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from advbench.defenses import JPEG, WebP
-from advbench.defenses.soft_jpeg import cubic_round, soft_jpeg
+from advbench.defenses.soft_jpeg import soft_jpeg
 from advbench.errors import DefenseError
 
 SIZES = [(1, 1), (8, 8), (32, 32), (5, 5), (17, 33), (50, 2), (50, 4), (2, 50), (64, 64)]
@@ -37,11 +37,6 @@ def pillow(x: Tensor, kind: str, quality: int) -> Tensor:
         loaded = np.asarray(Image.open(file).convert("RGB" if len(image) == 3 else "L"))
         out.append(torch.from_numpy(loaded.copy()).reshape(*x.shape[2:], -1).permute(2, 0, 1))
     return torch.stack(out).float() / 255
-
-
-def half_away_from_zero(u: Tensor) -> Tensor:
-    """How libjpeg rounds."""
-    return u.sign() * (u.abs() + 0.5).floor()
 
 
 @pytest.mark.parametrize("size", [*SIZES, (224, 224)])
@@ -77,18 +72,6 @@ def test_values_outside_the_box_are_clipped() -> None:
     assert torch.equal(JPEG()(3 * x - 1), JPEG()((3 * x - 1).clamp(0, 1)))
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("c", [1, 3])
-@pytest.mark.parametrize("quality", [10, 50, 75, 95])
-def test_with_true_rounding_the_differentiable_jpeg_is_the_codec(
-    quality: int, c: int, size: tuple[int, int]
-) -> None:
-    """Up to the rounding of pixels and colours to 8 bits, which moves a coefficient at times."""
-    x = natural(32, c, *size)
-    found = soft_jpeg(x, quality, half_away_from_zero).clamp(0, 1)
-    assert 255 * (found - JPEG(quality=quality)(x)).abs().mean() < (0.7 if c == 1 else 1.8)
-
-
 @pytest.mark.parametrize("c", [1, 3])
 @pytest.mark.parametrize("quality", [10, 50, 75, 95])
 def test_cubic_is_within_three_grey_levels_of_the_codec_and_soft_in_between(quality: int, c: int) -> None:
@@ -104,15 +87,6 @@ def test_soft_becomes_rounding_as_the_temperature_falls() -> None:
     errors = [float((g.soft(x, temperature) - expected).abs().mean()) for temperature in (1.0, 0.1, 0.01)]
     assert errors[1] < errors[0] / 2
     assert errors[2] < errors[1] / 4
-
-
-def test_the_cubic_has_the_slope_of_the_paper() -> None:
-    u = torch.tensor([-1.4, -0.5, 0.0, 0.1, 0.3, 2.45], requires_grad=True)
-    s = cubic_round(u)
-    (slope,) = torch.autograd.grad(s.sum(), u)
-    distance = u.detach() - u.detach().round()
-    torch.testing.assert_close(s.detach(), u.detach().round() + distance**3)
-    torch.testing.assert_close(slope, 3 * distance**2)
 
 
 @pytest.mark.parametrize("c", [1, 3])

@@ -10,7 +10,6 @@ import pytest
 import scipy.ndimage
 import torch
 
-from advbench.defended.borders import extended
 from advbench.defended.substitutes import average_pool
 from advbench.defenses import Gaussian, Median, NonLocalMeans
 from advbench.errors import SpecError
@@ -57,14 +56,6 @@ def test_the_average_equals_scipys(size: tuple[int, int]) -> None:
     for window in (2, 3, 5):
         expected = scipy.ndimage.uniform_filter(x.numpy(), size=(1, 1, window, window), mode="reflect")
         np.testing.assert_allclose(average_pool(x, window).numpy(), expected, atol=1e-12)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_mirrored_borders_equal_numpys(size: tuple[int, int]) -> None:
-    x = images(2, 1, *size)
-    for twice, mode in ((True, "symmetric"), (False, "reflect")):
-        expected = np.pad(x.numpy(), ((0, 0), (0, 0), (4, 7), (4, 7)), mode=mode)  # type: ignore[call-overload]  # both are modes
-        np.testing.assert_array_equal(extended(x, 4, 7, twice=twice).numpy(), expected)
 
 
 @pytest.mark.parametrize(("search", "patch", "strength"), [(3, 1, 0.2), (5, 3, 0.15), (7, 5, 0.3)])

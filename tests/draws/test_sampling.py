@@ -9,16 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from advbench import DefendedModel, Draws, Evaluation, Hooks, Placement, Threat, evaluate
+from advbench import DefendedModel, Draws, Evaluation, Placement, Threat, evaluate
 from advbench.attacks import APGD, PGD, Square
 from advbench.defended.gradient import loss_and_gradient
 from advbench.draws.sampling import Sampling, content_keys, drawn, is_random
 from advbench.errors import InputError
-from advbench.evaluation.attack_batch import RungDone
-from advbench.evaluation.judge_again import Evidence, recheck
-from advbench.evaluation.plan import defense_chains
-from advbench.runs.examples import Examples
-from advbench.threat.judge import judge, vote
 from advbench.threat.losses import margin
 
 
@@ -144,33 +139,6 @@ def test_the_exact_substitute_of_a_random_defense_meets_the_same_draws() -> None
     torch.testing.assert_close(grad, ((first + second).view_as(x) / x).detach())
 
 
-@pytest.mark.parametrize(
-    ("draws", "prediction", "share"),
-    [
-        ([0, 0, 0], 0, 0.0),
-        ([0, 1, 0], 0, 1 / 3),
-        ([0, 1, 2], 1, 2 / 3),
-        ([2, 1, 2], 2, 1.0),
-        ([0, 0, 1, 1], 0, 0.5),
-        ([-1, -1, 1], -1, 1 / 3),
-        ([-1, 1, 1], 1, 2 / 3),
-        ([-1, -1, -1], -1, 0.0),
-        ([1], 1, 1.0),
-    ],
-)
-def test_the_majority_of_the_draws_decides(draws: list[int], prediction: int, share: float) -> None:
-    found = vote(torch.tensor(draws).view(-1, 1), torch.tensor([0]))
-    assert int(found.prediction) == prediction
-    assert float(found.fooled_share) == pytest.approx(share)
-
-
-def test_an_example_outside_the_ball_fools_nobody_however_many_draws_it_has() -> None:
-    logits = torch.tensor([[[0.0, 1.0]]]).expand(5, 1, 2)
-    x = torch.full((1, 1, 2, 2), 0.5)
-    assert judge(logits, x + 0.2, x, torch.tensor([0]), Threat("linf", 0.1)).robust.all()
-    assert not judge(logits, x + 0.1, x, torch.tensor([0]), Threat("linf", 0.1)).robust.any()
-
-
 def run(network: nn.Module, data: TensorDataset, **changes: object) -> Evaluation:
     settings: dict[str, object] = {
         "threat": Threat("linf", 0.1),
@@ -271,34 +239,6 @@ def test_a_lucky_draw_is_no_success() -> None:
     assert row.rates["shattered"].count == row.rates["clean"].count == 60
     assert row.rates["shattered"].spread is not None
     assert row.rates["shattered"].spread.mean == pytest.approx(0.8, abs=0.05)
-
-
-def test_kept_examples_are_judged_again_under_the_same_draws(network: nn.Module, data: TensorDataset) -> None:
-    kept: list[Examples] = []
-
-    def keep(done: RungDone) -> None:
-        if done.x_adv is not None:
-            indices = torch.tensor(done.samples["index"].to_numpy())
-            kept.append(Examples(done.cell, indices, done.x_adv))
-
-    found = run(network, data, observer=Hooks(keep=keep))
-    evidence = Evidence(
-        model=network,
-        dataset=data,
-        chains=defense_chains({"noise": Placement(Noise(0.3))}),
-        threat=Threat("linf", 0.1),
-        heading=found.heading,
-        samples=found.samples,
-        kept="all",
-        batch_size=5,
-        seed=0,
-        judge_draws=9,
-    )
-    findings = recheck(evidence, kept)
-    assert not any(each.faults for each in findings)
-    assert sum(each.by_rounding for each in findings) == 0
-    forged = evidence._replace(judge_draws=91)
-    assert any(each.faults for each in recheck(forged, kept))
 
 
 @pytest.mark.parametrize("name", ["eot", "judge_draws"])

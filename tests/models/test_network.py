@@ -2,13 +2,12 @@
 
 import re
 import sys
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from advbench.data.batches import batches
 from advbench.data.images import LabelledImages
@@ -220,101 +219,15 @@ def test_a_model_without_classes_is_refused(name: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mean", "std", "channels"),
-    [((0.5, 0.1, 0.2), (0.2, 1.0, 2.0), 3), ((0.5,), (0.25,), 3), ((0.5,), (0.25,), 1)],
-)
-def test_normalisation_is_part_of_the_model(
-    mean: tuple[float, ...], std: tuple[float, ...], channels: int
-) -> None:
-    x = torch.rand(2, channels, 4, 4)
-    expected = [(x[:, i] - mean[i % len(mean)]) / std[i % len(std)] for i in range(channels)]
-    torch.testing.assert_close(Normalized(nn.Identity(), mean, std)(x), torch.stack(expected, 1))
-
-
-@pytest.mark.parametrize(
-    ("mean", "std"),
-    [((0.5,), (0.0,)), ((0.5,), (-1.0,)), ((0.5, 0.5), (1.0,)), ((), ()), ((0.5,), (torch.nan,))],
-)
-def test_constants_that_cannot_normalise_are_refused(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-    with pytest.raises(ModelError, match="std"):
-        Normalized(nn.Identity(), mean, std)
-
-
-def test_images_with_other_channels_than_the_constants_are_refused() -> None:
-    model = Normalized(nn.Flatten(), IMAGENET.mean, IMAGENET.std)
-    with pytest.raises(ModelError, match="3 channels, the images have 1"):
-        checked_logits(model, torch.rand(2, 1, 4, 4), torch.zeros(2, dtype=torch.int64))
-
-
-class Returns(nn.Module):
-    """A model that returns what a function makes of the images."""
-
-    def __init__(self, function: Callable[[Tensor], object]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> object:
-        return self.function(x)
-
-
-def broken_at(layer: str) -> nn.Module:
-    """Three linear layers, of which one turns the second image into NaN."""
-    layers = OrderedDict[str, nn.Module](flat=nn.Flatten(), first=nn.Linear(16, 8), middle=nn.Linear(8, 8))
-    layers["last"] = nn.Linear(8, 4)
-    bias = layers[layer].bias
-    assert isinstance(bias, nn.Parameter)
-    nn.init.constant_(bias, torch.nan)
-    return nn.Sequential(layers)
-
-
-def inside(name: str, network: nn.Module) -> nn.Module:
-    return nn.Sequential(OrderedDict([(name, network)]))
-
-
-def check(model: nn.Module, x: Tensor, y: Tensor) -> str:
-    with pytest.raises(ModelError) as caught:
-        checked_logits(model, x, y)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("model", "expected"),
-    [
-        (Returns(lambda x: x), "(2, 1, 4, 4)"),
-        (Returns(lambda x: x.flatten(1)[0]), "(16,)"),
-        (Returns(lambda x: x.flatten(1)[:1]), "(1, 16)"),
-        (Returns(lambda x: {"logits": x.flatten(1)}), "dict"),
-        (Returns(lambda x: (x.flatten(1),)), "tuple"),
-        (Returns(lambda x: x.flatten(1).argmax(1)), "(2,)"),
-        (Returns(lambda x: x.flatten(1).long()), "torch.int64"),
-        (Returns(lambda x: x.flatten(1)[:, :3]), "3 classes and cannot hold label 3"),
-        (Returns(lambda x: x.flatten(1) * torch.tensor([[1.0], [torch.inf]])), "1 of 2 clean images"),
-        (broken_at("last"), "2 of 2 clean images"),
-        (broken_at("middle"), "'middle'"),
-        (Normalized(broken_at("middle"), (0.5,), (0.5,)), "'middle'"),
-        (inside("net", broken_at("first")), "'net.first'"),
-        (inside("model", broken_at("first")), "'model.first'"),
-        (inside("network", broken_at("first")), "'network.first'"),
-    ],
-)
-def test_a_model_that_breaks_its_contract_is_refused(model: nn.Module, expected: str) -> None:
-    assert expected in check(model, torch.rand(2, 1, 4, 4) + 0.1, torch.tensor([0, 3]))
-
-
-@pytest.mark.parametrize(
     ("name", "shape"),
     [("lenet5", (3, 32, 32)), ("lenet5", (1, 8, 8)), ("digits-cnn", (1, 28, 28)), ("resnet20", (1, 28, 28))],
 )
 def test_images_that_do_not_fit_the_model_are_refused_with_their_shape(
     name: str, shape: tuple[int, ...]
 ) -> None:
-    assert str(shape) in check(build(name), torch.rand(2, *shape), torch.zeros(2, dtype=torch.int64))
-
-
-def test_a_model_that_keeps_its_contract_gives_its_own_logits(linear_model: nn.Sequential) -> None:
-    x = torch.rand(2, 1, 4, 4)
-    assert torch.equal(checked_logits(linear_model, x, torch.tensor([0, 2])), linear_model(x))
+    with pytest.raises(ModelError, match=re.escape(str(shape))) as caught:
+        checked_logits(build(name), torch.rand(2, *shape), torch.zeros(2, dtype=torch.int64))
+    assert "\n" not in str(caught.value)
 
 
 def test_the_bundled_weights_are_what_their_card_says() -> None:

@@ -1,23 +1,13 @@
 """A normalisation is chosen where one wins clearly, and the choice is pure arithmetic on answers."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
 
-from advbench.data.batches import read_batch
-from advbench.data.class_names import ClassNames, read_class_index, read_class_names, relabelled
-from advbench.data.images import LabelledImages
-from advbench.data.load import load_dataset
-from advbench.data.sources import Place
-from advbench.defended.normalized import Normalized
-from advbench.errors import DatasetError
-from advbench.evaluation.measure_normalization import measure
 from advbench.models.normalization import (
     BYTES,
     HALF,
@@ -111,109 +101,3 @@ def test_logits_that_differ_by_a_factor_and_a_constant_an_image_are_one_function
     assert not same_function(logits, -logits)
     assert not same_function(logits, logits + 0.1 * torch.randn(16, 5, generator=generator))
     assert not same_function(logits, logits * torch.nan)
-
-
-class Wave(nn.Module):
-    """A network that a wrong scale or shift of its input confuses."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm, self.head = nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.Linear(288, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.norm(torch.sin(3 * self.conv(x))).flatten(1))
-        return logits
-
-
-@pytest.mark.parametrize("name", ["none", "dataset", "half", "255"])
-def test_a_network_is_measured_under_what_it_was_trained_with(name: NormalizationName) -> None:
-    data = load_dataset("digits", Place(root=Path(), split="test"))
-    whole = read_batch(data, range(len(data)))
-    constants = candidates(MNIST, 1)[name]
-    torch.manual_seed(0)
-    network = Wave()
-    model = Normalized(network, constants.mean, constants.std)
-    optimizer = torch.optim.Adam(network.parameters(), 0.01)
-    for _ in range(60):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(whole.x), whole.y).backward()  # type: ignore[no-untyped-call]  # untyped
-        optimizer.step()
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    found = measure(network, data, MNIST, torch.device("cpu"), 0)
-    assert found.standing.near == (name,)
-    assert set(found.accuracies) == {"none", "dataset", "half", "255"}
-    assert network.training
-    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
-    assert measure(network, data, MNIST, torch.device("cpu"), 0, at_once=7).standing == found.standing
-
-
-NAMED = LabelledImages(
-    [(torch.full((1, 2, 2), 0.1), 0), (torch.full((1, 2, 2), 0.2), 1)],
-    np.asarray([0, 1]),
-    ("cat", "dog"),
-)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("dog\ncat\n", [1, 0]),
-        ("\ufeffdog\r\ncat\r\n\n", [1, 0]),
-        ("3 cat\n0 dog", [3, 0]),
-        ("cat\nsea lion\ndog", [0, 2]),
-    ],
-)
-def test_labels_follow_a_file_of_names(text: str, expected: list[int], tmp_path: Path) -> None:
-    (tmp_path / "names.txt").write_text(text)
-    images = relabelled(NAMED, read_class_names(tmp_path / "names.txt"))
-    assert images.labels.tolist() == expected
-    assert [images[each][1] for each in range(2)] == expected
-    assert [images.classes[each] for each in expected] == ["cat", "dog"]
-    assert len(images.classes) == max(2, 1 + max(expected))
-
-
-def test_labels_follow_imagenets_index(tmp_path: Path) -> None:
-    (tmp_path / "index.json").write_text('{"0": ["n1", "cat"], "7": ["n2", "dog"], "3": ["n3", "crane"]}')
-    assert relabelled(NAMED, read_class_index(tmp_path / "index.json")).labels.tolist() == [0, 7]
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", "line 1 is empty"),
-        ("cat\n\ndog", "line 2 is empty"),
-        ("1 cat\n1 dog", "index 1 is there twice"),
-        ("9999999 cat", "larger than any model"),
-        ("cat\nfox", "class 'dog' is not in the file"),
-        ("bird\nfox", "class 'cat' and 1 more are not"),
-        ("cat\ndog\ncat", "class 'cat' stands for outputs [0, 2]"),
-    ],
-)
-def test_a_file_of_names_that_cannot_be_used_is_refused(text: str, said: str, tmp_path: Path) -> None:
-    (tmp_path / "names.txt").write_text(text)
-    with pytest.raises(DatasetError) as caught:
-        relabelled(NAMED, read_class_names(tmp_path / "names.txt"))
-    assert said in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"a": ["x"]}', '{"0": 3}', '{"0": ["x", 3]}', "{" * 9999])
-def test_an_index_of_another_form_is_refused(text: str, tmp_path: Path) -> None:
-    (tmp_path / "index.json").write_text(text)
-    with pytest.raises(DatasetError, match="expected"):
-        read_class_index(tmp_path / "index.json")
-
-
-def test_files_that_are_not_there_or_no_text_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="cannot be read"):
-        read_class_names(tmp_path / "nowhere.txt")
-    (tmp_path / "bytes").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(DatasetError, match="no text in UTF-8"):
-        read_class_names(tmp_path / "bytes")
-
-
-def test_two_classes_for_one_output_and_classes_without_names_are_refused() -> None:
-    with pytest.raises(DatasetError, match="both stand for output 0"):
-        relabelled(NAMED, ClassNames((("cat", 0), ("dog", 0)), 1))
-    with pytest.raises(DatasetError, match="have no names"):
-        relabelled(LabelledImages(NAMED.images, NAMED.labels, ()), ClassNames((("cat", 0),), 1))

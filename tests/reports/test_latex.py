@@ -62,6 +62,15 @@ def test_what_latex_may_not_know_is_spelt_out() -> None:
     assert latex_escaped("a-b --c ---") == "a-b -{}-c -{}-{}-"
 
 
+def test_a_row_that_begins_with_a_bracket_is_no_length() -> None:
+    """LaTeX reads `[...]` after a line break as the height to skip."""
+    assert latex_escaped("[mine] a [b]") == "{[}mine] a [b]"
+    text = render(
+        [ROUND, replace(ROUND, defense="[mine]")], "latex", None, Style(columns=("defense", "bpda"))
+    )
+    assert not re.search(r"\\\\\s*\[", text)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("row", "said"),

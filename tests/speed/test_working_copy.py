@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from advbench import DefendedModel, Placement, cli
+from advbench import DefendedModel, Placement, Threat, cli
 from advbench.attacks import APGD, FAB, FMN, PGD, Square
 from advbench.defended.normalized import Normalized
-from advbench.defenses import Round
+from advbench.defenses import Noise, Round
 from advbench.models.network import build_network
 from advbench.names.grammar import Spec
 from advbench.speed import working_copy
@@ -265,6 +265,34 @@ def test_bfloat16_fells_the_same_images_but_for_a_few(
     exact, rough = (run(network, data, **settings, precision=each).samples for each in ("fp32", "bf16"))
     assert (exact["robust"] != rough["robust"]).mean() <= 0.02
     assert (exact["loss"] != rough["loss"]).any(), "something was computed in bfloat16"
+
+
+@pytest.mark.parametrize("defenses", [{}, {"noise": Placement(Noise(sigma=0.1))}])
+def test_a_batch_that_falls_whole_in_bfloat16_is_done(defenses: dict[str, Placement]) -> None:
+    """Nothing is left to be looked at in float32, and networks that reshape by hand take no empty batch."""
+
+    class ByHand(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.features, self.head = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(64, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.head(self.features(x).relu().view(x.shape[0], -1))
+            return logits
+
+    model, x = ByHand().eval(), images(16)
+    found = run(
+        model,
+        TensorDataset(x, model(x).argmax(1)),
+        threat=Threat("linf", 0.9),
+        defenses=defenses,
+        rungs=(),
+        eot=2,
+        judge_draws=3,
+        precision="bf16",
+    )
+    assert [row.rates["shattered"].count for row in found.rows] == [0] * (1 + len(defenses))
 
 
 def test_attacks_that_compare_scores_stay_in_float32(network: Network, data: TensorDataset) -> None:

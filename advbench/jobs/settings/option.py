@@ -32,6 +32,7 @@ class Option:
         word: how the command line calls it, by default `--name`; `--fast/--no-fast` can also be denied.
         short: a shorter word.
         least: what a number is at least.
+        most: what a number is at most; a run of more steps, queries or images would never end.
         shown: what `--help` calls its default; the value itself where this is empty.
         argument: whether the command line tells it by its place, without a word.
         read: makes the value of a text, where the type alone does not say how.
@@ -45,6 +46,7 @@ class Option:
     word: str = ""
     short: str = ""
     least: int | None = None
+    most: int = 1_000_000_000
     shown: str = ""
     argument: bool = False
     read: Callable[[str], Any] | None = None
@@ -124,7 +126,7 @@ class Setting:
             case "flag":
                 fits = isinstance(value, bool)
             case "number":
-                fits = _is_whole(value) and (self.option.least is None or value >= self.option.least)
+                fits = _is_whole(value) and self._is_within(value)
             case "choice":
                 fits = value in self.choices if isinstance(value, str) else False
             case "text":
@@ -148,8 +150,12 @@ class Setting:
             case "flag":
                 return "true or false"
             case "number":
-                least = self.option.least
-                return "a whole number" + ("" if least is None else f" of at least {least}")
+                least, most = self.option.least, f"{self.option.most:,}"
+                return (
+                    f"a whole number of at most {most}"
+                    if least is None
+                    else f"a whole number from {least} to {most}"
+                )
             case "choice":
                 return f"one of {', '.join(self.choices)}"
             case "text":
@@ -167,12 +173,22 @@ class Setting:
         return [part for text in values for part in (self.word, str(text))]
 
     def value(self, given: Any) -> Any:
-        """What the field holds, of what `parse` or the command line gives."""
+        """What the field holds, of what `parse` or the command line gives.
+
+        Raises:
+            SpecError: a text that cannot be read, or a number out of its bounds.
+        """
+        if self.kind == "number" and _is_whole(given) and not self._is_within(given):
+            raise SpecError(f"{self.word} must be {self.expected}, got {given}.")
         if isinstance(given, str) and self.option.read is not None:
             return self.option.read(given)
         if isinstance(given, str) and self.type is Path:
             return Path(given)
         return tuple(given) if isinstance(given, list) else given
+
+    def _is_within(self, number: int) -> bool:
+        least = self.option.least
+        return number <= self.option.most and (least is None or number >= least)
 
 
 def settings_of(settings_class: type) -> Mapping[str, Setting]:

@@ -167,7 +167,7 @@ class RunSettings:
         panel=_ATTACK,
         least=1,
     )
-    seed: int = option(0, help="Seed of every draw.", panel=_ATTACK, least=0)
+    seed: int = option(0, help="Seed of every draw.", panel=_ATTACK, least=0, most=2**63 - 1)
     fast: bool = option(
         True,
         word="--fast/--no-fast",

@@ -77,7 +77,7 @@ class TrainSettings:
         shown="crop-flip for photographs, else crop",
     )
     precision: Precision = option("float32", help="Of the forward passes.", panel=_TRAINING)
-    seed: int = option(0, help="Seed of every draw.", panel=_TRAINING, least=0)
+    seed: int = option(0, help="Seed of every draw.", panel=_TRAINING, least=0, most=2**63 - 1)
     sync_bn: bool = option(False, help="Take batch statistics over all processes.", panel=_TRAINING)
     apart: bool = option(False, help="Train with APART.", panel=_APART)
     compare: bool = option(False, help="Train plainly and with APART, alike in all else.", panel=_APART)

@@ -81,6 +81,7 @@ def fit_weights(
         classes = None if best is None or parts else other_head(best, own)
         raise CheckpointError(message) if classes is None else HeadMisfitError(message, classes)
     match, extras = fitting[0]
+    _check_numbers(match, own, path)
     network.load_state_dict(dict(match.weights))
     different = [other for other, _ in fitting[1:] if not _same(other, match)]
     others = [other.name for other in different]
@@ -103,6 +104,22 @@ def fit_weights(
         constants[0].keys if len(constants) == 1 else (),
         record,
     )
+
+
+def _check_numbers(match: Match, own: StateDict, path: Path) -> None:
+    """Refuse weights that would become others in silence: quantised ones without their scale, complex ones.
+
+    Raises:
+        CheckpointError: such a weight.
+    """
+    for key, weight in match.weights.items():
+        unlike = weight.is_complex() or weight.dtype in (torch.int8, torch.uint8)
+        if unlike and own[key].is_floating_point():
+            kinds = [str(tensor.dtype).removeprefix("torch.") for tensor in (weight, own[key])]
+            raise CheckpointError(
+                f"{path} holds {kinds[0]} numbers as {key}, where the network has {kinds[1]}: save weights "
+                "that are turned back into real numbers."
+            )
 
 
 def _left_out(keys: Sequence[str], path: Path) -> str:

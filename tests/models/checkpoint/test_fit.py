@@ -133,3 +133,14 @@ def test_of_two_copies_under_one_prefix_and_two_one_is_taken_and_the_other_named
     loaded = load(path)
     assert_holds(loaded, dict(state))
     assert "2 networks that fit; model is taken, not module.model" in loaded.notes[0]
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.complex64])
+def test_numbers_that_would_become_others_in_silence_are_refused(
+    kind: torch.dtype, state: State, tmp_path: Path
+) -> None:
+    """Quantised weights without their scale, and complex ones, whose imaginary part torch would drop."""
+    key = next(name for name, tensor in state.items() if tensor.dim() == 4)
+    torch.save({**state, key: state[key].to(kind)}, path := tmp_path / "other.pt")
+    told = f"holds {str(kind)[6:]} numbers as {key}, where the network has float32"
+    assert told in refusal(path)

@@ -1,78 +1,21 @@
 """Data sets give pixels in [0, 1] and labels in a fixed order; a missing or damaged one says so."""
 
-import hashlib
 import io
 import os
 import struct
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-from torch.utils.data import TensorDataset
 
-from advbench.data import digits
-from advbench.data.batches import Batch, batches
-from advbench.data.load import find_dataset, load_dataset
-from advbench.data.sources import Place
-from advbench.errors import DatasetError, SpecError
-
-Array = npt.NDArray[Any]
-PIXELS = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 5), dtype=np.uint8)
-LABELS = np.array([0, 1, 2, 0, 1, 2])
-
-
-def place(root: Path, split: str = "test", **options: Any) -> Place:
-    return Place(root=root, split=split, **options)
-
-
-def read(name: str, where: Place) -> Batch:
-    """The whole data set as one batch."""
-    dataset = load_dataset(name, where)
-    (batch,) = batches(dataset, range(len(dataset)), len(dataset))
-    return batch
-
-
-def refusal(name: str, where: Place) -> str:
-    with pytest.raises(DatasetError) as caught:
-        read(name, where)
-    message = str(caught.value)
-    del caught  # a file that was left open warns here, not in a later test
-    assert "\n" not in message
-    return message
-
-
-@pytest.mark.parametrize(
-    ("split", "n", "digest"),
-    [
-        ("train", 1437, "30e2e748c8c4ade3730e1410cc1ecff455f3b1d1e3609774b50831ffd3ea4443"),
-        ("test", 360, "0b158ab078d0e70779b9decc98a20f2e58c7c21337cf7655cb74843562f00e31"),
-    ],
-)
-def test_the_digits_split_is_fixed(split: str, n: int, digest: str, tmp_path: Path) -> None:
-    batch = read("digits", place(tmp_path / "none is needed", split))
-    assert batch.x.shape == (n, 1, 8, 8)
-    levels = (batch.x * 16).to(torch.uint8)
-    assert torch.equal(levels / 16, batch.x)
-    assert hashlib.sha256(levels.numpy().tobytes() + batch.y.numpy().tobytes()).hexdigest() == digest
-
-
-def test_the_digits_splits_are_disjoint_and_stratified(tmp_path: Path) -> None:
-    train, test = (read("digits", place(tmp_path, split)) for split in ("train", "test"))
-    whole = sorted(row.tobytes() for row in load_digits().images.astype(np.float32) / 16)
-    assert sorted(row.numpy().tobytes() for row in torch.cat([train.x, test.x])) == whole
-    share = test.y.bincount() / (train.y.bincount() + test.y.bincount())
-    assert share.min() > 0.19
-    assert share.max() < 0.21
+from advbench.data.batches import batches
+from advbench.data.load import load_dataset
+from tests.data.places import LABELS, PIXELS, Array, place, read, refusal
 
 
 def test_mnist_is_read_in_its_published_order(shared: Path) -> None:
@@ -280,96 +223,15 @@ def test_a_file_that_is_no_npz_is_refused(content: bytes, tmp_path: Path) -> Non
     assert "allow_pickle" not in message, "that is advice for programmers, and unsafe"
 
 
-EXPECTED = {
-    "mnist": "MNIST/raw",
-    "fashion-mnist": "FashionMNIST/raw",
-    "cifar10": "cifar-10-batches-py",
-    "cifar100": "cifar-100-python",
-    "svhn": "test_32x32.mat",
-    "imagenet": "val",
-    "imagefolder": "class",
-    "npz": ".npz",
-}
+@pytest.mark.parametrize("name", ["digits", "npz"])
+def test_images_that_are_used_as_they_are_take_no_size(name: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "test.npz", x=PIXELS, y=LABELS)
+    message = refusal(name, place(tmp_path, image_size=4))
+    assert "its images are used as they are; leave --image-size away." in message
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-@pytest.mark.parametrize("exists", [False, True])
-def test_a_missing_data_set_names_the_folder_that_was_expected(
-    name: str, exists: bool, tmp_path: Path
-) -> None:
-    root = tmp_path / "r"
-    if exists:
-        root.mkdir()
-    message = refusal(name, place(root))
-    assert str(root) in message
-    assert EXPECTED[name] in message.replace(str(root), "")
-    assert "download=True" not in message, "the command line calls it --download"
-
-
-def test_a_missing_npz_file_is_not_taken_for_a_folder(tmp_path: Path) -> None:
-    message = refusal("npz", place(tmp_path / "mine.npz"))
-    assert "mine.npz" in message
-    assert "mine.npz/" not in message
-
-
-def test_a_misspelt_data_set_suggests_the_nearest() -> None:
-    with pytest.raises(SpecError, match="'mnist'"):
-        find_dataset("minst")
-
-
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_pixels_a_few_roundings_outside_the_box_are_black_or_white(dtype: str, tmp_path: Path) -> None:
-    few = {"float16": 3 / 1024, "float32": 3 / 2**23, "float64": 3 / 2**23}[dtype]
-    x = (PIXELS / 255).astype(dtype)
-    x[0, 0, 0, :4] = (1 + few, -few, 1.0, 0.25)
-    np.savez(tmp_path / "test.npz", x=x, y=LABELS)
-    batch = read("npz", place(tmp_path))
-    assert batch.x[0, 0, 0, :4].tolist() == [1.0, 0.0, 1.0, 0.25]
-    assert torch.equal(batch.x[1:], torch.from_numpy(x[1:].astype(np.float32)))
-    if dtype == "float64":  # a data set of a user's own may have any type
-        return
-    (own,) = batches(TensorDataset(torch.from_numpy(x), torch.from_numpy(LABELS)), range(6), 6)
-    assert torch.equal(own.x, batch.x)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "outside", "said"),
-    [
-        ("float32", 1 + 2e-6, "got [0, 1]"),
-        ("float64", -1e-5, "got [-1e-05, "),
-        ("float16", 1 + 6 / 1024, "1.01]"),
-        ("bfloat16", 1.03125, "1.03]"),
-        ("float32", 255.0, "255]"),
-    ],
-)
-def test_pixels_farther_outside_are_refused(dtype: str, outside: float, said: str, tmp_path: Path) -> None:
-    x = torch.from_numpy(PIXELS / 255).to(getattr(torch, dtype))
-    x[0, 0, 0, 0] = outside
-    with pytest.raises(DatasetError, match=r"pixels must lie in \[0, 1\]") as caught:
-        next(batches(TensorDataset(x, torch.from_numpy(LABELS)), range(6), 6))
-    assert said in str(caught.value)
-    if dtype != "bfloat16":
-        np.savez(tmp_path / "test.npz", x=x.numpy(), y=LABELS)
-        assert said in refusal("npz", place(tmp_path))
-
-
-@pytest.mark.parametrize("without_file", [False, True])
-def test_the_digits_and_their_split_are_scikit_learns(
-    without_file: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if without_file:
-        monkeypatch.setattr(digits, "_FILE", "nothing")
-    images, labels, is_test = digits.load()
-    bunch = load_digits()
-    assert np.array_equal(images, bunch.images)
-    assert np.array_equal(labels, bunch.target)
-    order = np.arange(len(labels))
-    train, test = train_test_split(order, train_size=0.8, stratify=labels, random_state=0)
-    assert np.array_equal(np.flatnonzero(is_test), np.sort(test))
-    assert np.array_equal(np.flatnonzero(~is_test), np.sort(train))
-
-
-def test_the_digits_come_without_importing_scikit_learn() -> None:
-    code = "import sys; from advbench.data import digits; digits.load(); print('sklearn' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
+def test_imagenets_test_split_is_the_validation_images_at_224_pixels(tmp_path: Path) -> None:
+    write_folder(tmp_path / "val", sides=(300, 260))
+    batch = read("imagenet", place(tmp_path))
+    assert batch.x.shape[1:] == (3, 224, 224)
+    assert read("imagenet", place(tmp_path, image_size=32)).x.shape[1:] == (3, 32, 32)
