@@ -6,6 +6,7 @@ from advbench.lazy import lazy_names
 from advbench.version import VERSION
 
 if TYPE_CHECKING:
+    from advbench.cli.bar import watched as watched
     from advbench.defended.backward import BPDA as BPDA
     from advbench.defended.backward import bpda as bpda
     from advbench.defended.backward import identity as identity
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
     from advbench.evaluation.ladder import merge as merge
     from advbench.evaluation.observer import Hooks as Hooks
     from advbench.evaluation.observer import Observer as Observer
+    from advbench.jobs.calls import curve as curve
+    from advbench.jobs.calls import run as run
+    from advbench.jobs.calls import sweep as sweep
+    from advbench.jobs.finetune import finetune as finetune
+    from advbench.jobs.finished import Run as Run
+    from advbench.jobs.finished import open_run as open_run
+    from advbench.jobs.named import attack as attack
+    from advbench.jobs.named import defense as defense
+    from advbench.jobs.named import load_data as load_data
+    from advbench.jobs.named import load_model as load_model
+    from advbench.jobs.report import report as report
+    from advbench.jobs.sweep.finished import Sweep as Sweep
+    from advbench.jobs.verify import verify as verify
     from advbench.runs.examples import Examples as Examples
     from advbench.runs.examples import read_examples as read_examples
     from advbench.speed.working_copy import Copies as Copies
@@ -28,7 +42,6 @@ if TYPE_CHECKING:
     from advbench.threat.attack import Attempt as Attempt
     from advbench.threat.threat import Threat as Threat
     from advbench.training.apart import APART as APART
-
 
 __version__ = VERSION
 
@@ -47,14 +60,28 @@ __all__ = [
     "Normalized",
     "Observer",
     "Placement",
+    "Run",
+    "Sweep",
     "Threat",
+    "attack",
     "bpda",
+    "curve",
+    "defense",
     "evaluate",
+    "finetune",
     "identity",
+    "load_data",
+    "load_model",
     "merge",
     "numpy_defense",
+    "open_run",
     "pil_defense",
     "read_examples",
+    "report",
+    "run",
+    "sweep",
+    "verify",
+    "watched",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -74,13 +101,27 @@ __getattr__, __dir__ = lazy_names(
         "Normalized": ".defended.normalized",
         "Observer": ".evaluation.observer",
         "Placement": ".defended.model",
+        "Run": ".jobs.finished",
+        "Sweep": ".jobs.sweep.finished",
         "Threat": ".threat.threat",
+        "attack": ".jobs.named",
         "bpda": ".defended.backward",
+        "curve": ".jobs.calls",
+        "defense": ".jobs.named",
         "evaluate": ".evaluation.ladder",
+        "finetune": ".jobs.finetune",
         "identity": ".defended.backward",
+        "load_data": ".jobs.named",
+        "load_model": ".jobs.named",
         "merge": ".evaluation.ladder",
         "numpy_defense": ".defended.own_functions",
+        "open_run": ".jobs.finished",
         "pil_defense": ".defended.own_functions",
         "read_examples": ".runs.examples",
+        "report": ".jobs.report",
+        "run": ".jobs.calls",
+        "sweep": ".jobs.calls",
+        "verify": ".jobs.verify",
+        "watched": ".cli.bar",
     },
 )

@@ -1,6 +1,7 @@
 """The errors that advbench raises on purpose; anything else that escapes is a fault of advbench."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 from typing import Final
 
@@ -37,6 +38,10 @@ class InputError(AdvbenchError, ValueError):
 
 class SpecError(InputError):
     """A `NAME[:key=value,...][@place]` that cannot be read, or a parameter outside its range."""
+
+
+class KeywordError(InputError, TypeError):
+    """A keyword that a function of Python's side does not have."""
 
 
 class CheckpointError(InputError):
@@ -101,3 +106,23 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
         return f"Did you mean {' or '.join(repr(each) for each in close)}?"
     listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return f"Known: {listed}."
+
+
+def reason_of(error: Exception) -> str:
+    """What to tell a user about an error, whether advbench has raised it on purpose or not."""
+    if isinstance(error, AdvbenchError):
+        return str(error)
+    if (name := refused_name(error)) is not None:
+        return f"{name!r} is no name that a file can have."
+    if type(error).__name__ == "OutOfMemoryError":
+        return "the device is out of memory: lower --batch-size."
+    return f"{type(error).__name__}: {error} (a fault of advbench or of the model; --debug shows where)"
+
+
+def refused_name(error: Exception) -> str | None:
+    """The name of a file that was asked for and that no file can have; None for another error."""
+    if isinstance(error, UnicodeEncodeError):  # words of the command line; older click lets it through
+        return error.object
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return str(error.filename)
+    return None

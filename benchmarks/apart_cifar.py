@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+import advbench as ab
 from advbench import Normalized
-from advbench.cli.stopping import asked_to_stop
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
 from advbench.files import write_whole
@@ -38,7 +38,7 @@ from advbench.training.feed import TrainingImages
 from advbench.training.loop import StepDone, train
 from advbench.training.noisy_statistics import noisy_statistics
 from advbench.training.recipe import Perturbation, Recipe
-from advbench.training.state import Training, begin, read_state, write_state, write_weights
+from advbench.training.state import TrainingState, begin, read_state, write_state, write_weights
 
 CPU = torch.device("cpu")
 NOISE = (0.1, 0.2)
@@ -126,7 +126,7 @@ def run(task: Task, given: argparse.Namespace, images: dict[str, InMemory]) -> F
     if state.exists():
         read_state(training, state)
 
-    def keep(training: Training) -> None:
+    def keep(training: TrainingState) -> None:
         write_state(training, state)
         if training.step == 0:
             last = training.history[-1]
@@ -137,13 +137,14 @@ def run(task: Task, given: argparse.Namespace, images: dict[str, InMemory]) -> F
             write_state(training, state)
 
     data = TrainingImages(images=images["train"], indices=range(len(images["train"])))
-    with asked_to_stop(print) as stopping:
-        train(training, data, task.recipe, CPU, notify=notify, keep=keep, asked=lambda: stopping.asked)
+    with ab.watched(quiet=False) as watcher:
+        watcher.begin(task.name, None)
+        train(training, data, task.recipe, CPU, notify=notify, keep=keep, asked=lambda: watcher.asked_to_stop)
     write_weights(model.network, given.out / f"{task.name}.safetensors", {"task": task.name})
     return measured(task, training, images)
 
 
-def measured(task: Task, training: Training, images: dict[str, InMemory]) -> Found:
+def measured(task: Task, training: TrainingState, images: dict[str, InMemory]) -> Found:
     """Accuracies of the last weights on the test images."""
     test, every = images["test"], range(len(images["test"]))
     clean = correct(training.model, test, every, CPU).float().mean()

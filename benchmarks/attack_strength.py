@@ -15,24 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
 import torch
 
-from advbench import Hooks
-from advbench.attacks import ATTACKS
-from advbench.cli.ranks import join_ranks
-from advbench.cli.subject import Subject, load_subject
-from advbench.errors import InputError
-from advbench.evaluation.attack_batch import RungDone
-from advbench.evaluation.ladder import evaluate
-from advbench.evaluation.observer import Checked
-from advbench.files import write_whole
-from advbench.jobs.settings.subject import SubjectOptions
-from advbench.names.grammar import parse_spec
-from advbench.names.registry import build, find
-from advbench.results.records import join_samples
-from advbench.runs.samples import pack_samples, read_samples
-from advbench.threat.attack import Attack
+import advbench as ab
 
 SPECS = (
     "pgd:steps=40",
@@ -66,83 +51,79 @@ class Task(NamedTuple):
 class Cell(NamedTuple):
     """What one attack did to one model."""
 
-    samples: pd.DataFrame
+    run: ab.Run
     seconds: float
 
 
-def subject_of(task: Task) -> Subject:
-    """The model and its images."""
-    options = SubjectOptions(
-        checkpoint=task.checkpoint,
-        model=task.model,
-        dataset=task.dataset,
-        data_root=task.data,
-        limit=task.limit,
-        first=task.first,
-        eps=task.eps,
-        device="cpu",
-    )
-    return load_subject(options, join_ranks())
+class Clock:
+    """Adds up the processor seconds of a run's attacks, also over several starts.
+
+    Args:
+        file: where they are kept.
+    """
+
+    asked_to_stop = False
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.seconds: float = json.loads(file.read_text()) if file.exists() else 0.0
+        self.began = 0.0
+
+    def begin(self, task: str, total: int | None, done: int = 0) -> None:  # noqa: ARG002  # what a watcher is told
+        """Begin with the first attack: the clean pass is no part of it."""
+        self.began = time.process_time()
+
+    def advance(self, task: str, done: int) -> None:  # noqa: ARG002  # likewise
+        """Add what a batch took."""
+        now = time.process_time()
+        self.seconds, self.began = self.seconds + now - self.began, now
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.write_text(json.dumps(self.seconds))
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    say = warn = pass_by = note
 
 
-def attack_of(text: str) -> Attack:
-    """The attack that a spec names."""
-    spec = parse_spec(text)
-    attack: Attack = build(find(ATTACKS, spec.name, "attack").load(), spec, "attack")
-    return attack
-
-
-def measure(subject: Subject, text: str, home: Path) -> Cell:
+def measure(task: Task, text: str, home: Path) -> Cell:
     """Run an attack on whatever of the images is not done yet.
 
     Args:
-        subject: the model and its images.
+        task: the model and its images.
         text: the attack's spec.
         home: where finished batches are kept.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    parts, clock = [], 0.0
-    for path in sorted(home.glob("*.parquet")):
-        samples, origin = read_samples(path.read_bytes(), len(subject.indices))
-        parts.append(samples)
-        clock += float(origin["seconds"])
-    began = time.process_time()
-
-    def begin(_: Checked) -> pd.DataFrame:
-        nonlocal began
-        began = time.process_time()  # the clean pass is no part of the attack
-        return join_samples(parts)
-
-    def keep(done: RungDone) -> None:
-        nonlocal began, clock
-        seconds = time.process_time() - began
-        name = f"{int(done.samples['index'].iloc[0]):06d}-{len(done.samples)}.parquet"
-        write_whole(home / name, pack_samples(done.samples, {"seconds": str(seconds)}))
-        began, clock = time.process_time(), clock + seconds
-
-    found = evaluate(
-        subject.classifier.model,
-        subject.images,
-        threat=subject.threat,
-        attacks={text: attack_of(text)},
-        indices=subject.indices,
+    clock = Clock(home / "seconds.json")
+    run = ab.run(
+        model=task.model,
+        checkpoint=task.checkpoint,
+        data=task.dataset,
+        data_root=task.data,
+        first=task.first,
+        limit=task.limit,
+        eps=task.eps,
+        attacks=[text],
         batch_size=BATCH,
-        observer=Hooks(begin=begin, keep=keep),
+        device="cpu",
+        out=home,
+        watcher=clock,
     )
-    return Cell(found.samples[found.samples["attack"] == text], clock)
+    return Cell(run, clock.seconds)
 
 
 def line(task: Task, text: str, cell: Cell | None, reason: str = "") -> dict[str, Any]:
     """One line of the table."""
     if cell is None:
         return {"model": task.name, "attack": text, "standing": f"– ({reason})"}
-    n = len(cell.samples)
+    samples = cell.run.samples[cell.run.samples["rung"] == "shattered"]
+    n = len(samples)
     return {
         "model": task.name,
         "attack": text,
-        "standing": f"{int(cell.samples['robust'].sum())}/{n}",
-        "forward": f"{cell.samples['queries'].sum() / n:,.0f}",
-        "backward": f"{cell.samples['steps'].sum() / n:,.0f}",
+        "standing": f"{int(samples['robust'].sum())}/{n}",
+        "forward": f"{samples['queries'].sum() / n:,.0f}",
+        "backward": f"{samples['steps'].sum() / n:,.0f}",
         "seconds": f"{cell.seconds:,.0f}",
     }
 
@@ -201,12 +182,11 @@ def main() -> None:
     torch.set_num_threads(1)
     lines = []
     for task in tasks_of(words):
-        subject = subject_of(task)
         for text in words.attack or SPECS:
-            home = words.out / f"{task.model}-{len(subject.indices)}" / text.replace(":", "_")
+            home = words.out / f"{task.model}-{task.first or task.limit}" / text.replace(":", "_")
             try:
-                lines.append(line(task, text, measure(subject, text, home)))
-            except InputError as error:
+                lines.append(line(task, text, measure(task, text, home)))
+            except ab.AdvbenchError as error:
                 lines.append(line(task, text, None, str(error)))
             print(json.dumps(lines[-1]), flush=True)
     print(markdown(lines))

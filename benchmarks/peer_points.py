@@ -2,17 +2,13 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+import advbench as ab
 from advbench import Threat
-from advbench.cli.ranks import join_ranks
-from advbench.cli.subject import load_subject
-from advbench.data.batches import read_batch
-from advbench.data.sampling import balanced_sample
-from advbench.jobs.settings.subject import SubjectOptions
 
 ROBUST = Path(__file__).with_name("weights") / "robust-resnet20.safetensors"
 AttackName = Literal["pgd", "apgd", "square", "autoattack"]
@@ -185,22 +181,18 @@ def case_of(point: Point, source: Source, device: str) -> Case:
     Raises:
         InputError: a file that cannot be used, in one line.
     """
-    options = SubjectOptions(
-        checkpoint=source.checkpoint,
-        model=source.model,
-        dataset=source.dataset,
-        data_root=source.data,
-        limit=_CANDIDATES * point.images,
-        eps=point.work.eps,
-        device=device,
+    model = ab.load_model(
+        source.model, checkpoint=source.checkpoint, data=source.dataset, data_root=source.data, device=device
     )
-    subject = load_subject(options, join_ranks())
-    model = subject.classifier.model.eval()
-    _, x, y = read_batch(subject.images, subject.indices)
+    images = ab.load_data(source.dataset, data_root=source.data, limit=_CANDIDATES * point.images)
+    x, y = _stacked(images)
+    home = next(model.parameters()).device
     with torch.no_grad():
-        right = (
-            torch.cat([model(part.to(subject.device)).argmax(1).cpu() for part in torch.split(x, CHUNK)]) == y
-        )
-    x, y = x[right], y[right]
-    chosen = balanced_sample(y.numpy(), point.images, seed=0)
-    return Case(model, x[chosen], y[chosen], subject.device)
+        right = torch.cat([model(part.to(home)).argmax(1).cpu() for part in torch.split(x, CHUNK)]) == y
+    return Case(model, *_stacked(ab.load_data((x[right], y[right]), limit=point.images)), home)
+
+
+def _stacked(images: Any) -> tuple[Tensor, Tensor]:
+    """All images `(n, c, h, w)` and labels `(n,)` of a data set."""
+    x, y = zip(*(images[index] for index in range(len(images))), strict=True)
+    return torch.stack(x), torch.tensor([int(label) for label in y])

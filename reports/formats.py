@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, assert_never
+from typing import Any, Final, Literal, assert_never
 
+from advbench.errors import SpecError
 from advbench.results.records import Row
 
 from .frame import flat_rows, table_frame
@@ -20,7 +21,23 @@ FILE_NAMES: dict[Format, str] = {
     "json": "table.json",
 }
 
+HTML: Final = "html"
+"""The page: more than a table, and so no format of one."""
+
 Origin = Mapping[str, str] | Sequence[Mapping[str, str]] | None
+
+
+def formats_of(text: str, known: Sequence[str]) -> list[str]:
+    """The formats of `--format a,b` or `--figures a,b`.
+
+    Raises:
+        SpecError: an unknown one.
+    """
+    formats = [form.strip() for form in text.split(",") if form.strip()]
+    unknown = [form for form in formats if form not in known]
+    if unknown:
+        raise SpecError(f"there is no format {unknown[0]!r}; known: {', '.join(known)}.")
+    return formats
 
 
 def render(rows: Sequence[Row], form: Format, origin: Origin = None, style: Style = PLAIN) -> str:

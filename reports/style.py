@@ -1,12 +1,13 @@
 """How a table is to look: its columns, its order, its numbers. The records stay what they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from advbench.errors import SpecError, nearest
+from advbench.errors import RunFolderError, SpecError, nearest
 from advbench.names.grammar import parse_number
 from advbench.results.records import RUNGS, Row
+from advbench.runs.typed_json import Where, read_as
 
 GAP: Final = "gap"
 LABELS: Final = ("model", "dataset", "threat", "attack", "defense", "substitute")
@@ -69,11 +70,10 @@ def style_of(said: Any) -> Style:
     """
     if said is None:
         return PLAIN
-    types = {"columns": list, "sort": str, "percent": bool, "digits": int, "caption": str, "label": str}
-    fits = isinstance(said, Mapping) and all(type(value) is types.get(name) for name, value in said.items())
-    if not fits or not all(isinstance(each, str) for each in said.get("columns", [])):
-        raise SpecError(f"no table looks like {said!r:.60}.")
-    return Style(**{**said, "columns": tuple(said.get("columns", ()))})
+    try:
+        return read_as(Style, said, Where("run.json", ("tables",)))
+    except RunFolderError as error:
+        raise SpecError(f"no table looks like {said!r:.60}: {error}") from error
 
 
 def arranged(rows: Sequence[Row], style: Style) -> list[int]:

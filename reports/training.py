@@ -1,10 +1,13 @@
 """What training has come to: the same measurements of several models, side by side."""
 
 import csv
+import html
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Literal, assert_never
 
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +22,15 @@ NOTE = (
     "APART trains for accuracy on clean images, against noise in BatchNorm's statistics. It is no defense: "
     "what it does to corrupted and attacked images is measured here, not promised."
 )
+TrainingFormat = Literal["csv", "markdown", "json"]
+
+TRAINING_FILES: Final[Mapping[TrainingFormat, str]] = {
+    "csv": "table.csv",
+    "markdown": "table.md",
+    "json": "table.json",
+}
+"""What the tables of a training are called in its folder."""
+
 COLUMNS = ("model", "measure", "setting", "n", "passes", "count", "accuracy", "low", "high")
 
 _TITLES = {"before": "before", "plain": "plain", "apart": "APART"}
@@ -70,6 +82,46 @@ def print_training(caption: str, rows: Sequence[Measured], pairs: Sequence[Paire
     console.print()
     for sentence in (*_notes(rows), *paired_lines(pairs), NOTE):
         console.print(Text(sentence, style="dim"))
+
+
+def render_training(
+    caption: str,
+    rows: Sequence[Measured],
+    pairs: Sequence[Paired],
+    form: TrainingFormat,
+    origin: Mapping[str, str],
+) -> str:
+    """The table as text; `csv` and `json` hold fractions in full precision, `markdown` is for reading.
+
+    Args:
+        caption: what holds for every row.
+        rows: the measurements of all models.
+        pairs: the comparisons on the same images.
+        form: of the text.
+        origin: where the weights come from, a few words each.
+    """
+    match form:
+        case "csv":
+            return training_csv(rows, origin)
+        case "json":
+            return training_json(rows, pairs, origin)
+        case "markdown":
+            return training_markdown(caption, rows, pairs, origin)
+        case _:
+            assert_never(form)
+
+
+def training_frame(rows: Sequence[Measured]) -> pd.DataFrame:
+    """One line a model and measurement, with the columns of the CSV."""
+    return pd.DataFrame([_fields(row) for row in rows], columns=list(COLUMNS))
+
+
+def training_html(caption: str, rows: Sequence[Measured], pairs: Sequence[Paired]) -> str:
+    """The table for a notebook."""
+    header, *lines = training_lines(rows)
+    table = pd.DataFrame(lines, columns=header).to_html(index=False, border=0)
+    notes = "<br>".join(map(html.escape, (*_notes(rows), *paired_lines(pairs), NOTE)))
+    return f"<p>{html.escape(caption)}</p>\n{table}\n<p><small>{notes}</small></p>\n"
 
 
 def training_csv(rows: Sequence[Measured], origin: Mapping[str, str]) -> str:

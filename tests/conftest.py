@@ -1,9 +1,12 @@
 """What tests share: the files beside the repository, and small models."""
 
 import os
+import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -64,3 +67,34 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def open_files() -> set[str]:
+    """The files below the current folder that this process holds open, where the system tells."""
+    home = Path("/proc/self/fd")
+    links = [str(link.readlink()) for link in home.iterdir() if link.is_symlink()] if home.exists() else []
+    return {link for link in links if link.startswith(str(Path.cwd()))}
+
+
+@pytest.fixture
+def untouched(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Fails where anything is printed, a handler, a generator or the threads changed, or a file left open."""
+    torch.manual_seed(3)
+    before = [signal.getsignal(number) for number in SIGNALS]
+    drawn = torch.get_rng_state(), str(np.random.get_state()), random.getstate()  # noqa: NPY002  # as found
+    threads = torch.get_num_threads(), torch.get_num_interop_threads()
+    tf32, files = torch.backends.cudnn.allow_tf32, open_files()
+    grad, default = torch.is_grad_enabled(), torch.get_default_dtype()
+    yield
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    assert torch.equal(torch.get_rng_state(), drawn[0])
+    assert str(np.random.get_state()) == drawn[1]  # noqa: NPY002  # as found
+    assert random.getstate() == drawn[2]
+    assert (torch.get_num_threads(), torch.get_num_interop_threads()) == threads
+    assert (torch.is_grad_enabled(), torch.get_default_dtype()) == (grad, default)
+    assert torch.backends.cudnn.allow_tf32 == tf32
+    assert open_files() <= files
+    assert capfd.readouterr() == ("", "")

@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
-from advbench.cli.ranks import follows
-from advbench.cli.reasons import reason_of, refused_name
 from advbench.cli.voice import await_the_end
-from advbench.errors import INTERRUPTED, AdvbenchError, printable
+from advbench.errors import INTERRUPTED, AdvbenchError, printable, reason_of, refused_name
+from advbench.jobs.ranks import follows
 
 FAILED = 1
 WRONG_USE = 2
@@ -43,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     import typer  # noqa: PLC0415  # imported when a command runs, not when the package is named
 
+    from advbench.cli.allocator import keep_freed_memory  # noqa: PLC0415
     from advbench.cli.app import app  # noqa: PLC0415
 
     # Pillow warns of a picture that is too large for us, and then we refuse it: one line says it better.
@@ -50,6 +50,7 @@ def _run(words: list[str]) -> int:
     without_path = _option_without_path(words)
     if without_path is not None:
         return _misused(f"{without_path} needs a path, and is given none: ''.", words)
+    keep_freed_memory()
     if not words:
         words = ["--help"]
     try:

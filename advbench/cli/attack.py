@@ -10,14 +10,9 @@ def _attack(settings: RunSettings) -> None:
 
     Without any option it attacks the bundled digits model. Try: advbench attack --defense round --bpda
     """
-    if "," in (settings.eps or ""):
-        from advbench.cli import curve  # noqa: PLC0415  # imports torch; --help must not
+    from advbench.cli.runs import run_attack, run_curve  # noqa: PLC0415  # imports torch; --help must not
 
-        curve.run(settings)
-        return
-    from advbench.cli.session import run  # noqa: PLC0415  # imports torch; --help must not
-
-    run(settings)
+    (run_curve if "," in (settings.eps or "") else run_attack)(settings)
 
 
 attack = command(

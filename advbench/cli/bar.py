@@ -1,8 +1,11 @@
 """How far a job has come, on stderr, and the wish that it stop."""
 
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
 from typing import final
 
 from rich.console import Console
@@ -16,8 +19,46 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from advbench.cli.stopping import Stopping, asked_to_stop
 from advbench.errors import printable
+
+
+@dataclass
+class Stopping:
+    """Whether the run has been asked to stop.
+
+    Args:
+        asked: it has.
+        is_under_way: something is computed that is worth finishing; before that a signal stops at once.
+    """
+
+    asked: bool = False
+    is_under_way: bool = True
+
+
+@contextmanager
+def asked_to_stop(note: Callable[[str], None]) -> Iterator[Stopping]:
+    """Turn the first Ctrl-C or SIGTERM (a cluster's pre-emption) into a wish; the second stops at once.
+
+    Args:
+        note: tells the user that the wish was heard.
+    """
+    stopping = Stopping()
+
+    def hear(_number: int, _frame: FrameType | None) -> None:
+        if stopping.asked or not stopping.is_under_way:
+            raise KeyboardInterrupt
+        stopping.asked = True
+        note("stopping after the batch in flight; once more to stop at once")
+
+    try:
+        before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: signals are somebody else's
+        before = {}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @final
@@ -65,7 +106,10 @@ class Bar:
             sys.stderr.write(printable(text) + "\n")
 
     def begin(self, task: str, total: int | None, done: int = 0) -> None:
-        """Begin to count another task."""
+        """Begin to count another task; from the first one on a signal waits for what is in flight."""
+        self.stopping.is_under_way = True
+        if not self.progress.disable:  # rich before 14.3 prints a blank line even so
+            self.progress.start()
         self.progress.reset(self.task, total=total, completed=done, description=escape(task))
 
     def advance(self, task: str, done: int) -> None:
@@ -93,9 +137,8 @@ def watched(*, quiet: bool, rank: int = 0) -> Iterator[Bar]:
     """
     bar = Bar(Console(stderr=True), quiet=quiet, rank=rank)
     with asked_to_stop(bar.note) as stopping:
+        stopping.is_under_way = False
         bar.stopping = stopping
-        if not bar.progress.disable:  # rich before 14.3 prints a blank line even so
-            bar.progress.start()
         try:
             yield bar
         finally:

@@ -15,15 +15,15 @@ def _sweep(settings: SweepSettings) -> None:
     if any has failed.
     """
     if settings.schema:
-        from advbench.cli.sweep_schema import schema  # noqa: PLC0415  # imports pandas
+        from advbench.jobs.sweep.schema import schema  # noqa: PLC0415  # imports pandas
 
         sys.stdout.write(json.dumps(schema(), indent=2) + "\n")
         return
     if settings.file is None:
         raise InputError("name the sweep's file: advbench sweep FILE.toml.")
-    from advbench.cli.sweep_session import run  # noqa: PLC0415  # imports torch; --help must not
+    from advbench.cli.runs import run_sweep  # noqa: PLC0415  # imports torch; --help must not
 
-    run(settings)
+    run_sweep(settings)
 
 
 sweep = command(SweepSettings, _sweep)

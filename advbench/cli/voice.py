@@ -5,8 +5,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from advbench.cli.ranks import Ranks
 from advbench.errors import INTERRUPTED, AdvbenchError
+from advbench.jobs.ranks import Ranks
 
 _ERROR = "error"
 _PATIENCE = 5.0  # seconds

@@ -9,6 +9,24 @@ import torch
 
 
 @contextmanager
+def generators_given_back() -> Iterator[None]:
+    """Give the generators of torch (CPU and CUDA), NumPy and Python their states back afterwards.
+
+    For what is called from Python: a network that is built draws weights, which a checkpoint then replaces.
+    """
+    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002  # the old one is meant
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]  # of torch
+    try:
+        yield
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])  # noqa: NPY002
+        torch.set_rng_state(kept[2])
+        if on_gpus:
+            torch.cuda.set_rng_state_all(on_gpus)
+
+
+@contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the generators of torch, NumPy and Python, and give them their states back afterwards.
 
@@ -19,16 +37,13 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         device: whose generator of torch is meant beside the CPU's.
     """
     accelerator = None if device.type == "cpu" else torch.get_device_module(device)
-    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002  # the old one is meant
     kept_there = accelerator.get_rng_state() if accelerator else None
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(kept[0])
-        np.random.set_state(kept[1])  # noqa: NPY002
-        torch.set_rng_state(kept[2])
-        if accelerator:
-            accelerator.set_rng_state(kept_there)
+    with generators_given_back():
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            if accelerator:
+                accelerator.set_rng_state(kept_there)

@@ -9,11 +9,11 @@ transfer (5).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, nan
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import pandas as pd
 
-from advbench.results.records import RUNGS, Rung
+from advbench.results.records import Rung
 
 LATE: Final = 0.05
 """A loss that rises by more than this share of its whole rise in its last 10 steps has not settled."""
@@ -112,6 +112,9 @@ class Indicator:
         name: a key of `MEANINGS`.
         part: the images that show it, or a sum over them.
         whole: the images that were looked at, or what `part` is a share of.
+
+    Raises:
+        ValueError: a name that there is not.
     """
 
     defense: str
@@ -120,6 +123,10 @@ class Indicator:
     name: str
     part: float
     whole: float
+
+    def __post_init__(self) -> None:
+        if self.name not in MEANINGS:
+            raise ValueError(f"there is no indicator {self.name!r}")
 
     @property
     def value(self) -> float:
@@ -144,30 +151,6 @@ class Indicator:
             return words
         return f"{words} ({100 * self.value:.0f} %)"
 
-
-def read_indicator(said: Any) -> Indicator:
-    """An indicator as a run's `run.json` holds it, which may have been forged.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not isinstance(said, Mapping) or said.keys() != _FIELDS.keys():
-        raise ValueError(f"other entries than {', '.join(_FIELDS)}")
-    if not all(isinstance(said[name], kind) for name, kind in _FIELDS.items()):
-        raise ValueError("an entry of another type")
-    if said["name"] not in MEANINGS or said["rung"] not in RUNGS:
-        raise ValueError(f"there is no {said['name']!r} on {said['rung']!r}")
-    return Indicator(**said)
-
-
-_FIELDS: Final[Mapping[str, Any]] = {
-    "defense": str,
-    "attack": str,
-    "rung": str,
-    "name": str,
-    "part": (int, float),
-    "whole": (int, float),
-}
 
 _FLAGS = ("softmax_output", "few_classes", "autograd_in_forward")
 

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -16,6 +14,7 @@ from advbench.errors import RunFolderError
 from advbench.files import FolderLock, half_written, is_free, is_named_after, short_digest, write_whole
 from advbench.results.records import join_samples
 from advbench.results.shown import added_up, read_shown
+from advbench.runs.claimed_folder import ClaimedFolder, claiming, looking_into, new_dated_folder
 from advbench.runs.examples import Examples, pack_examples
 from advbench.runs.manifest import MANIFEST, differences, keeps_examples, read_manifest, run_hash
 from advbench.runs.provenance import origin_of
@@ -52,40 +51,32 @@ _MOST = 2_000_000  # records of one batch
 
 
 @dataclass
-class RunFolder:
+class RunFolder(ClaimedFolder):
     """The folder that one run writes to, as one of its processes sees it.
 
     Args:
         path: the folder.
         manifest: what `run.json` says.
+        lock: keeps another run from writing here at the same time; gone with the process.
         rank: the process.
         parts: the number of the process's next part.
         known: the records that an earlier start of the same run has left.
         damaged: how many of its parts could not be read, and so are done again.
         shown: how many images earlier starts have shown to the model, as their parts say it.
         written: SHA-256 of each file that is not a part.
-        lock: keeps another run from writing here at the same time; gone with the process.
     """
 
-    path: Path
-    manifest: dict[str, Any] = field(default_factory=dict)
     rank: int = 0
     parts: int = 0
     known: pd.DataFrame = field(default_factory=lambda: join_samples([]))
     damaged: int = 0
     shown: dict[str, int] = field(default_factory=lambda: added_up([]))
     written: dict[str, str] = field(default_factory=dict)
-    lock: FolderLock | None = None
 
     @property
     def origin(self) -> dict[str, str]:
         """Where the run's files come from, written into each of them."""
         return origin_of(self.manifest)
-
-    def update(self, **entries: Any) -> None:
-        """Write `run.json` anew with more entries."""
-        self.manifest.update(entries)
-        write_whole(self.path / MANIFEST, f"{json.dumps(self.manifest, indent=2)}\n".encode())
 
     def add_part(
         self,
@@ -137,11 +128,6 @@ class RunFolder:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
-    def release(self) -> None:
-        """Let other runs write here; once is enough."""
-        if self.lock is not None:
-            self.lock.release()
-
     def _write(self, name: str, contents: bytes) -> None:
         write_whole(self.path / name, contents)
         self.written[name] = hashlib.sha256(contents).hexdigest()
@@ -164,13 +150,8 @@ def check_free(path: Path, manifest: Mapping[str, Any], *, overwrite: bool) -> N
     Raises:
         RunFolderError: not a folder, or one that holds another run or files of the same names.
     """
-    try:
-        blocked = any(each.exists() and not each.is_dir() for each in (path, *path.parents))
-    except OSError as error:
-        raise RunFolderError(f"--out {path} cannot be used: {error.strerror}.") from error
-    if blocked:
-        raise RunFolderError(f"--out {path} is not a folder.")
-    found = next(_present(path), None)
+    with looking_into(path):
+        found = next(_present(path), None)
     if found is None or overwrite:
         return
     if not (path / MANIFEST).exists():
@@ -200,24 +181,20 @@ def open_folder(
         RunFolderError: the folder cannot be written, or holds another run.
     """
     starts, before = [], read_shown(None)
-    try:
+    with claiming(path):
         folder = RunFolder(new_dated_folder(label) if path is None else path)
         for name in (PARTS, ADVERSARIAL) if keeps_examples(manifest) else (PARTS,):
             (folder.path / name).mkdir(parents=True, exist_ok=True)
         folder.lock = FolderLock(folder.path)
         check_free(folder.path, manifest, overwrite=overwrite)
-        if not overwrite and (folder.path / MANIFEST).exists():
-            starts = earlier_starts(_earlier(folder.path))
-            before = read_shown(_earlier(folder.path).get(SHOWN))
+        if not overwrite and folder.account.exists():
+            earlier = _earlier(folder.path)
+            starts, before = earlier_starts(earlier), read_shown(earlier.get(SHOWN))
             _clean_up(folder)
             _read_parts(folder)
         else:
             for old in _present(folder.path):
                 old.unlink()
-    except BlockingIOError:
-        raise RunFolderError(f"{path} is being written by another run; give another --out.") from None
-    except OSError as error:
-        raise RunFolderError(f"cannot write to {path or 'runs/'}: {error.strerror}.") from error
     if sum(before.values()) < sum(folder.shown.values()):
         before = folder.shown
     folder.update(**manifest, earlier_starts=starts, hash=run_hash(manifest), **{SHOWN: before})
@@ -228,7 +205,7 @@ def join_folder(path: Path, rank: int) -> RunFolder:
     """The folder that another process of the same run has opened."""
     manifest = read_manifest(path)
     (path / PARTS).mkdir(parents=True, exist_ok=True)
-    folder = RunFolder(path, manifest, rank)
+    folder = RunFolder(path, manifest, rank=rank)
     _read_parts(folder)
     return folder
 
@@ -331,22 +308,6 @@ def _read_counts(said: Any) -> dict[str, int]:
         return read_shown(json.loads(said))
     except (TypeError, ValueError, RecursionError):
         return read_shown(None)
-
-
-def new_dated_folder(label: str) -> Path:
-    """Make a folder that no other run has; two that begin in the same second get different ones."""
-    stamp = f"{datetime.now(UTC).astimezone():%Y-%m-%dT%H-%M-%S}"
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-.")[:40]
-    Path("runs").mkdir(exist_ok=True)
-    number = 1
-    while True:
-        path = Path("runs") / (f"{stamp}-{name}" if number == 1 else f"{stamp}-{name}-{number}")
-        try:
-            path.mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return path
 
 
 def _present(path: Path) -> Iterator[Path]:

@@ -3,10 +3,16 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, final
 
 from advbench.errors import RunFolderError
+from advbench.results.records import Candidate
+from advbench.results.table import Heading
+from advbench.runs.typed_json import Count, Where, read_as
 
 MANIFEST = "run.json"
 
@@ -15,6 +21,138 @@ LATER: Final = "later"
 of what describes them, so that runs which were begun before go on."""
 
 _LARGEST = 16 << 20  # bytes; those that were written have a few thousand
+_LARGEST_COSINE: Final = 1.001  # up to rounding
+_EARLIEST_RULES: Final = 1  # of verdicts, before runs wrote down which
+
+Group = TypeVar("Group")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Images:
+    """What the images were."""
+
+    n: Count
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Files:
+    """SHA-256 of each file, by name."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True)
+class Manifest:
+    """A `run.json` whose entries have the types that they should, whoever wrote it.
+
+    An entry is checked when it is asked for, so that a file with entries of a later version can still be read
+    for those that are understood.
+
+    Args:
+        path: the run's folder.
+        values: what the file holds.
+    """
+
+    path: Path
+    values: Mapping[str, Any]
+
+    @property
+    def status(self) -> str:
+        """How far the run has come: `running`, `done`, `interrupted`, `failed`; empty where none is said."""
+        status = self.values.get("status")
+        return status if isinstance(status, str) else ""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.status == "done"
+
+    @property
+    def hash_holds(self) -> bool:
+        """Whether its settings, checkpoint and images are those that the run was hashed with."""
+        return run_hash(self.values) == self.values.get("hash")
+
+    @property
+    def keeps_examples(self) -> bool:
+        """Whether the run was asked to keep its adversarial examples."""
+        return keeps_examples(self.values)
+
+    @property
+    def n(self) -> int:
+        """How many images the run has.
+
+        Raises:
+            RunFolderError: it does not say.
+        """
+        return self.group("data", _Images).n
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the images; empty where they are not known yet.
+
+        Raises:
+            RunFolderError: it is no text.
+        """
+        return self.group("data", _Images).fingerprint
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """SHA-256 of each file, by its name.
+
+        Raises:
+            RunFolderError: other entries.
+        """
+        return read_as(_Files, self.values, self.where, whole=False).files
+
+    @cached_property
+    def heading(self) -> Heading:
+        """What the run's table is about.
+
+        Raises:
+            RunFolderError: it does not say.
+        """
+        told = self.values.get("heading")
+        if isinstance(told, Mapping):
+            told = {"rules": _EARLIEST_RULES, **told}
+        return read_as(Heading, told, self.where.within("heading"))
+
+    @cached_property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What a search for substitutes found; what is no candidate is left out."""
+        told = self.values.get("candidates")
+        candidates = []
+        for place, item in enumerate(told if isinstance(told, list) else []):
+            with suppress(RunFolderError):
+                candidates.append(read_as(Candidate, item, self.where.within(f"candidates[{place}]")))
+        return tuple(
+            candidate
+            for candidate in candidates
+            if candidate.agreement is None or abs(candidate.agreement) <= _LARGEST_COSINE
+        )
+
+    def group(self, name: str, kind: type[Group]) -> Group:
+        """A group of entries as a dataclass, whose fields are those that the reader understands.
+
+        Raises:
+            RunFolderError: an entry that is missing or of another type.
+        """
+        return read_as(kind, self.values.get(name), self.where.within(name), whole=False)
+
+    @property
+    def where(self) -> Where:
+        """The file, for what is said about it."""
+        return Where(str(self.path / MANIFEST))
+
+
+def open_manifest(path: Path) -> Manifest:
+    """The `run.json` of a folder, to be read by somebody who trusts none of it.
+
+    Raises:
+        RunFolderError: missing, unreadable or damaged.
+    """
+    return Manifest(path, read_manifest(path))
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

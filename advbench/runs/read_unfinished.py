@@ -17,7 +17,7 @@ from advbench.files import is_named_after
 from advbench.results.records import LADDER, LOSS_COLUMNS, UNDEFENDED, Row, Rung, SoFar, join_samples
 from advbench.results.table import Heading, of_row, pairs_of, rates_of, warnings_of
 from advbench.results.verdict import standing_of
-from advbench.runs.manifest import entry, read_manifest
+from advbench.runs.manifest import Manifest, open_manifest
 from advbench.runs.read import Records, read_records
 from advbench.runs.samples import PARTS, read_samples
 
@@ -26,6 +26,28 @@ UNJUDGED: Final = "not judged yet"
 
 _MOST: Final = 2_000_000  # records of one batch
 _IDENTITY: Final = ["index", "rung", "defense", "attack"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """Which of a run's settings say what its table will be about."""
+
+    model: str
+    dataset: str
+    norm: str
+    eps: str
+    attacks: Mapping[str, Any]
+    defenses: Mapping[str, Any]
+    gradient_free: Mapping[str, Any]
+    rungs: tuple[str, ...]
+    substitute: Any = None
+
+    @property
+    def only_substitute(self) -> str:
+        """What stands in for every defense; empty where nothing does, or it is not known before the end."""
+        words = self.substitute if isinstance(self.substitute, list) else []
+        known = len(words) == 1 and isinstance(words[0], str) and words[0] != "search"
+        return words[0] if known and "bpda" in self.rungs else ""
 
 
 @dataclass
@@ -46,10 +68,10 @@ class GrowingRun:
         Raises:
             RunFolderError: no run, or one whose `run.json` does not say what is run.
         """
-        manifest = read_manifest(self.path)
-        if manifest.get("status") == "done":
+        manifest = open_manifest(self.path)
+        if manifest.is_done:
             return read_records(self.path)
-        heading, n = _heading(self.path, manifest)
+        heading, n = _heading(manifest), manifest.n
         there = {file.name: file for file in sorted((self.path / PARTS).glob("*.parquet"))}
         self.parts = {name: self.parts[name] if name in self.parts else _part(there[name]) for name in there}
         samples = join_samples([*self.parts.values()]).drop_duplicates(_IDENTITY)
@@ -59,7 +81,7 @@ class GrowingRun:
 
 def rows_so_far(records: Records) -> tuple[Row, ...]:
     """The table as far as it is known; rungs whose images are not all done are `pending`."""
-    n = int(records.manifest["data"]["n"])
+    n = records.manifest.n
     return tuple(
         _row(records, n, defense, attack)
         for defense in records.heading.substitutes
@@ -148,29 +170,16 @@ def _part(file: Path) -> pd.DataFrame:
         return join_samples([])
 
 
-def _heading(path: Path, manifest: Mapping[str, Any]) -> tuple[Heading, int]:
-    """What the table will be about, by the run's settings, and how many images it has."""
-    said = {name: entry(manifest, "settings", name) for name in ("model", "dataset", "norm", "eps")}
-    attacks, defenses, queries = (
-        entry(manifest, "settings", name) for name in ("attacks", "defenses", "gradient_free")
-    )
-    rungs, substitutes = (entry(manifest, "settings", name) for name in ("rungs", "substitute"))
-    n = entry(manifest, "data", "n")
-    holds = (
-        all(isinstance(each, str) for each in said.values())
-        and all(isinstance(each, Mapping) for each in (attacks, defenses, queries))
-        and isinstance(rungs, list)
-        and isinstance(n, int)
-        and n > 0
-    )
-    if not holds:
-        raise RunFolderError(f"the run.json of {path} does not say what is run.")
-    given = substitutes if isinstance(substitutes, list) else []
-    word = given[0] if len(given) == 1 and isinstance(given[0], str) and given[0] != "search" else ""
+def _heading(manifest: Manifest) -> Heading:
+    """What the table will be about, by the run's settings."""
+    settings = manifest.group("settings", _Settings)
     return Heading(
-        **said,
-        attacks=tuple(attacks),
-        substitutes={UNDEFENDED: "", **dict.fromkeys(defenses, word if "bpda" in rungs else "")},
-        rungs=tuple(rung for rung in LADDER if rung == "shattered" or rung in rungs),
-        gradient_free="".join(queries),
-    ), n
+        model=settings.model,
+        dataset=settings.dataset,
+        norm=settings.norm,
+        eps=settings.eps,
+        attacks=tuple(settings.attacks),
+        substitutes={UNDEFENDED: "", **dict.fromkeys(settings.defenses, settings.only_substitute)},
+        rungs=tuple(rung for rung in LADDER if rung == "shattered" or rung in settings.rungs),
+        gradient_free="".join(settings.gradient_free),
+    )

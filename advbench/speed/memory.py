@@ -1,14 +1,11 @@
 """How much memory there is, and what running out of it looks like."""
 
-import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-# mallopt(3): M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_TOP_PAD, in bytes
-_KEEPING = {-1: (1 << 31) - 1, -3: 1 << 30, -2: 1 << 26}
 _UNKNOWN = 2 << 30  # where the system does not say: what the smallest machines have
 
 
@@ -19,27 +16,6 @@ def available_memory(device: torch.device) -> int:
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     return min(_host_memory(), default=_UNKNOWN) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-
-
-def keep_freed_memory() -> bool:
-    """Have glibc's allocator keep what is freed instead of giving it back to the system.
-
-    A gradient step takes and frees the same activations again and again; given back, each page comes
-    again with a fault and is filled with zeros, which can take a third of the time. It is a setting of the
-    whole process, and so the command line's to make; other allocators, and users who have set glibc's by
-    environment variables, are left alone.
-
-    Returns:
-        Whether it was set.
-    """
-    if any(name.startswith("MALLOC_") for name in os.environ):
-        return False
-    try:
-        library = ctypes.CDLL(None)
-        library.gnu_get_libc_version  # noqa: B018  # other C libraries do not have it
-        return all(library.mallopt(setting, value) == 1 for setting, value in _KEEPING.items())
-    except (AttributeError, OSError, TypeError):  # another system
-        return False
 
 
 def release_memory() -> None:

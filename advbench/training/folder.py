@@ -2,20 +2,19 @@
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, final
 
 from torch import nn
 
-from advbench.errors import RunFolderError
 from advbench.files import FolderLock, half_written, write_whole
-from advbench.runs.folder import check_free, earlier_starts, new_dated_folder
+from advbench.runs.claimed_folder import ClaimedFolder, claiming, new_dated_folder
+from advbench.runs.folder import check_free, earlier_starts
 from advbench.runs.manifest import MANIFEST, read_manifest, run_hash
-from advbench.training.state import EpochRecord, Training, write_state, write_weights
+from advbench.training.state import EpochRecord, TrainingState, write_state, write_weights
 
 LAST: Final = "last.safetensors"
 BEST: Final = "best.safetensors"
@@ -25,30 +24,16 @@ METRICS: Final = "metrics.csv"
 _TABLES = ("table.csv", "table.md", "table.json")
 
 
+@final
 @dataclass
-class TrainingFolder:
-    """The folder that one training command writes to.
-
-    Args:
-        path: the folder.
-        manifest: what `run.json` says.
-        lock: keeps another run from writing here at the same time; gone with the process.
-    """
-
-    path: Path
-    manifest: dict[str, Any] = field(default_factory=dict)
-    lock: FolderLock | None = None
-
-    def update(self, **entries: Any) -> None:
-        """Write `run.json` anew with more entries."""
-        self.manifest.update(entries)
-        write_whole(self.path / MANIFEST, f"{json.dumps(self.manifest, indent=2)}\n".encode())
+class TrainingFolder(ClaimedFolder):
+    """The folder that one training command writes to."""
 
     def write_text(self, name: str, text: str) -> None:
         """Write a table."""
         write_whole(self.path / name, text.encode())
 
-    def keep(self, name: str, training: Training, network: nn.Module, origin: Mapping[str, str]) -> None:
+    def keep(self, name: str, training: TrainingState, network: nn.Module, origin: Mapping[str, str]) -> None:
         """Write down how far one training has come; the state comes last, so that it never runs ahead.
 
         Args:
@@ -65,11 +50,6 @@ class TrainingFolder:
                 write_weights(network, home / BEST, origin)
             write_whole(home / METRICS, metrics(training.history).encode())
         write_state(training, home / STATE)
-
-    def release(self) -> None:
-        """Let other runs write here; once is enough."""
-        if self.lock is not None:
-            self.lock.release()
 
 
 def open_training_folder(
@@ -93,22 +73,18 @@ def open_training_folder(
         RunFolderError: the folder cannot be written, or holds another run.
     """
     starts: list[Any] = []
-    try:
+    with claiming(path):
         folder = TrainingFolder(new_dated_folder(label) if path is None else path)
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.lock = FolderLock(folder.path)
         check_free(folder.path, manifest, overwrite=overwrite)
-        if (folder.path / MANIFEST).exists() and not overwrite:
+        if folder.account.exists() and not overwrite:
             starts = earlier_starts(read_manifest(folder.path))
         else:
             _clear(folder.path, ways)
         for home in (folder.path, *(folder.path / way for way in ways)):
             for half in half_written(home):
                 half.unlink()
-    except BlockingIOError:
-        raise RunFolderError(f"{path} is being written by another run; give another --out.") from None
-    except OSError as error:
-        raise RunFolderError(f"cannot write to {path or 'runs/'}: {error.strerror}.") from error
     folder.update(**manifest, earlier_starts=starts, hash=run_hash(manifest))
     return folder
 

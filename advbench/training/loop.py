@@ -20,7 +20,7 @@ from advbench.training.batch_norm import forwards_replaced, shared_forwards
 from advbench.training.feed import TrainingImages, batches_of_epoch, plan_of_epoch
 from advbench.training.processes import Share, one_gradient_ahead, wrapped
 from advbench.training.recipe import Recipe
-from advbench.training.state import EpochRecord, Sums, Training
+from advbench.training.state import EpochRecord, Sums, TrainingState
 
 _ONE_VALUE: Final = "more than 1 value per channel"
 """What torch's BatchNorm says of a single image without pixels."""
@@ -41,14 +41,14 @@ class StepDone(NamedTuple):
 
 
 def train(
-    training: Training,
+    training: TrainingState,
     data: TrainingImages,
     recipe: Recipe,
     device: torch.device,
     *,
     share: Share = Share(),  # noqa: B008  # a tuple, which nobody changes
     notify: Callable[[StepDone], None] = lambda _: None,
-    keep: Callable[[Training], None] = lambda _: None,
+    keep: Callable[[TrainingState], None] = lambda _: None,
     asked: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train from where a training stands to the end of its last epoch.
@@ -91,7 +91,7 @@ def train(
 
 
 def _step_of(
-    training: Training, recipe: Recipe, device: torch.device, share: Share
+    training: TrainingState, recipe: Recipe, device: torch.device, share: Share
 ) -> Callable[[Batch], None]:
     """One optimizer step, as the recipe wants it, adding what it finds to the epoch's sums."""
     model = wrapped(training.model, device, share, sync_bn=recipe.sync_bn)
@@ -147,7 +147,9 @@ def _forward(model: nn.Module, batch: Batch, recipe: Recipe, device: torch.devic
 
 
 @contextmanager
-def _own_randomness(recipe: Recipe, training: Training, rank: int, device: torch.device) -> Iterator[None]:
+def _own_randomness(
+    recipe: Recipe, training: TrainingState, rank: int, device: torch.device
+) -> Iterator[None]:
     """Dropout and its like read the global generator; while a step lasts it is the step's own."""
     words = f"{recipe.seed}/{training.epoch}/{training.step}/{rank}"
     seed = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=7).digest())
@@ -158,7 +160,7 @@ def _own_randomness(recipe: Recipe, training: Training, rank: int, device: torch
         yield
 
 
-def _check_finite(training: Training, epoch: int) -> None:
+def _check_finite(training: TrainingState, epoch: int) -> None:
     if not math.isfinite(training.sums.loss) and not training.scaler.is_enabled():
         raise ModelError(
             f"the loss became {training.sums.loss} in epoch {epoch + 1}, step {training.step}: the training "
@@ -166,12 +168,12 @@ def _check_finite(training: Training, epoch: int) -> None:
         )
 
 
-def _progress(training: Training, epoch: int, steps: int) -> StepDone:
+def _progress(training: TrainingState, epoch: int, steps: int) -> StepDone:
     sums = training.sums
     return StepDone(epoch + 1, training.step, steps, sums.loss / sums.images, sums.correct / sums.images)
 
 
-def _finish_epoch(training: Training, data: TrainingImages, device: torch.device, share: Share) -> None:
+def _finish_epoch(training: TrainingState, data: TrainingImages, device: torch.device, share: Share) -> None:
     sums = training.sums
     lr = float(training.optimizer.param_groups[0]["lr"])
     training.schedule.step()

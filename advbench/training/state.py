@@ -55,7 +55,7 @@ class Sums:
 
 
 @dataclass
-class Training:
+class TrainingState:
     """A model on its way, with everything that the next step depends on.
 
     Args:
@@ -81,7 +81,7 @@ class Training:
     best: int = 0
 
 
-def begin(model: nn.Module, recipe: Recipe, device: torch.device) -> Training:
+def begin(model: nn.Module, recipe: Recipe, device: torch.device) -> TrainingState:
     """A training that has not begun."""
     optimizer = torch.optim.SGD(
         [each for each in model.parameters() if each.requires_grad],
@@ -97,10 +97,10 @@ def begin(model: nn.Module, recipe: Recipe, device: torch.device) -> Training:
         milestones = [math.ceil(recipe.epochs / 2), math.ceil(3 * recipe.epochs / 4)]
         schedule = schedules.MultiStepLR(optimizer, milestones, gamma=0.1)
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
-    return Training(model, optimizer, schedule, scaler)
+    return TrainingState(model, optimizer, schedule, scaler)
 
 
-def write_state(training: Training, path: Path) -> None:
+def write_state(training: TrainingState, path: Path) -> None:
     """Write down everything that going on needs.
 
     Raises:
@@ -125,7 +125,7 @@ def write_state(training: Training, path: Path) -> None:
     write_whole(path, _packed(tensors, {_PROGRESS: json.dumps(progress)}))
 
 
-def read_state(training: Training, path: Path) -> None:
+def read_state(training: TrainingState, path: Path) -> None:
     """Take over what an earlier start of the same training has left.
 
     Raises:
@@ -142,7 +142,7 @@ def read_state(training: Training, path: Path) -> None:
         ) from error
 
 
-def _restore(training: Training, progress: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def _restore(training: TrainingState, progress: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     training.model.load_state_dict(_below("model.", tensors))
     state: dict[int, dict[str, Any]] = {}
     for key, each in _below("optimizer.", tensors).items():

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from advbench import Attempt, DefendedModel, Draws, Placement, Threat
 from advbench.attacks import APGD, PGD, Relay, Square, autoattack, strongest
 from advbench.attacks.relay import Leg, WarmAttack, WarmLeg
-from advbench.cli.subject import describe
 from advbench.defenses import Round
+from advbench.jobs.build_subject import describe
 from advbench.threat.losses import margin
 from advbench.threat.threat import Norm
 from tests.attacks.counted import Model, run

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from advbench import cli
-from advbench.cli.refusals import refusals
 from advbench.errors import RunError
+from advbench.jobs.refusals import refusals
 from advbench.results.indicators import MEANINGS
 from advbench.results.records import Rate, Row
 from advbench.results.verdict import RULES

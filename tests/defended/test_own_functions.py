@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from advbench import numpy_defense, pil_defense
-from advbench.cli.subject import _placement
 from advbench.defended.own_functions import Plugin, adapted, defense_of
 from advbench.errors import DefenseError, InputError, SpecError
+from advbench.jobs.build_subject import _placement
 from advbench.names.grammar import Spec, parse_spec
 
 

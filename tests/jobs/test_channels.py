@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from advbench import cli
-from advbench.cli.channels import channels_of, fitted
 from advbench.data.class_names import ClassNames
 from advbench.data.images import LabelledImages
 from advbench.data.load import load_dataset
@@ -19,6 +18,7 @@ from advbench.data.picture_folder import PictureFolder
 from advbench.data.sources import Place
 from advbench.defended.normalized import Normalized
 from advbench.errors import DatasetError
+from advbench.jobs.channels import channels_of, fitted
 from tests.hostile import refusal
 
 Errors = Callable[[str], str]

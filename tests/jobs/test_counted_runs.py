@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from advbench import cli
-from advbench.cli.keeper import Keeper
 from advbench.evaluation.attack_batch import RungDone
+from advbench.jobs.recorder import Recorder
 from advbench.models.network import WEIGHTS
 from advbench.runs.folder import RunFolder
 
@@ -49,16 +49,16 @@ def shown() -> dict[str, int]:
 
 
 def stop_after(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep = Keeper.keep
+    keep = Recorder.keep
 
-    def keep_and_stop(keeper: Keeper, done: RungDone) -> None:
-        keep(keeper, done)
-        folder: RunFolder | None = keeper.folder
+    def keep_and_stop(recorder: Recorder, done: RungDone) -> None:
+        keep(recorder, done)
+        folder: RunFolder | None = recorder.folder
         assert folder is not None
         if folder.parts == parts:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Keeper, "keep", keep_and_stop)
+    monkeypatch.setattr(Recorder, "keep", keep_and_stop)
 
 
 def test_a_run_tells_what_an_endpoint_has_counted(seen: Callable[[], int]) -> None:
@@ -85,7 +85,7 @@ def test_runs_that_were_killed_add_up(seen: Callable[[], int], monkeypatch: pyte
     with monkeypatch.context() as patched:
         stop_after(2, patched)
         assert cli.main(shlex.split(WORDS)) == 130
-        patched.setattr(Keeper, "give_up", lambda *_: None)
+        patched.setattr(Recorder, "give_up", lambda *_: None)
         stop_after(5, patched)
         assert cli.main(shlex.split(WORDS)) == 130
     assert cli.main(shlex.split(WORDS)) == 0

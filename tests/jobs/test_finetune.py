@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from advbench import cli
 from advbench.models.digits_cnn import DigitsCNN
 from advbench.training.folder import TrainingFolder
-from advbench.training.state import Training
+from advbench.training.state import TrainingState
 
 QUICK = "--epochs 2 --train-limit 200 --limit 40 --batch-size 32"
 
@@ -100,7 +100,7 @@ def test_the_same_command_goes_on_and_resume_finds_the_run(
     assert finetune(f"--compare {QUICK} --out whole").code == 0
     real = TrainingFolder.keep
 
-    def interrupted(self: TrainingFolder, name: str, training: Training, *rest: object) -> None:
+    def interrupted(self: TrainingFolder, name: str, training: TrainingState, *rest: object) -> None:
         real(self, name, training, *rest)  # type: ignore[arg-type]  # as given
         if name == "apart" and training.epoch == 1:
             raise KeyboardInterrupt

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from advbench import cli
-from advbench.cli import gallery as module
-from advbench.cli.gallery import gallery
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
 from advbench.defenses import Round
 from advbench.errors import InputError
+from advbench.jobs import gallery as module
+from advbench.jobs.gallery import gallery
 from advbench.reports.pictures import to_pixels
 from advbench.runs.examples import read_examples
 from advbench.runs.read import read_records
@@ -77,7 +77,7 @@ def test_the_first_pictures_fool_and_come_from_every_rung_and_from_different_cla
 
 
 def test_no_model_is_loaded(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("advbench.cli.subject.load_classifier", None)
+    monkeypatch.setattr("advbench.jobs.build_subject.load_classifier", None)
     assert gallery(run, read_records(run), None, most=3)
 
 

@@ -277,7 +277,7 @@ def test_training_that_goes_on_measures_and_says_so(home: Path, command: Command
 
 
 def test_a_plan_measures_nothing(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("advbench.cli.normalizing.measure", None)
+    monkeypatch.setattr("advbench.jobs.normalizing.measure", None)
     Path("plan.toml").write_text(
         f"[defaults]\nfirst = 4\nsteps = 1\nmodel = '{home}/own.py:make'\ncheckpoint = '{home}/half.pt'\n"
         f"dataset = 'npz'\ndata_root = '{home}/test.npz'\n"

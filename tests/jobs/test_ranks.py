@@ -17,9 +17,9 @@ import pytest
 from torch._C._distributed_c10d import HashStore
 from torch.utils.data import TensorDataset
 
-from advbench.cli.ranks import Ranks, follows, join_ranks
 from advbench.errors import RunError
 from advbench.evaluation.ladder import merge
+from advbench.jobs.ranks import Ranks, follows, join_ranks
 from tests.small import Network, run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}

@@ -12,11 +12,11 @@ import typer
 
 from advbench import cli
 from advbench.cli.app import app
-from advbench.cli.curve import grid_of
 from advbench.errors import SpecError
 from advbench.jobs.settings.option import made
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.settings.train import TrainSettings
+from advbench.jobs.sweep.curve import grid_of
 
 GOLDEN = Path(__file__).parent / "golden"
 # Options that have been added since must leave these as they are where nobody sets them.

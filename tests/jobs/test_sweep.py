@@ -18,9 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch._C._distributed_c10d import HashStore
 
 from advbench import cli
-from advbench.cli import session, sweep_session
-from advbench.cli.ranks import Ranks
+from advbench.cli import runs as commands
+from advbench.jobs import run as one_run
+from advbench.jobs.finished import Run
+from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
+from advbench.jobs.sweep import run as module
 from advbench.models.network import WEIGHTS
 
 COMMAND = [sys.executable, "-m", "advbench", "sweep", "sweep.toml", "--out", "out"]
@@ -119,7 +122,7 @@ def test_every_run_is_one_that_attack_goes_on_with_by_its_own_command(sweep: Swe
 def test_what_is_done_is_not_done_again(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     first = sweep(SMALL)
     before, csv = stamps(), Path("out/table.csv").read_bytes()
-    monkeypatch.setattr(sweep_session, "perform", None)
+    monkeypatch.setattr(module, "perform", None)
     again = sweep(SMALL)
     assert (again.code, again.out) == (0, first.out)
     assert "12 done already" in again.err
@@ -190,13 +193,13 @@ def test_a_model_that_fails_fails_its_own_cells_after_a_few_tries(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries = []
-    performed = session.perform
+    performed = one_run.perform
 
-    def counted(options: RunSettings, ranks: Ranks, **more: Any) -> session.Done | None:
-        tries.append(options)
-        return performed(options, ranks, **more)
+    def counted(settings: RunSettings, **more: Any) -> Run | None:
+        tries.append(settings)
+        return performed(settings, **more)
 
-    monkeypatch.setattr(sweep_session, "perform", counted)
+    monkeypatch.setattr(module, "perform", counted)
     weights = load_file(WEIGHTS / "digits-cnn.safetensors")
     save_file({"weight": weights["linear.weight"]}, Path("other.safetensors"))
     listed = ", ".join(f'"round:step={each / 10}"' for each in range(1, 9))
@@ -305,7 +308,7 @@ def test_a_folder_that_holds_something_else_is_refused(sweep: Sweep) -> None:
 
 
 def test_torchrun_is_told_to_stay_away(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_session, "join_ranks", lambda: Ranks(0, 2, 0, HashStore()))
+    monkeypatch.setattr(commands, "join_ranks", lambda: Ranks(0, 2, 0, HashStore()))
     done = sweep(SMALL)
     assert done.code == 2
     assert "a sweep runs in one process. Start it without torchrun" in done.err

@@ -12,14 +12,14 @@ import pytest
 
 from advbench import cli
 from advbench.attacks import APGD, PGD, Square, autoattack
-from advbench.cli import session
-from advbench.cli.sweep_cells import Cell, make_cells, make_runs
-from advbench.cli.sweep_estimate import spoken
-from advbench.cli.sweep_file import Grid, read_grid
-from advbench.cli.sweep_schema import schema
+from advbench.cli import runs
 from advbench.errors import InputError
 from advbench.jobs.settings.option import settings_of
 from advbench.jobs.settings.run import RunSettings, file_settings, settings_from, words_of
+from advbench.jobs.sweep.cells import Cell, make_cells, make_runs
+from advbench.jobs.sweep.estimate import spoken
+from advbench.jobs.sweep.file import Grid, read_grid
+from advbench.jobs.sweep.schema import schema
 from advbench.speed.attack_cost import gradient_passes
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ def test_every_option_of_attack_is_a_setting() -> None:
 
 def test_settings_mean_what_the_words_of_a_command_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     caught: list[RunSettings] = []
-    monkeypatch.setattr(session, "run", caught.append)
+    monkeypatch.setattr(runs, "run_attack", caught.append)
     known = file_settings()
     for keys in [[key] for key in known if key != "successful_only"] + [list(VALUES)]:
         values = {key: known[key].parse(VALUES[key]) for key in keys}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advbench.cli.toml_lines import Path, lines_of
+from advbench.jobs.sweep.toml_lines import Path, lines_of
 
 TEXT = '''\
 # a comment with = and [brackets]

@@ -206,12 +206,35 @@ def test_a_forged_table_is_found_even_if_its_digest_fits(
     assert said in done.out
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"model": "resnet20"}, "model"),
+        ({"dataset": "cifar10"}, "data set"),
+        ({"norm": "l2"}, "norm"),
+        ({"eps": "0.01"}, "radius"),
+        ({"attacks": ["apgd"]}, "attack"),
+        ({"gradient_free": "square"}, "gradient-free attack"),
+        ({"rungs": ["bpda"]}, "rung"),
+    ],
+)
+def test_a_heading_that_names_something_else_is_found(
+    run: Path, verify: Verify, change: dict[str, Any], what: str
+) -> None:
+    manifest = json.loads((run / "run.json").read_text())
+    seal(run, heading={**manifest["heading"], **change})
+    assert verify().wrong() == ["run.json"]
+    assert f"its heading and its settings name another {what}\n" in verify().out
+
+
 def test_a_larger_ball_is_found(run: Path, verify: Verify) -> None:
     manifest = json.loads((run / "run.json").read_text())
     manifest["settings"]["eps"] = "0.1"
     (run / "run.json").write_text(json.dumps(manifest))
     assert "run.json" in verify().wrong()
     seal(run)
+    assert "its heading and its settings name another radius" in verify().out
+    seal(run, heading={**manifest["heading"], "eps": "0.1"})
     done = verify()
     assert "run.json" not in done.wrong()
     assert "outside the ball" in done.out

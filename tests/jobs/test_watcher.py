@@ -56,6 +56,7 @@ def test_a_part_is_named_first() -> None:
 def test_a_signal_is_a_wish_that_the_job_sees() -> None:
     handler = signal.getsignal(signal.SIGTERM)
     with watched(quiet=True) as watcher:
+        watcher.begin("attacking", 10)
         part = PartWatcher(watcher, "")
         check_stop(part)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -63,6 +64,11 @@ def test_a_signal_is_a_wish_that_the_job_sees() -> None:
         with pytest.raises(KeyboardInterrupt):
             check_stop(part)
     assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_a_signal_stops_at_once_what_has_not_begun() -> None:
+    with watched(quiet=True), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_who_watches_nothing_lets_a_job_go_on() -> None:

@@ -4,7 +4,9 @@ import math
 
 import pytest
 
-from advbench.results.indicators import Indicator, added, read_indicator
+from advbench.errors import RunFolderError
+from advbench.results.indicators import Indicator, added
+from advbench.runs.typed_json import Where, read_as
 
 
 def test_shares_of_the_images_add_up() -> None:
@@ -35,6 +37,7 @@ def test_a_forged_indicator_is_refused(change: dict[str, object]) -> None:
         "part": 1.0,
         "whole": 2.0,
     }
-    assert read_indicator(said).value == 0.5
-    with pytest.raises(ValueError, match=r"entr|there is no"):
-        read_indicator({**said, **change})
+    where = Where("run.json", ("heading", "indicators"))
+    assert read_as(Indicator, said, where).value == 0.5
+    with pytest.raises(RunFolderError, match=r"^run.json: heading.indicators"):
+        read_as(Indicator, {**said, **change}, where)

@@ -8,7 +8,7 @@ from torch.utils.data import TensorDataset
 from advbench.training.feed import TrainingImages
 from advbench.training.loop import train
 from advbench.training.recipe import Perturbation, Recipe
-from advbench.training.state import Training, begin
+from advbench.training.state import TrainingState, begin
 from tests.small import Network
 
 CPU = torch.device("cpu")
@@ -35,12 +35,12 @@ def images() -> TrainingImages:
     return TrainingImages(images=TensorDataset(x, y), indices=range(50), held_out=range(50, 60))
 
 
-def fresh(recipe: Recipe) -> Training:
+def fresh(recipe: Recipe) -> TrainingState:
     torch.manual_seed(1)
     return begin(Network().train(), recipe, CPU)
 
 
-def trained(recipe: Recipe, **options: Any) -> Training:
+def trained(recipe: Recipe, **options: Any) -> TrainingState:
     training = fresh(recipe)
     train(training, images(), recipe, CPU, **options)
     return training

@@ -16,15 +16,15 @@ from advbench.training.feed import batches_of_epoch
 from advbench.training.loop import StepDone, train
 from advbench.training.processes import Share
 from advbench.training.recipe import Perturbation, Recipe
-from advbench.training.state import Training, begin, read_state, write_state
+from advbench.training.state import TrainingState, begin, read_state, write_state
 from tests.training.small_trainings import CPU, RECIPES, fresh, images, trained
 
 
-def weights_of(training: Training) -> list[Tensor]:
+def weights_of(training: TrainingState) -> list[Tensor]:
     return list(training.model.state_dict().values())
 
 
-def assert_equal(one: Training, other: Training) -> None:
+def assert_equal(one: TrainingState, other: TrainingState) -> None:
     for first, second in zip(weights_of(one), weights_of(other), strict=True):
         assert torch.equal(first, second)
     clocked = ("seconds",)
@@ -128,7 +128,7 @@ def test_a_loss_that_is_not_finite_ends_the_training() -> None:
 def test_a_last_batch_of_one_image_is_refused_where_batch_norm_cannot_take_it() -> None:
     recipe, data = Recipe(epochs=1, batch_size=16), dataclasses.replace(images(), indices=range(17))
     vectors = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
-    with pytest.raises(ModelError, match="last batch is a single image.*another --batch-size"):
+    with pytest.raises(ModelError, match=r"last batch is a single image.*another --batch-size"):
         train(begin(vectors, recipe, CPU), data, recipe, CPU)
     pixels = fresh(recipe)
     train(pixels, data, recipe, CPU)

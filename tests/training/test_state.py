@@ -12,7 +12,7 @@ from torch import nn
 from advbench.errors import CheckpointError
 from advbench.training.loop import train
 from advbench.training.recipe import Precision, Recipe
-from advbench.training.state import Sums, Training, begin, read_state, write_state, write_weights
+from advbench.training.state import Sums, TrainingState, begin, read_state, write_state, write_weights
 from tests.training.small_trainings import CPU, RECIPES, fresh, images
 
 
@@ -39,7 +39,7 @@ def test_tied_weights_are_written(tmp_path: Path) -> None:
         assert torch.equal(file.get_tensor("0.weight"), file.get_tensor("1.weight"))
 
 
-def trained_for(epochs: int) -> Training:
+def trained_for(epochs: int) -> TrainingState:
     training = fresh(RECIPES["cosine"])
     train(training, images(), replace(RECIPES["cosine"], epochs=epochs), CPU)
     return training

@@ -1,0 +1,199 @@
+"""From the words of a command line to the objects that the library works with."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from advbench.attacks import ATTACKS
+from advbench.data.load import find_dataset
+from advbench.errors import InputError, SpecError
+from advbench.jobs.build_subject import (
+    Named,
+    Subject,
+    add_named,
+    describe,
+    describe_own,
+    load_subject,
+    make_threat,
+    names_of,
+)
+from advbench.jobs.objects import NO_OBJECTS, Objects
+from advbench.jobs.ranks import Ranks
+from advbench.jobs.settings.run import RunSettings
+from advbench.jobs.words_or_objects import usable_name, written
+from advbench.names import registry
+from advbench.names.grammar import Spec, parse_spec
+from advbench.results.records import LADDER, Rung
+from advbench.threat.attack import Attack
+from advbench.threat.threat import Threat
+
+
+class Job(NamedTuple):
+    """Everything that one `advbench attack` works with."""
+
+    subject: Subject
+    attacks: Named
+    rungs: tuple[Rung, ...]
+    """What is run beside the clean rung, in the order of the ladder."""
+    gradient_free: Named
+    """The attack of the gradient-free rung, where that is run."""
+    nameless: tuple[str, ...] = ()
+    """Objects that no words stand for."""
+
+
+def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) -> Job:
+    """Find, load and check everything that the words name, the cheapest first.
+
+    Args:
+        options: the words.
+        ranks: the processes that share the run.
+        objects: what is given as objects, under the names that the words have.
+
+    Raises:
+        InputError: whatever is wrong, in one line.
+    """
+    threat = make_threat(options.subject, objects.entry or find_dataset(names_of(options.subject)[1]))
+    attacks, rungs = make_attacks(options, threat, objects.attacks), rungs_of(options)
+    no_queries = "gradient_free" not in rungs
+    queries = Named({}, {}) if no_queries else _gradient_free(options, threat, objects.gradient_free)
+    subject = load_subject(options.subject, ranks, options.batch_size, objects)
+    if len(subject.indices) < ranks.count:
+        raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
+    return Job(subject, attacks, rungs, queries, objects.nameless)
+
+
+def make_attacks(
+    options: RunSettings, threat: Threat, own: Mapping[str, Attack] = MappingProxyType({})
+) -> Named:
+    """The attacks, with the options that hold for all of them; what a spec says itself wins.
+
+    Args:
+        options: the words.
+        threat: what the adversary may do.
+        own: the attacks that are given as objects, which are as they are.
+    """
+    shared = shared_parameters(options)
+    made: dict[str, Attack] = {}
+    taken: set[str] = set()
+    for text in options.attacks:
+        if text in own:
+            add_named(made, text, own[text], "attack")
+            continue
+        full = full_attack(text, shared)
+        taken |= full.taken
+        add_named(made, str(full.spec), registry.build(full.factory, full.spec, "attack"), "attack")
+    for name in shared.keys() - taken:
+        raise SpecError(f"--{name.replace('_', '-')} fits none of the attacks {', '.join(made)}.")
+    return Named(dict(made), {name: _settings_of(attack, threat, own) for name, attack in made.items()})
+
+
+def _settings_of(attack: Attack, threat: Threat, own: Mapping[str, Attack]) -> dict[str, Any]:
+    """An attack for `run.json`."""
+    if any(attack is given for given in own.values()):
+        return describe_own(attack, threat=threat)
+    return describe(attack, threat)
+
+
+def attacks_of(given: Any, what: str = "an attack") -> tuple[tuple[str, ...], dict[str, Attack]]:
+    """The names of attacks that a caller gives, and those of them that are objects.
+
+    Args:
+        given: a word, an `Attack`, a list of them, or `{name: attack}`.
+        what: what they are called in messages.
+
+    Raises:
+        InputError: something that is no attack, or a name that is given twice.
+    """
+    names: list[str] = []
+    made: dict[str, Attack] = {}
+    several = given if isinstance(given, list | tuple) else [given]
+    pairs = given.items() if isinstance(given, Mapping) else [("", attack) for attack in several]
+    for name, one in pairs:
+        if isinstance(one, str) and not name:
+            names.append(one)
+            continue
+        attack: Any = _built(one) if isinstance(one, str) else one
+        if inspect.isclass(attack) or not callable(attack):
+            hint = " Call it to make one." if inspect.isclass(attack) else ""
+            raise InputError(f"{what} must be a word or an advbench.Attack, got {attack!r:.60}.{hint}")
+        label = usable_name(name or written(attack, ATTACKS, "attack"), "attack")
+        if label in names:
+            raise SpecError(f"attack {label!r} is given twice; give {{name: attack}} to tell them apart.")
+        names.append(label)
+        made[label] = attack
+    return tuple(names), made
+
+
+def _built(text: str) -> Any:
+    full = full_attack(text, {})
+    return registry.build(full.factory, full.spec, "attack")
+
+
+def rungs_of(options: RunSettings) -> tuple[Rung, ...]:
+    """What is run beside the clean rung, in the order of the ladder.
+
+    Raises:
+        SpecError: a rung that there is not.
+    """
+    if options.wants_ladder:
+        return LADDER
+    wanted = ["shattered", *(["bpda"] if options.wants_bpda else []), *listed(options.rungs)]
+    unknown = [each for each in wanted if each not in LADDER]
+    if unknown:
+        raise SpecError(f"there is no rung {unknown[0]!r}; known: {', '.join(LADDER)}.")
+    return tuple(each for each in LADDER if each in wanted)
+
+
+def gradient_free_attack(options: RunSettings) -> tuple[str, Attack]:
+    """The attack of the gradient-free rung, and its name.
+
+    Raises:
+        SpecError: none that there is.
+    """
+    full = full_attack(options.gradient_free, {})
+    return str(full.spec), registry.build(full.factory, full.spec, "attack")
+
+
+def _gradient_free(options: RunSettings, threat: Threat, own: Mapping[str, Attack]) -> Named:
+    name, attack = next(iter(own.items())) if own else gradient_free_attack(options)
+    return Named({name: attack}, {name: _settings_of(attack, threat, own)})
+
+
+def shared_parameters(options: RunSettings) -> dict[str, str]:
+    """The options that hold for all attacks, as their specs would say them."""
+    given = {
+        "steps": None if options.steps is None else str(options.steps),
+        "step_size": options.step_size,
+        "restarts": None if options.restarts is None else str(options.restarts),
+        "random_start": None if options.random_start else "false",
+    }
+    return {name: text for name, text in given.items() if text is not None}
+
+
+class FullAttack(NamedTuple):
+    """An attack with all its parameters, what makes it, and which parameters were not its spec's own."""
+
+    spec: Spec
+    factory: Callable[..., Any]
+    taken: frozenset[str]
+
+
+def full_attack(text: str, shared: Mapping[str, str]) -> FullAttack:
+    """An attack's spec with those shared parameters that it has and does not say otherwise.
+
+    Raises:
+        SpecError: an attack that there is not, or one with a place.
+    """
+    spec = parse_spec(text)
+    if spec.place is not None:
+        raise SpecError(f"an attack has no place, got {text!r}.")
+    factory = registry.find(ATTACKS, spec.name, "attack").load()
+    known = registry.parameters(factory)
+    fitting = {name: value for name, value in shared.items() if name in known}
+    return FullAttack(Spec(spec.name, {**fitting, **spec.parameters}), factory, frozenset(fitting))
+
+
+def listed(text: str) -> list[str]:
+    """The words of `a,b`."""
+    return [each.strip() for each in text.split(",") if each.strip()]

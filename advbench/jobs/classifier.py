@@ -1,0 +1,247 @@
+"""A classifier from its words: the network, its weights, where its logits are, and its normalisation."""
+
+import copy
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from advbench.data.batches import read_batch
+from advbench.data.images import LabelledImages
+from advbench.data.registry import DatasetEntry
+from advbench.defended.counting import Shown, looks_counted
+from advbench.defended.left_as_found import prepared
+from advbench.defended.logits import logits_alone
+from advbench.defended.normalized import Normalized
+from advbench.errors import CheckpointError, SpecError
+from advbench.files import sha256
+from advbench.jobs.channels import fitted
+from advbench.jobs.normalizing import (
+    Chosen,
+    Weights,
+    choose_normalization,
+    given_normalization,
+    usual_normalization,
+)
+from advbench.jobs.ranks import Ranks
+from advbench.jobs.settings.subject import SubjectOptions
+from advbench.jobs.state_digest import state_digest
+from advbench.models.checkpoint.fit import HeadMisfitError
+from advbench.models.checkpoint.load import Loaded, load_checkpoint
+from advbench.models.network import build_network, bundled_weights, find_model
+from advbench.models.registry import PIXELS, Normalization
+from advbench.names.grammar import Spec, parse_spec
+from advbench.speed.batch_size import AUTO, filled_up, own_size
+
+_PIXELS_TAKEN: Final = Chosen(PIXELS, "a module given in Python takes pixels")
+
+
+class Classifier(NamedTuple):
+    """A model ready to be attacked, and where it came from."""
+
+    model: nn.Module
+    name: str
+    provenance: dict[str, Any]
+    chosen: Chosen
+    head: int | None
+    """How many classes its checkpoint has, where that is not how many the data set has."""
+    notes: tuple[str, ...] = ()
+    """What the table says of how its network and its weights were understood."""
+    remarks: tuple[str, ...] = ()
+    """What is said once, beside the table."""
+    looks: int = 0
+    """How many images the network was shown to find out how it is to be understood."""
+    takes: int = 0
+    """How many images the network takes at a time where it takes no other number; else 0."""
+
+    @property
+    def in_own_batches(self) -> nn.Module:
+        """The model for any number of images at a time."""
+        return filled_up(self.model, self.takes)
+
+    @property
+    def normalization(self) -> Normalization:
+        """What stands before the network."""
+        return self.chosen.normalization
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """What the table says of how the model was understood."""
+        return (*filter(None, (self.chosen.note,)), *self.notes)
+
+
+def load_classifier(
+    options: SubjectOptions,
+    model: str | None,
+    dataset: DatasetEntry,
+    images: LabelledImages,
+    device: torch.device,
+    *,
+    indices: Sequence[int],
+    ranks: Ranks | None = None,
+    at_once: int | str = AUTO,
+    own: nn.Module | None = None,
+) -> tuple[Classifier, LabelledImages]:
+    """The network with its weights behind its normalisation, and the images in as many channels as it takes.
+
+    Args:
+        options: the words.
+        model: its name; None for a program that names itself.
+        dataset: the data set's entry.
+        images: the data set, whose classes the network gets, and which may have to tell its normalisation.
+        device: where the network goes.
+        indices: of the images that are evaluated.
+        ranks: the processes that share the run; None to take the usual normalisation and measure nothing.
+        at_once: how many images at a time the user asks for; a network may take no other number.
+        own: a module that is the model, with its weights in it and called `model`; it is left as it is.
+    """
+    given = given_normalization(options, dataset)
+    spec = None if model is None or own is not None else parse_spec(model)
+    name = shown_name(model, options.checkpoint) if own is None else model or ""
+    found = _load_network(options, spec, name, images, device) if own is None else _given(own, device)
+    looks, whole = Shown(), found.loaded.network
+    with looks_counted(whole, looks):
+        images = fitted(images, indices, whole)
+        x = read_batch(images, indices[:1]).to(device).x
+        takes = _own_size(whole, x, at_once)
+        network, word = logits_alone(whole, x.expand(max(1, takes), -1, -1, -1).contiguous())
+    weights = Weights(
+        network=network,
+        name=spec.name if spec else name,
+        entry=found.entry,
+        path=found.path,
+        sha256=found.digest or (sha256(found.path) if found.path else None),
+        bundled=options.checkpoint is None,
+        untrained=options.untrained,
+        takes=takes,
+    )
+    chosen = given or _told_by_file(found.loaded) or (_PIXELS_TAKEN if own is not None else None)
+    if chosen is None and ranks is None:
+        chosen = Chosen(usual_normalization(weights.entry, dataset), "usual")
+    if chosen is None:
+        assert ranks is not None
+        with looks_counted(whole, looks):
+            chosen = choose_normalization(weights, images, dataset, device, seed=options.seed, ranks=ranks)
+    constants = chosen.normalization
+    wrapped = network if constants == PIXELS else Normalized(network, *dataclasses.astuple(constants))
+    provenance = {
+        "path": str(options.checkpoint) if options.checkpoint else None,
+        "sha256": weights.sha256,
+        "source": found.loaded.source,
+        "arguments": found.arguments,
+        **found.loaded.record,
+    }
+    notes = (*found.notes, *found.loaded.notes, *filter(None, (word,)))
+    looked = sum(looks.images.values())
+    classifier = Classifier(
+        wrapped.to(device), name, provenance, chosen, found.head, notes, found.loaded.remarks, looked, takes
+    )
+    return classifier, images
+
+
+def _own_size(network: nn.Module, x: Tensor, wanted: int | str) -> int:
+    devices = [x.device] if x.device.type == "cuda" else []
+    with prepared(network), torch.random.fork_rng(devices=devices):
+        return own_size(network, x, wanted)
+
+
+def shown_name(model: str | None, checkpoint: Path | None) -> str:
+    """What the table calls a model: its spec, or the file's name of a program that names itself.
+
+    Raises:
+        SpecError: a model that cannot be read, or one with a place.
+    """
+    if model is None:
+        return checkpoint.stem if checkpoint else ""
+    spec = parse_spec(model)
+    if spec.place is not None:
+        raise SpecError(f"a model has no place, got {model!r}.")
+    return str(spec)
+
+
+class _Found(NamedTuple):
+    """A network with its weights, and how it came to them."""
+
+    loaded: Loaded
+    entry: Any
+    path: Path | None
+    arguments: dict[str, Any]
+    head: int | None
+    notes: tuple[str, ...]
+    digest: str | None = None
+    """Of a module that was given, with its weights."""
+
+
+def _given(own: nn.Module, device: torch.device) -> _Found:
+    """A module of the caller's, copied where it is wanted on another device."""
+    tensors = itertools.chain(own.parameters(), own.buffers())
+    moved = next((tensor.device for tensor in tensors), device) != device
+    network = copy.deepcopy(own).to(device) if moved else own
+    home = f"{type(own).__module__}.{type(own).__qualname__}"
+    loaded = Loaded(network, "a module given in Python", record={"class": home})
+    return _Found(loaded, None, None, {}, None, (), state_digest(own))
+
+
+def _load_network(
+    options: SubjectOptions, spec: Spec | None, name: str, images: LabelledImages, device: torch.device
+) -> _Found:
+    """The network with its weights; the head of a checkpoint wins over the number of classes in the data."""
+    entry = None if spec is None else find_model(spec.name)
+    path = options.checkpoint or (bundled_weights(spec) if spec else None)
+    classes, arguments = len(images.classes) or None, dict[str, Any]()
+    build = partial(build_network, spec, classes, arguments) if spec else None
+    if options.weights is not None and (options.untrained or path is None):
+        raise CheckpointError("--weights chooses inside a checkpoint: give --checkpoint FILE.")
+    head: int | None = None
+    notes: tuple[str, ...] = ()
+    if options.untrained and build is not None:
+        loaded, path = Loaded(_untrained(build, options.seed).to(device), "untrained"), None
+    elif path is not None:
+        load = partial(
+            load_checkpoint,
+            path,
+            spec=spec,
+            device=device,
+            trust_program=options.trust_program,
+            weights=options.weights,
+        )
+        try:
+            loaded = load(build)
+        except HeadMisfitError as error:
+            if spec is None or "num_classes" in spec.parameters:
+                raise
+            head = error.classes
+            arguments.clear()
+            loaded = load(partial(build_network, spec, head, arguments))
+            notes = (f"the checkpoint has {head} classes, the data set {classes}; its own head was built",)
+    elif build is not None and entry is None:
+        loaded = Loaded(build().to(device), "the factory's own weights")
+    else:
+        raise CheckpointError(f"model {name!r} comes without weights: give --checkpoint FILE.")
+    return _Found(loaded, entry, path, arguments, head, notes)
+
+
+def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def _told_by_file(loaded: Loaded) -> Chosen | None:
+    """The normalisation whose constants lie beside the weights; None where there is none."""
+    if loaded.normalization is None:
+        return None
+    mean, std = (
+        " ".join(f"{number:g}" for number in part) for part in dataclasses.astuple(loaded.normalization)
+    )
+    keys = ", ".join(loaded.normalization_keys)
+    return Chosen(
+        loaded.normalization,
+        "the checkpoint",
+        f"normalisation from the checkpoint ({keys}): mean {mean}, std {std}",
+    )

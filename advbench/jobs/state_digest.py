@@ -1,0 +1,128 @@
+"""What an object of Python's is made of, as a digest: two runs with different objects are different runs."""
+
+import dataclasses
+import enum
+import hashlib
+import inspect
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_SIMPLE: Final = (bool, int, float, complex, str, bytes, type(None), Path)
+_TOLD_BY_NAME: Final = (*_SIMPLE, range, slice, torch.dtype, torch.device, enum.Enum)
+"""Whose `repr` says all of them."""
+
+_OF_EVERY_MODULE: Final = frozenset(vars(nn.Module()))
+"""Attributes that torch keeps in every module; what of them matters is asked for by name."""
+
+
+def state_digest(thing: object) -> str:
+    """SHA-256 of an object's class, its settings, its tensors, and the code of its functions.
+
+    Globals that a function reads, and what an extension module keeps to itself, are no part of it.
+
+    Args:
+        thing: a module, a function, or any other object.
+    """
+    return _digest(thing, frozenset(), {}).hex()
+
+
+def is_told_by_settings(thing: object) -> bool:
+    """Whether the plain fields of a dataclass are all that an object is made of."""
+    if not dataclasses.is_dataclass(thing) or isinstance(thing, nn.Module):
+        return False
+    values = [getattr(thing, field.name) for field in dataclasses.fields(thing) if field.compare]
+    return all(isinstance(item, _SIMPLE) for value in values for item in _items(value))
+
+
+def _items(value: Any) -> Iterator[Any]:
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from _items(item)
+    else:
+        yield value
+
+
+Known = dict[int, tuple[Any, bytes]]
+"""What was looked at, by its id, which holds as long as the object is kept, with its digest."""
+
+
+def _digest(thing: Any, above: frozenset[int], known: Known) -> bytes:
+    """The digest of an object; `above` holds the ids of what it is a part of."""
+    if isinstance(thing, _TOLD_BY_NAME):
+        return hashlib.sha256(f"{type(thing).__qualname__} {thing!r}".encode()).digest()
+    if id(thing) in above:
+        return b"itself"
+    if id(thing) not in known:
+        whole = hashlib.sha256(f"{type(thing).__module__}.{type(thing).__qualname__}".encode())
+        if isinstance(thing, Tensor | np.ndarray):
+            whole.update(_bytes(thing))
+        else:
+            for part in _parts(thing):
+                whole.update(_digest(part, above | {id(thing)}, known))
+        known[id(thing)] = thing, whole.digest()
+    return known[id(thing)][1]
+
+
+def _bytes(values: Any) -> bytes:
+    """A tensor or an array: its type, its shape and its contents."""
+    head = f"{values.dtype} {tuple(values.shape)}".encode()
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    return head + bytes(np.ascontiguousarray(values).tobytes())
+
+
+def _parts(thing: Any) -> Iterator[Any]:
+    """What an object holds, in an order that does not change from one start of Python to the next."""
+    if isinstance(thing, type | ModuleType):
+        yield f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', thing.__name__)}"
+    elif isinstance(thing, Mapping):
+        yield from thing.items()
+    elif isinstance(thing, set | frozenset):
+        yield from sorted(map(state_digest, thing))
+    elif isinstance(thing, tuple | list):
+        yield from thing
+    elif isinstance(thing, nn.Module):
+        yield from (list(thing.named_parameters(recurse=False)), list(thing.named_buffers(recurse=False)))
+        yield from (list(thing.named_children()), list(thing._forward_hooks.values()))
+        yield [*thing._forward_pre_hooks.values(), *_own(thing, without=_OF_EVERY_MODULE)]
+    elif dataclasses.is_dataclass(thing):
+        yield from (getattr(thing, field.name) for field in dataclasses.fields(thing) if field.compare)
+    else:
+        yield from _code(thing) if _is_code(thing) else _own(thing)
+
+
+def _is_code(thing: object) -> bool:
+    return isinstance(thing, partial | CodeType) or inspect.ismethod(thing) or inspect.isroutine(thing)
+
+
+def _code(thing: Any) -> Iterator[Any]:
+    """What a function does and what it was given beforehand."""
+    if isinstance(thing, partial):
+        yield from (thing.func, thing.args, thing.keywords)
+    elif isinstance(thing, CodeType):
+        yield from (thing.co_code, thing.co_names, thing.co_consts)
+    elif inspect.ismethod(thing):
+        yield from (thing.__func__, thing.__self__)
+    else:
+        yield f"{getattr(thing, '__module__', '')}.{thing.__qualname__}"
+        if inspect.isfunction(thing):
+            yield from (thing.__code__, thing.__defaults__, thing.__kwdefaults__)
+            yield [cell.cell_contents for cell in thing.__closure__ or ()]
+
+
+def _own(thing: object, without: frozenset[str] = frozenset()) -> list[tuple[str, Any]]:
+    """The attributes that are an object's own."""
+    slots = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+    held = {name: getattr(thing, name) for name in slots if hasattr(thing, name) and name[:2] != "__"}
+    return [
+        (name, value)
+        for name, value in {**held, **getattr(thing, "__dict__", {})}.items()
+        if name not in without
+    ]

@@ -1,0 +1,236 @@
+"""What a run's `run.json` claims, read with suspicion: it may have been forged.
+
+Nothing that it names is run: built-in and installed models and defenses are looked up by name, weights are
+read as weights, and code of the user's own must be named again by whoever verifies.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+from advbench.errors import RunFolderError
+from advbench.jobs.settings.subject import NormName, SubjectOptions
+from advbench.jobs.settings.verify import VerifySettings
+from advbench.models.checkpoint.formats import Format
+from advbench.names.grammar import parse_chain, parse_spec
+from advbench.names.user_code import names_user_code
+from advbench.results.records import LADDER, Rung
+from advbench.results.table import Heading
+from advbench.runs.manifest import Manifest
+from advbench.runs.typed_json import Count, Index
+
+Kept = Literal["all", "successful"]
+
+_PROGRAMS: Final = (Format.TORCHSCRIPT.value, Format.EXPORTED.value)
+_LARGEST_BATCH: Final = 4096
+_MOST_DRAWS: Final = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ClassNames:
+    outputs: Mapping[str, Index]
+    count: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """The settings that say what was attacked, and how it was judged."""
+
+    model: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    weights: str | None = None
+    dataset: str
+    split: str
+    image_size: Count | None = None
+    channels: Count | None = None
+    class_names: _ClassNames | None = None
+    limit: Count | None = None
+    first: Count | None = None
+    seed: Index
+    norm: NormName
+    eps: str
+    attacks: Mapping[str, Any]
+    defenses: Mapping[str, Any]
+    gradient_free: Mapping[str, Any]
+    rungs: tuple[str, ...]
+    judge_draws: Count
+    save_adversarial: Kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Execution:
+    data_root: str
+    batch_size: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Checkpoint:
+    source: str
+    path: str | None = None
+    sha256: str | None = None
+
+
+class Recorded(NamedTuple):
+    """What a run says of the examples that it has kept, and of the images that they belong to."""
+
+    kept: Kept
+    subject: SubjectOptions
+    """Its model and defenses are not named: nothing that the run says of code is taken on trust."""
+    settings: _Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """A run's own account of itself.
+
+    Args:
+        subject: what was attacked, as the words of a command.
+        model: the model's name in the table.
+        attacks: the attacks' names in the table.
+        rungs: what was run beside the clean rung.
+        gradient_free: the attack of the gradient-free rung; empty without.
+        heading: what the run says its table is about: its doubts, notes and indicators are nowhere else.
+        kept: which examples were kept.
+        batch_size: how many clean images were judged at a time.
+        judge_draws: in how many draws of a random defense an example was judged.
+        checkpoint_sha256: of the checkpoint; None for a factory's own weights.
+        manifest: all of it.
+    """
+
+    subject: SubjectOptions
+    model: str
+    attacks: tuple[str, ...]
+    rungs: tuple[Rung, ...]
+    gradient_free: str
+    heading: Heading
+    kept: Kept
+    batch_size: int
+    judge_draws: int
+    checkpoint_sha256: str | None
+    manifest: Manifest
+
+    @property
+    def misnamed(self) -> str:
+        """What the table is said to be about and the settings, which the run was hashed with, do not say."""
+        heading, subject = self.heading, self.subject
+        pairs: dict[str, tuple[Any, Any]] = {
+            "model": (heading.model, self.model),
+            "data set": (heading.dataset, subject.dataset),
+            "norm": (heading.norm, subject.norm),
+            "radius": (heading.eps, subject.eps),
+            "attack": (heading.attacks, self.attacks),
+            "gradient-free attack": (heading.gradient_free, self.gradient_free),
+            "rung": (heading.rungs, self.rungs),
+        }
+        return next((name for name, (told, known) in pairs.items() if told != known), "")
+
+
+def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
+    """Read the claims of a finished run.
+
+    Raises:
+        RunFolderError: an unfinished run, one without examples, one that needs code of the user's, or
+            entries that no run has written.
+    """
+    kept, subject, told = recorded_of(manifest, settings.data_root)
+    checkpoint = manifest.group("checkpoint", _Checkpoint)
+    return Claims(
+        subject=dataclasses.replace(
+            subject,
+            checkpoint=settings.checkpoint or (None if checkpoint.path is None else Path(checkpoint.path)),
+            model=_model(told.model, checkpoint.source in _PROGRAMS, settings),
+            mean=_constants("mean", told.mean),
+            std=_constants("std", told.std),
+            weights=told.weights,
+            trust_program=settings.trust_program,
+            defenses=_defenses(told.defenses, settings),
+            device=settings.device,
+        ),
+        model=told.model,
+        attacks=tuple(told.attacks),
+        rungs=tuple(rung for rung in LADDER if rung in told.rungs),
+        gradient_free="".join(told.gradient_free),
+        heading=manifest.heading,
+        kept=kept,
+        batch_size=min(manifest.group("execution", _Execution).batch_size, _LARGEST_BATCH),
+        judge_draws=min(told.judge_draws, _MOST_DRAWS),
+        checkpoint_sha256=checkpoint.sha256,
+        manifest=manifest,
+    )
+
+
+def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
+    """What a finished run says of its images and its kept examples; no code that it names is looked at.
+
+    Args:
+        manifest: its `run.json`.
+        data_root: where the data set is now; None for where it was.
+
+    Raises:
+        RunFolderError: an unfinished run, one without examples, or entries that no run has written.
+    """
+    if not manifest.is_done:
+        raise RunFolderError(
+            f"{manifest.path} is not finished (status {manifest.status!r}): the same command with --out "
+            f"{manifest.path} goes on with it."
+        )
+    if not manifest.keeps_examples:
+        raise RunFolderError(
+            f"{manifest.path} has kept no adversarial examples, so there is nothing to judge again. Run the "
+            "attack with --save-adversarial."
+        )
+    told = manifest.group("settings", _Settings)
+    subject = SubjectOptions(
+        checkpoint=None,
+        model=None,
+        dataset=told.dataset,
+        data_root=data_root or Path(manifest.group("execution", _Execution).data_root),
+        split=told.split,
+        image_size=told.image_size,
+        channels=told.channels,
+        class_names=_class_names(told.class_names),
+        limit=told.limit,
+        first=told.first,
+        seed=told.seed,
+        norm=told.norm,
+        eps=told.eps,
+        device="cpu",
+    )
+    return Recorded(told.save_adversarial, subject, told)
+
+
+def _class_names(told: _ClassNames | None) -> tuple[tuple[tuple[str, int], ...], int] | None:
+    return None if told is None else (tuple(told.outputs.items()), told.count)
+
+
+def _constants(name: str, numbers: tuple[float, ...]) -> str:
+    """A normalisation's constants as words; none would mean that they are to be looked for."""
+    if not numbers:
+        raise RunFolderError(f"run.json: settings.{name} must be a list of numbers, got [].")
+    return ",".join(repr(float(number)) for number in numbers)
+
+
+def _model(recorded: str, program: bool, settings: VerifySettings) -> str | None:
+    """The model's name as the loader wants it; None for a program, which names itself."""
+    if settings.model is not None or program:
+        return settings.model
+    if names_user_code(parse_spec(recorded).name):
+        raise RunFolderError(
+            f"the run's model is {recorded!r}, code that no run folder can ask to be run. Where it is yours, "
+            "name it again with --model."
+        )
+    return recorded
+
+
+def _defenses(recorded: Mapping[str, Any], settings: VerifySettings) -> tuple[str, ...]:
+    for text in recorded:
+        own = any(names_user_code(spec.name) for spec in parse_chain(text))
+        if own and text not in map(str.strip, settings.defenses):
+            raise RunFolderError(
+                f"the run's defense is {text!r}, code that no run folder can ask to be run. Where it is "
+                f"yours, name it again with --defense {text}."
+            )
+    return tuple(recorded)

@@ -1,0 +1,299 @@
+"""A run's evidence checked again, from its folder to a line for each thing that was looked at."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from advbench.data.batches import batches
+from advbench.errors import RunFolderError, SpecError
+from advbench.evaluation.judge_again import Evidence, Finding, check_records, recheck
+from advbench.evaluation.ladder import fingerprint, image_digests
+from advbench.evaluation.plan import defense_chains, substitutes_of
+from advbench.files import sha256
+from advbench.jobs.build_subject import Subject, load_subject
+from advbench.jobs.left_as_found import left_as_found
+from advbench.jobs.objects import NO_OBJECTS, Objects, check_given_again
+from advbench.jobs.ranks import Ranks
+from advbench.jobs.settings.keywords import said_in_keywords, settings_from_keywords, with_keywords
+from advbench.jobs.settings.verify import VerifySettings
+from advbench.jobs.state_digest import state_digest
+from advbench.jobs.untrusted_run import Claims, claims_of
+from advbench.jobs.words_or_objects import data_of, defenses_of, model_of
+from advbench.models.network import bundled_weights
+from advbench.names.grammar import parse_spec
+from advbench.reports.compare import first_difference
+from advbench.reports.formats import FILE_NAMES, render
+from advbench.reports.style import style_of
+from advbench.results.table import Heading, rows_of
+from advbench.results.verdict import RULES
+from advbench.runs.examples import Examples, read_examples
+from advbench.runs.folder import ADVERSARIAL, CANDIDATES, is_as_written
+from advbench.runs.manifest import open_manifest
+from advbench.runs.provenance import origin_of
+from advbench.runs.samples import SAMPLES, read_samples
+
+_READ = 256  # images at a time
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that was checked: what, whether it holds, and in words."""
+
+    what: str
+    holds: bool
+    said: str
+
+
+@with_keywords(VerifySettings)
+def verify(
+    run: str | os.PathLike[str], *, model: Any = None, data: Any = None, defenses: Any = (), **settings: Any
+) -> list[Check]:
+    """Check a run's examples, predictions, files and tables against model, defenses and data, attack-free.
+
+    What `advbench verify` does, with its options as keywords. Nothing is printed; what disagrees is a check
+    that does not hold, and no error.
+
+    Args:
+        run: folder of a run that kept its adversarial examples.
+        model: as in `advbench.run`, where the run's folder cannot name it: a module, or code of your own.
+        data: likewise.
+        defenses: likewise; those of the run that are not given are looked up by their names.
+        settings: the options.
+
+    Returns:
+        Everything that was checked; where nothing can be judged any more (another checkpoint, other images)
+        the last check is the one that says so.
+
+    Raises:
+        InputError: a folder that holds no finished run with examples, or a model or data set that cannot
+            be loaded.
+    """
+    words, own = {"run": run, **settings}, dict[str, Any]()
+    if model is not None:
+        words["model"], own["model"] = model_of(model)
+    if data is not None:
+        _, own["images"] = data_of(data)
+    words["defenses"], own["defenses"] = defenses_of(defenses)
+    told = settings_from_keywords(VerifySettings, "verify", words)
+    with said_in_keywords(VerifySettings), left_as_found():
+        return list(check_run(told, Objects(**own)))
+
+
+def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterator[Check]:
+    """Check a run, and give each thing as soon as it was looked at.
+
+    Args:
+        settings: what the verification is told.
+        objects: what is given as objects, under the names that the run has.
+
+    Raises:
+        InputError: a folder that holds no finished run with examples, or a model or data set that cannot
+            be loaded.
+    """
+    manifest = open_manifest(settings.run)
+    check_given_again(manifest.values, objects, settings.run)
+    claims = claims_of(manifest, settings)
+    yield _check_manifest(claims)
+    checkpoint = _check_checkpoint(claims) if objects.model is None else _check_module(claims, objects.model)
+    yield checkpoint
+    if not checkpoint.holds:
+        return
+    subject = load_subject(claims.subject, Ranks(), claims.batch_size, objects)
+    images = _check_images(claims, subject)
+    yield images
+    if not images.holds:
+        return
+    heading = _heading(claims, subject)
+    yield from _check_digests(claims, settings.run)
+    samples, records = _check_samples(settings.run, heading, subject)
+    yield records
+    if samples is None:
+        return
+    yield from _check_tables(claims, settings.run, samples, heading)
+    yield from _check_rungs(claims, settings, subject, samples, heading)
+
+
+def _check_manifest(claims: Claims) -> Check:
+    """Whether the settings are those of the run, and the table is said to be about nothing else."""
+    if not claims.manifest.hash_holds:
+        return Check("run.json", False, "its settings are not those that the run was hashed with")
+    if claims.misnamed:
+        return Check("run.json", False, f"its heading and its settings name another {claims.misnamed}")
+    return Check("run.json", True, "its settings are those that the run was hashed with")
+
+
+def _check_checkpoint(claims: Claims) -> Check:
+    """Before anything is loaded: another checkpoint would be another model."""
+    path = claims.subject.checkpoint
+    if path is None and claims.subject.model is not None:
+        path = bundled_weights(parse_spec(claims.subject.model))
+    if path is None or claims.checkpoint_sha256 is None:
+        return Check("checkpoint", True, "none: the weights are the model's own, and were not recorded")
+    if not path.is_file():
+        raise RunFolderError(f"the run's checkpoint {path} is not there; give --checkpoint FILE.")
+    found = sha256(path)
+    if found == claims.checkpoint_sha256:
+        return Check("checkpoint", True, f"{path.name} as recorded, SHA-256 {found[:16]}...")
+    return Check(
+        "checkpoint",
+        False,
+        f"{path} has SHA-256 {found[:16]}..., the run's had {claims.checkpoint_sha256[:16]}...; nothing "
+        "can be judged with it",
+    )
+
+
+def _check_module(claims: Claims, model: nn.Module) -> Check:
+    digest = state_digest(model)
+    if digest == claims.checkpoint_sha256:
+        return Check("checkpoint", True, f"the module as recorded, digest {digest[:16]}...")
+    return Check(
+        "checkpoint", False, "the module is not the one that the run attacked; nothing can be judged with it"
+    )
+
+
+def _check_images(claims: Claims, subject: Subject) -> Check:
+    """Whether the images and labels are those that were attacked."""
+    if len(subject.indices) != claims.manifest.n:
+        return Check(
+            "images", False, f"{len(subject.indices)} of {subject.dataset}, the run had {claims.manifest.n}"
+        )
+    digests: dict[int, bytes] = {}
+    for batch in batches(subject.images, subject.indices, _READ):
+        digests.update(image_digests(batch))
+    if fingerprint(digests) != claims.manifest.fingerprint:
+        return Check("images", False, f"those of {subject.dataset} are not the ones that the run used")
+    return Check("images", True, f"{claims.manifest.n} of {subject.dataset}, the ones that the run used")
+
+
+def _heading(claims: Claims, subject: Subject) -> Heading:
+    return Heading(
+        model=claims.model,
+        dataset=subject.dataset,
+        norm=subject.threat.norm,
+        eps=subject.threat.text,
+        attacks=claims.attacks,
+        substitutes={
+            defense: claims.heading.substitutes.get(defense, own)
+            for defense, own in substitutes_of(defense_chains(subject.defenses.objects)).items()
+        },
+        rungs=claims.rungs,
+        gradient_free=claims.gradient_free,
+        indicators=claims.heading.indicators,
+        doubts=claims.heading.doubts,
+        notes=claims.heading.notes,
+        rules=claims.heading.rules,
+    )
+
+
+def _check_digests(claims: Claims, run: Path) -> Iterator[Check]:
+    """Whether the files are, to the byte, what the run wrote."""
+    known = {SAMPLES, CANDIDATES, *FILE_NAMES.values()}
+    present = {name for name in known if (run / name).is_file()}
+    for name in sorted(present | (claims.manifest.files.keys() & known)):
+        if name not in present:
+            yield Check(name, False, "missing")
+        elif name not in claims.manifest.files:
+            yield Check(name, False, "not written by the run")
+        elif hashlib.sha256((run / name).read_bytes()).hexdigest() != claims.manifest.files[name]:
+            yield Check(name, False, "not as the run wrote it")
+        else:
+            yield Check(name, True, "as the run wrote it")
+
+
+def _check_samples(run: Path, heading: Heading, subject: Subject) -> tuple[pd.DataFrame | None, Check]:
+    """The records, if they can be used at all."""
+    expected = len(heading.cells()) * len(subject.indices)
+    if not (run / SAMPLES).is_file():
+        return None, Check("records", False, f"there is no {SAMPLES}")
+    try:
+        samples, _ = read_samples((run / SAMPLES).read_bytes(), expected)
+    except RunFolderError as error:
+        return None, Check("records", False, f"{SAMPLES}: {error}")
+    wrong = check_records(samples, heading, subject.indices)
+    return (None if wrong else samples), Check(
+        "records", not wrong, wrong or f"{expected}, one an image and rung"
+    )
+
+
+def _check_tables(claims: Claims, run: Path, samples: pd.DataFrame, heading: Heading) -> Iterator[Check]:
+    """Whether the tables say what the records come to."""
+    rows, origin = rows_of(samples, heading), origin_of(claims.manifest.values)
+    try:
+        style = style_of(claims.manifest.values.get("tables"))
+    except SpecError as error:
+        yield Check("tables", False, f"run.json: {error}")
+        return
+    for form, name in FILE_NAMES.items():
+        if not (run / name).is_file():
+            continue
+        text = (run / name).read_bytes().decode(errors="replace")
+        # The rules of verdicts have changed since, and with them what people read beside the numbers.
+        earlier = ("verdict",) if heading.rules < RULES else ()
+        difference = first_difference(form, text, render(rows, form, origin, style), earlier)
+        yield Check(f"numbers of {name}", not difference, difference or "what the records come to")
+    if heading.rules < RULES and any(row.verdict for row in rows):
+        told = "; ".join(f"{row.defense} under {row.attack}: {row.verdict.partition(':')[0]}" for row in rows)
+        yield Check("verdicts", True, f"an earlier version's, not compared; by today's rules: {told}")
+
+
+def _check_rungs(
+    claims: Claims, settings: VerifySettings, subject: Subject, samples: pd.DataFrame, heading: Heading
+) -> Iterator[Check]:
+    damaged: list[str] = []
+    evidence = Evidence(
+        model=subject.classifier.model,
+        dataset=subject.images,
+        chains=defense_chains(subject.defenses.objects),
+        threat=subject.threat,
+        heading=heading,
+        samples=samples,
+        kept=claims.kept,
+        batch_size=claims.batch_size,
+        seed=claims.subject.seed,
+        judge_draws=claims.judge_draws,
+    )
+    findings = recheck(evidence, _examples(settings.run, damaged), as_8bit=settings.as_8bit)
+    holds = not damaged
+    said = (
+        f"{', '.join(damaged[:3])} not as the run wrote it" if damaged else "every file as the run wrote it"
+    )
+    yield Check(f"{ADVERSARIAL}/", holds, said)
+    for finding in findings:
+        yield Check(" · ".join(filter(None, finding.cell)), not finding.faults, _say(finding))
+
+
+def _examples(run: Path, damaged: list[str]) -> Iterator[Examples]:
+    for path in sorted((run / ADVERSARIAL).glob("*.safetensors")):
+        if not path.is_file() or not is_as_written(path):
+            damaged.append(path.name)
+        try:
+            yield read_examples(path)
+        except RunFolderError:
+            damaged.append(path.name)
+
+
+def _say(finding: Finding) -> str:
+    if finding.faults:
+        return "; ".join(
+            f"{fault} ({len(set(indices))} of {finding.images}: image {_few(indices)})"
+            for fault, indices in finding.faults.items()
+        )
+    ties = f", {finding.by_rounding} of them up to rounding" if finding.by_rounding else ""
+    if finding.cell.rung == "clean":
+        return f"{finding.examples} images predicted as recorded{ties}"
+    as_8bit = "" if finding.as_8bit is None else f" ({finding.as_8bit} as 8-bit images)"
+    return (
+        f"{finding.examples} examples in ball and box, predicted as recorded{ties}; "
+        f"{finding.fooling} fool{as_8bit}"
+    )
+
+
+def _few(indices: list[int]) -> str:
+    distinct = sorted(set(indices))
+    return ", ".join(map(str, distinct[:3])) + (", ..." if len(distinct) > 3 else "")

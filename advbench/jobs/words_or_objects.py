@@ -1,0 +1,167 @@
+"""Words or objects: what a caller in Python gives, with the names that the table gives it."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from torch import nn
+
+from advbench.data.images import LabelledImages
+from advbench.defended.backward import BPDA, name_of
+from advbench.defended.model import Placement
+from advbench.defended.own_functions import adapted
+from advbench.defenses import DEFENSES
+from advbench.errors import InputError, ModelError, SpecError
+from advbench.jobs.build_subject import make_chain
+from advbench.jobs.own_images import images_of
+from advbench.jobs.state_digest import is_told_by_settings
+from advbench.names import registry
+from advbench.names.grammar import INPUT, Spec, parse_chain, parse_spec
+from advbench.names.registry import Entry, Kind
+from advbench.results.records import UNDEFENDED
+
+Links = tuple[Placement, ...]
+
+
+def model_of(given: Any) -> tuple[str, nn.Module | None]:
+    """A model's word; or a module with its name, which is its class's or the key of `{name: module}`.
+
+    Raises:
+        ModelError: neither.
+    """
+    name, model = _single(given, "model")
+    if isinstance(model, str):
+        if name:
+            raise ModelError(f"{{{name!r}: ...}} names a module; of a word, give the word alone.")
+        return model, None
+    if not isinstance(model, nn.Module):
+        hint = " Call it to make one." if callable(model) else ""
+        raise ModelError(f"model must be a name or a torch.nn.Module, got {model!r:.60}.{hint}")
+    return usable_name(name or type(model).__name__, "model"), model
+
+
+def data_of(given: Any) -> tuple[str, LabelledImages | None]:
+    """A data set's word; or images with their name: their class's, `data`, or the key of `{name: images}`.
+
+    Raises:
+        DatasetError: nothing of the kind.
+    """
+    name, data = _single(given, "data")
+    if isinstance(data, str):
+        if name:
+            raise InputError(f"{{{name!r}: ...}} names images of your own; of a word, give the word alone.")
+        return data, None
+    usual = "data" if isinstance(data, tuple | list | LabelledImages) else type(data).__name__
+    return usable_name(name or usual, "data"), images_of(data)
+
+
+def defenses_of(given: Any) -> tuple[tuple[str, ...], dict[str, Links]]:
+    """The names of the defenses in their order, and those of them that are objects.
+
+    Args:
+        given: a word, a `Placement`, a function on batches, a tuple of these for a chain that acts in its
+            order; a list of such, a row each; or `{name: such}`.
+
+    Raises:
+        InputError: something that is no defense, or a name that is given twice.
+    """
+    names: list[str] = []
+    made: dict[str, Links] = {}
+    pairs = given.items() if isinstance(given, Mapping) else [("", one) for one in _listed(given)]
+    for name, one in pairs:
+        if isinstance(one, str) and not name:
+            names.append(one)
+            continue
+        links = _links(one)
+        label = usable_name(name or "+".join(map(_written_link, links)), "defense")
+        if label in names:
+            raise SpecError(f"defense {label!r} is given twice; give {{name: defense}} to tell them apart.")
+        names.append(label)
+        made[label] = links
+    return tuple(names), made
+
+
+def is_worded(name: str, links: Links) -> bool:
+    """Whether a defense's name, read as words, makes the same defense."""
+    try:
+        return make_chain(name) == links
+    except InputError:
+        return False
+
+
+def written(thing: object, table: Mapping[str, Entry], kind: Kind) -> str:
+    """The words that make an object, `bit-depth:bits=3`; its class's or its function's name without any."""
+    home = f"{type(thing).__module__}:{type(thing).__qualname__}"
+    for name, entry in table.items():
+        if entry.factory != home or not is_told_by_settings(thing):
+            continue
+        given: dict[str, Any] = {field.name: getattr(thing, field.name) for field in fields(thing)}  # type: ignore[arg-type]  # a dataclass
+        usual = {field.name: field.default for field in fields(thing)}  # type: ignore[arg-type]
+        spec = Spec(name, {key: str(value) for key, value in given.items() if value != usual[key]})
+        try:
+            if registry.build(type(thing), parse_spec(str(spec)), kind) == thing:
+                return str(spec)
+        except InputError:
+            continue
+    return name_of(thing)  # type: ignore[arg-type]  # anything has a class
+
+
+def _links(given: Any) -> Links:
+    """The elements of a defense, in their places."""
+    elements = given if isinstance(given, tuple | list) else (given,)
+    links: list[Placement] = []
+    for element in elements:
+        if isinstance(element, str):
+            links += make_chain(element)
+            continue
+        link = element if isinstance(element, Placement) else Placement(element)
+        defense: Any = link.defense
+        if inspect.isclass(defense) or not callable(defense):
+            hint = " Call it to make one." if inspect.isclass(defense) else ""
+            raise InputError(
+                "a defense must be a word, a function on batches, a Placement, or a tuple of them, got "
+                f"{defense!r:.60}.{hint}"
+            )
+        links.append(link if isinstance(defense, BPDA) else replace(link, defense=adapted(defense)))
+    if not links:
+        raise InputError("a defense must have an element; the undefended model is always there.")
+    return tuple(links)
+
+
+def _written_link(link: Placement) -> str:
+    place = "" if link.at == INPUT else f"@{link.at}"
+    return written(link.defense, DEFENSES, "defense") + place
+
+
+def _single(given: Any, what: str) -> tuple[str, Any]:
+    """The name and the object of `{name: object}`; no name for anything else."""
+    if not isinstance(given, Mapping):
+        return "", given
+    if len(given) != 1:
+        raise InputError(f"{what} must be one, or {{name: {what}}}, got {len(given)} of them.")
+    return next(iter(given.items()))
+
+
+def _listed(given: Any) -> list[Any]:
+    """The rows: a tuple of words is a list of them, and a tuple with an object in it a chain."""
+    if isinstance(given, list) or (isinstance(given, tuple) and all(isinstance(one, str) for one in given)):
+        return list(given)
+    return [given]
+
+
+def usable_name(name: Any, kind: str) -> str:
+    """A name that tables and files can hold, and that a command line could say.
+
+    Raises:
+        InputError: none.
+    """
+    usable = isinstance(name, str) and bool(name.strip()) and name.isprintable() and name != UNDEFENDED
+    try:
+        if usable:
+            parse_chain(name)
+    except SpecError:
+        usable = False
+    if not usable:
+        raise InputError(f"a {kind} cannot be called {name!r}; choose another name.")
+    return str(name.strip())

@@ -1,0 +1,426 @@
+"""Runs, sweeps and curves called from Python: words or objects, and what comes back."""
+
+import enum
+import inspect
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Subset, TensorDataset
+
+import advbench as ab
+from advbench import cli
+from advbench.attacks import PGD
+from advbench.defenses import BitDepth, Round
+from advbench.errors import InputError, KeywordError
+from advbench.jobs.state_digest import state_digest
+
+QUICK: dict[str, Any] = {"first": 8, "steps": 2}
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Net(nn.Module):
+    """A linear network with a dropout, which is off when it is judged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(0.5)
+        self.linear = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.drop(x.flatten(1)))  # type: ignore[no-any-return]  # torch's modules are untyped
+
+
+@pytest.fixture
+def net() -> Net:
+    generator = torch.Generator().manual_seed(0)
+    net = Net()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return net
+
+
+@pytest.fixture
+def pair(net: Net) -> tuple[Tensor, Tensor]:
+    x = torch.rand(24, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return x, net.eval()(x).argmax(1)
+
+
+def coarse(x: Tensor) -> Tensor:
+    """Three levels a pixel."""
+    return (x * 2).round() / 2
+
+
+def test_a_run_returns_what_the_command_writes(untouched: None) -> None:
+    run = ab.run(defenses=["round", "bit-depth:bits=3"], bpda=True, out="run", formats="csv,json", **QUICK)
+    assert run.path == Path("run")
+    assert run.table("csv") == Path("run/table.csv").read_text()
+    assert run.table("json") == Path("run/table.json").read_text()
+    assert [row.defense for row in run.rows] == ["none", "round", "bit-depth:bits=3"]
+    assert list(run.frame["defense"]) == [row.defense for row in run.rows]
+    assert len(run.samples) == 8 * (2 + 3 + 3)
+    assert "<table" in run._repr_html_()
+    assert repr(run) == "<Run run: digits-cnn, digits, linf eps 0.15, 3 rows>"
+    assert run.figure("ladder", "svg").startswith(b"<?xml")
+    with pytest.raises(InputError, match=r"no figure 'leader'\. Did you mean 'ladder'"):
+        run.figure("leader")
+
+
+def test_the_command_of_a_run_does_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    run = ab.run(defenses=["round"], eps=0.1, out="run", **QUICK)
+    command = run.manifest["command"]
+    assert command[:2] == ["advbench", "attack"]
+    assert cli.main([*command[1:], "--overwrite", "--out", "other", "--quiet"]) == 0
+    assert ab.open_run("other").manifest["hash"] == run.manifest["hash"]
+    capfd.readouterr()
+
+
+def test_a_run_is_equal_to_the_one_that_is_read_again(untouched: None) -> None:
+    run = ab.run(defenses=["round"], ladder=True, gradient_free="square:queries=5", out=Path("run"), **QUICK)
+    again = ab.open_run("run")
+    assert again == run
+    assert again.rows == run.rows
+    assert again.heading == run.heading
+    assert again.verdicts == run.verdicts
+    assert set(run.verdicts) == {("none", "pgd:steps=2"), ("round", "pgd:steps=2")}
+    assert again.table("latex") == run.table("latex")
+    assert ab.run(first=4, steps=1, out="other") != run
+
+
+def test_the_same_call_goes_on_where_the_run_is(untouched: None) -> None:
+    run = ab.run(out="run", **QUICK)
+    parts = {path: path.stat().st_mtime_ns for path in Path("run/parts").iterdir()}
+    assert ab.run(out="run", **QUICK).rows == run.rows
+    assert {path: path.stat().st_mtime_ns for path in Path("run/parts").iterdir()} == parts
+    with pytest.raises(InputError, match=r"already holds another run .* Give another out="):
+        ab.run(out="run", first=8, steps=3)
+
+
+def test_kept_examples_are_read_a_file_at_a_time() -> None:
+    run = ab.run(out="run", save_adversarial=True, **QUICK)
+    examples = list(run.examples)
+    assert sum(len(each.indices) for each in examples) == 8
+    assert examples[0].cell.rung == "shattered"
+    with pytest.raises(InputError, match="kept no examples; save_adversarial=True"):
+        _ = ab.run(out="other", **QUICK).examples
+    file = next(Path("run/adversarial").iterdir())
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(InputError, match="is not as the run wrote it"):
+        list(run.examples)
+
+
+def test_without_out_the_records_are_in_a_dated_folder(untouched: None) -> None:
+    run = ab.run(**QUICK)
+    assert run.path.parent == Path("runs")
+    assert ab.open_run(run.path) == run
+
+
+def test_objects_that_words_make_are_the_same_run_as_the_words(untouched: None) -> None:
+    words = ab.run(
+        defenses=["round:step=0.5", "bit-depth:bits=2@logits+round"], attacks="pgd:steps=2", first=8
+    )
+    chain = (ab.Placement(BitDepth(bits=2), at="logits"), Round())
+    objects = ab.run(defenses=[Round(step=0.5), chain], attacks=PGD(steps=2), first=8)
+    assert objects.manifest["hash"] == words.manifest["hash"]
+    assert "objects" not in objects.manifest
+    made = ab.run(
+        defenses=[ab.defense("round:step=0.5"), ab.defense("bit-depth:bits=2@logits+round")],
+        attacks=[ab.attack("pgd", steps=2)],
+        first=8,
+    )
+    assert made.manifest["hash"] == words.manifest["hash"]
+
+
+def test_a_module_on_tensors(net: Net, pair: tuple[Tensor, Tensor], untouched: None) -> None:
+    net.train()
+    net.linear.bias.requires_grad_(False)
+    run = ab.run(
+        model=net, data=pair, defenses={"coarse": coarse}, attacks=[PGD(steps=3)], eps=8 / 255, bpda=True
+    )
+    assert [(row.model, row.dataset, row.eps) for row in run.rows] == [("Net", "data", "8/255")] * 2
+    assert [row.defense for row in run.rows] == ["none", "coarse"]
+    assert run.rows[0].rates["clean"].accuracy == 1.0
+    assert (net.training, net.drop.training) == (True, True)
+    assert [parameter.requires_grad for parameter in net.parameters()] == [True, False]
+    assert run.manifest["objects"] == ["model", "data", "defense coarse"]
+    assert run.manifest["command"][0].startswith("advbench.run(model=Net, ")
+    assert ab.open_run(run.path) == run
+
+
+def test_a_run_of_objects_has_the_numbers_of_evaluate(net: Net, pair: tuple[Tensor, Tensor]) -> None:
+    run = ab.run(model=net, data=pair, defenses=[coarse], attacks=[PGD(steps=3)], eps=0.1, bpda=True)
+    found = ab.evaluate(
+        net,
+        TensorDataset(*pair),
+        threat=ab.Threat("linf", 0.1),
+        attacks={"pgd": PGD(steps=3)},
+        defenses={"coarse": coarse},
+    )
+    assert [row.rates for row in run.rows] == [row.rates for row in found.rows]
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda x, y: (x.numpy(), y.numpy()), "data"),
+        (TensorDataset, "TensorDataset"),
+        (lambda x, y: Subset(TensorDataset(x, y), range(24)), "Subset"),
+        (lambda x, y: list(zip(x, y.tolist(), strict=True)), "data"),
+        (lambda x, y: {"mine": (x, y)}, "mine"),
+    ],
+)
+def test_images_in_any_form_are_the_same_images(
+    make: Callable[[Tensor, Tensor], Any], name: str, net: Net, pair: tuple[Tensor, Tensor]
+) -> None:
+    usual = ab.run(model=net, data=pair, attacks=[PGD(steps=2)], limit=12)
+    run = ab.run(model={"my net": net}, data=make(*pair), attacks=[PGD(steps=2)], limit=12)
+    assert (run.rows[0].model, run.rows[0].dataset) == ("my net", name)
+    assert run.rows[0].rates == usual.rows[0].rates
+    assert run.manifest["data"] == usual.manifest["data"]
+
+
+def test_another_object_of_the_same_name_is_another_run(net: Net, pair: tuple[Tensor, Tensor]) -> None:
+    quick: dict[str, Any] = {"model": net, "data": pair, "attacks": [PGD(steps=1)], "out": "run"}
+    ab.run(defenses={"mine": coarse}, **quick)
+    with pytest.raises(InputError, match=r"already holds another run .defenses.mine was"):
+        ab.run(defenses={"mine": lambda x: (x * 3).round() / 3}, **quick)
+    with torch.no_grad():
+        net.linear.bias.add_(1)
+    with pytest.raises(InputError, match=r"already holds another run .*checkpoint was"):
+        ab.run(defenses={"mine": coarse}, **quick)
+
+
+def test_a_run_of_objects_verifies_with_the_objects_alone(
+    net: Net, pair: tuple[Tensor, Tensor], untouched: None
+) -> None:
+    own: dict[str, Any] = {"model": net, "data": pair, "defenses": {"coarse": coarse}}
+    ab.run(attacks=[PGD(steps=3)], bpda=True, save_adversarial=True, out="run", **own)
+    with pytest.raises(InputError, match=r"objects that no word names \(model, data, defense coarse\)"):
+        ab.verify("run")
+    checks = ab.verify("run", **own)
+    assert all(check.holds for check in checks), checks
+    assert len(checks) > 6
+    with torch.no_grad():
+        net.linear.weight *= -1
+    assert [check.what for check in ab.verify("run", **own) if not check.holds] == ["checkpoint"]
+
+
+def test_the_command_says_that_a_run_of_objects_needs_them(
+    net: Net, pair: tuple[Tensor, Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ab.run(model=net, data=pair, attacks=[PGD(steps=1)], save_adversarial=True, formats="html", out="run")
+    assert cli.main(["verify", "run"]) == 2
+    assert "objects that no word names (model, data)" in capsys.readouterr().err
+    assert "</html>" in Path("run/report.html").read_text()
+
+
+def test_a_curve_of_objects_goes_on_and_knows_other_objects(
+    net: Net, pair: tuple[Tensor, Tensor], untouched: None
+) -> None:
+    own: dict[str, Any] = {"model": net, "data": pair, "attacks": [PGD(steps=2)], "out": "curve"}
+    curve = ab.curve(defenses=[coarse], eps=[4 / 255, "1/255", float("inf")], **own)
+    assert [(row.eps, row.defense) for row in curve.rows] == [
+        (eps, defense) for eps in ("1/255", "4/255", "inf") for defense in ("none", "coarse")
+    ]
+    assert not curve.failed
+    counts = [row.rates["shattered"].count for row in curve.rows if row.defense == "none"]
+    assert counts == sorted(counts, reverse=True)
+    assert len(curve.runs) == 3
+    assert curve.table("csv") == Path("curve/table.csv").read_text()
+    stamps = {path: path.stat().st_mtime_ns for path in Path("curve/runs").rglob("run.json")}
+    assert ab.curve(defenses=[coarse], eps=[4 / 255, "1/255", float("inf")], **own).rows == curve.rows
+    assert {path: path.stat().st_mtime_ns for path in Path("curve/runs").rglob("run.json")} == stamps
+    with torch.no_grad():
+        net.linear.weight *= -1
+    other = ab.curve(defenses=[coarse], eps=[4 / 255, "1/255", float("inf")], **own)
+    assert other.rows[0].rates["clean"] != curve.rows[0].rates["clean"]
+
+
+def test_a_sweep_of_tables_is_the_sweep_of_the_file(untouched: None) -> None:
+    tables = {
+        "threats": ["linf 0.1", {"norm": "l2", "eps": 0.5}],
+        "defenses": ("round",),
+        "defaults": {"first": 4, "steps": 1},
+    }
+    Path("grid.toml").write_text(
+        'threats = ["linf 0.1", { norm = "l2", eps = 0.5 }]\ndefenses = ["round"]\n'
+        "[defaults]\nfirst = 4\nsteps = 1\n"
+    )
+    sweep = ab.sweep(tables, out="one")
+    again = ab.sweep("grid.toml", out="other", formats=["csv"])
+    assert [row.rates for row in sweep.rows] == [row.rates for row in again.rows]
+    assert len(sweep.rows) == 4
+    assert [run.heading.norm for run in sweep.runs] == ["linf", "l2"]
+    assert sweep.manifest["status"] == json.loads(Path("one/sweep.json").read_text())["status"] == "done"
+    assert "<table" in sweep._repr_html_()
+    assert again.table("csv") == Path("other/table.csv").read_text()
+    with pytest.raises(InputError, match="one holds a sweep; open one of its runs, one/runs/"):
+        ab.open_run("one")
+
+
+def test_a_cell_that_fails_is_a_row_that_says_why(untouched: None) -> None:
+    sweep = ab.sweep({"defenses": ["round@nowhere"], "defaults": {"first": 4, "steps": 1}}, out="out")
+    assert [row.defense for row in sweep.failed] == ["round@nowhere"]
+    assert "nowhere" in sweep.failed[0].error
+    assert repr(sweep) == "<Sweep out: 2 cells, 1 failed>"
+
+
+def test_a_fault_of_tables_is_told_with_its_place() -> None:
+    with pytest.raises(InputError, match=r"^defaults\.step: there is no setting 'step'"):
+        ab.sweep({"defaults": {"step": 1}})
+    with pytest.raises(InputError, match=r"^defenses\.0: an entry of defenses must be a text or a table"):
+        ab.sweep({"defenses": [Round()]})
+    with pytest.raises(InputError, match="a sweep is a file or a dictionary, got list"):
+        ab.sweep([])  # type: ignore[arg-type]  # what is tested
+
+
+def test_who_watches_is_told_and_may_end_the_run() -> None:
+    class Stopper:
+        """Asks the run to stop after its first batch."""
+
+        def __init__(self) -> None:
+            self.said: list[str] = []
+            self.asked_to_stop = False
+
+        def note(self, text: str) -> None:
+            self.said.append(text)
+
+        say = warn = pass_by = note
+
+        def begin(self, task: str, total: int | None, done: int = 0) -> None:
+            self.said.append(task)
+
+        def advance(self, task: str, done: int) -> None:
+            self.said.append(task)
+            self.asked_to_stop = True
+
+    watcher = Stopper()
+    with pytest.raises(KeyboardInterrupt):
+        ab.run(first=8, steps=2, batch_size=4, out="run", watcher=watcher)
+    assert watcher.said[0] == "checking clean images"
+    assert watcher.said[1].startswith("digits-cnn (state dict; no normalisation), 8 images of digits")
+    assert json.loads(Path("run/run.json").read_text())["status"] == "interrupted"
+    assert ab.run(first=8, steps=2, batch_size=4, out="run").rows[0].n == 8
+
+
+def test_models_and_images_are_loaded_as_a_run_would(untouched: None) -> None:
+    model, data = ab.load_model(), ab.load_data(limit=20)
+    assert not model.training
+    assert len(data) == len(data.labels) == 20
+    x, y = data[3]
+    assert (x.shape, y) == ((1, 8, 8), data.labels[3])
+    with torch.no_grad():
+        x = torch.stack([data[index][0] for index in range(20)])
+        assert (model(x).argmax(1).numpy() == data.labels).mean() > 0.9
+    assert len(ab.load_data(split="train")) == 1437
+    run = ab.run(model=model, data=data, steps=1)
+    assert run.rows[0].n == 20
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"modle": 1}, "advbench.run() has no keyword 'modle'. Did you mean 'model'?"),
+        ({"quiet": True}, "advbench.run() has no keyword 'quiet'"),
+        ({"fail_on": "masked"}, "advbench.run() has no keyword 'fail_on'"),
+        ({"model": Net}, "model must be a name or a torch.nn.Module, got <class"),
+        ({"model": nn.Linear(1, 1)}, "name the data set of your model: dataset= digits"),
+        ({"model": nn.Identity(), "data": "digits", "checkpoint": "x"}, "checkpoint says nothing of a model"),
+        ({"data": torch.rand(3)}, "does not give (image, label)"),
+        ({"data": (torch.rand(3, 1, 8, 8), torch.rand(3))}, "labels must be whole numbers"),
+        ({"data": (torch.rand(3, 8, 8), torch.zeros(3, dtype=torch.int64))}, "got shapes (3, 8, 8) and (3,)"),
+        ({"data": iter([])}, "a pair (x, y) of tensors"),
+        ({"data": [], "dataset": "digits"}, "data and dataset mean the same"),
+        ({"data": [(torch.rand(1, 8, 8), 0)], "split": "train"}, "split says nothing of data"),
+        ({"defenses": [Round]}, "a defense must be a word, a function on batches"),
+        ({"defenses": [3]}, "a defense must be a word, a function on batches"),
+        ({"defenses": [coarse, coarse]}, "defense 'coarse' is given twice; give {name: defense}"),
+        ({"defenses": {"none": coarse}}, "a defense cannot be called 'none'"),
+        ({"defenses": {"a@": coarse}}, "a defense cannot be called 'a@'"),
+        ({"defenses": [ab.Placement(Round(), at="nowhere")]}, "nowhere"),
+        ({"attacks": [PGD]}, "an attack must be a word or an advbench.Attack"),
+        ({"attacks": [PGD(), PGD()]}, "attack 'pgd' is given twice; give {name: attack}"),
+        ({"eps": [0.1, 0.2]}, "a run has one eps; advbench.curve takes several"),
+        ({"eps": 8}, "eps must lie in (0, 1] for linf, got 8. Did you mean 8/255?"),
+        ({"mean": 0.5}, "give mean= and std= together"),
+        ({"steps": 0}, "steps: it must be a whole number of at least 1, got 0"),
+        ({"attacks": [PGD()], "steps": 3}, "steps= fits none of the attacks pgd"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        ab.run(**keywords)
+    assert message in str(refused.value)
+    assert not list(Path().iterdir())
+
+
+def test_a_keyword_that_there_is_not_is_a_type_error_too() -> None:
+    with pytest.raises(TypeError) as refused:
+        ab.curve(eps=[0.1], moddel="digits-cnn")
+    assert isinstance(refused.value, KeywordError)
+
+
+def test_help_names_every_keyword() -> None:
+    names = list(inspect.signature(ab.run).parameters)
+    assert names[:6] == ["model", "data", "defenses", "attacks", "gradient_free", "watcher"]
+    assert {"ladder", "bpda", "out", "eps", "save_adversarial"} <= set(names)
+    assert "ladder: All rungs" in (ab.run.__doc__ or "")
+
+
+def test_a_digest_tells_what_differs_and_nothing_else(net: Net) -> None:
+    def times(factor: float) -> Callable[[Tensor], Tensor]:
+        return lambda x: x * factor
+
+    same = [
+        (times(2.0), times(2.0)),
+        (partial(coarse), partial(coarse)),
+        ({"a": {1, 2}}, {"a": {2, 1}}),
+        (nn.ReLU(), nn.ReLU().eval()),
+        (PGD(steps=3), PGD(steps=3)),
+    ]
+    for one, other in same:
+        assert state_digest(one) == state_digest(other)
+    other_net = Net()
+    other_net.load_state_dict(net.state_dict())
+    assert state_digest(other_net) == state_digest(net)
+    other_net.drop.p = 0.1
+    different: list[Any] = [
+        net,
+        other_net,
+        times(2.0),
+        times(3.0),
+        coarse,
+        PGD(steps=3),
+        PGD(),
+        {"a": 1},
+        {"a": 2},
+    ]
+    digests = [
+        state_digest(thing) for thing in [*different, torch.zeros(3), torch.zeros(3, dtype=torch.int32)]
+    ]
+    assert len(set(digests)) == len(digests)
+    for value in (torch.float32, torch.float64, "shut", enum):
+        setattr(other_net, "_own", value)  # noqa: B010  # of any type
+        digests.append(state_digest(other_net))
+    other_net.register_forward_hook(lambda *_: None)
+    digests.append(state_digest(other_net))
+    assert len(set(digests)) == len(digests)
+    deep: Any = ()
+    for _ in range(60):
+        deep = [deep, deep]  # a tree of 2^60 leaves, were none shared
+    assert state_digest(deep) == state_digest(deep)
+    loop: list[Any] = []
+    loop.append(loop)
+    assert state_digest(loop) == state_digest(loop)
