@@ -123,5 +123,5 @@ def test_a_manifest_that_does_not_say_what_is_run_is_refused(run: Path, settings
     if settings:
         settings = {**said["settings"], **settings} if "model" not in settings else settings
     (run / "run.json").write_text(json.dumps({**said, "settings": settings}))
-    with pytest.raises(RunFolderError, match="does not say what is run"):
+    with pytest.raises(RunFolderError, match=r"run\.json: settings"):
         GrowingRun(run).read()
