@@ -136,10 +136,10 @@ def test_runs_that_are_watched_give_their_last_report(run: Path, untouched: None
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"epochs": "many"}, "epochs: it must be a whole number, got 'many'"),
-        ({"epochs": True}, "epochs: it must be a whole number, got True"),
+        ({"epochs": "many"}, "epochs: it must be a whole number of at most 1,000,000,000, got 'many'"),
+        ({"epochs": True}, "epochs: it must be a whole number of at most 1,000,000,000, got True"),
         ({"schedule": "stairs"}, "schedule: it must be one of step, cosine, got 'stairs'"),
-        ({"limit": 0}, "limit: it must be a whole number of at least 1, got 0"),
+        ({"limit": 0}, "limit: it must be a whole number from 1 to 1,000,000,000, got 0"),
         ({"lr": "fast"}, "lr: it must be a number, got 'fast'"),
         ({"apart": 1}, "apart: it must be true or false, got 1"),
         ({"out": ""}, "out needs a path, and is given none: ''"),

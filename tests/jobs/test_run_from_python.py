@@ -355,7 +355,7 @@ def test_models_and_images_are_loaded_as_a_run_would(untouched: None) -> None:
         ({"eps": [0.1, 0.2]}, "a run has one eps; advbench.curve takes several"),
         ({"eps": 8}, "eps must lie in (0, 1] for linf, got 8. Did you mean 8/255?"),
         ({"mean": 0.5}, "give mean= and std= together"),
-        ({"steps": 0}, "steps: it must be a whole number of at least 1, got 0"),
+        ({"steps": 0}, "steps: it must be a whole number from 1 to 1,000,000,000, got 0"),
         ({"attacks": [PGD()], "steps": 3}, "steps= fits none of the attacks pgd"),
     ],
 )
