@@ -190,7 +190,7 @@ def test_an_attempt_knows_nothing_of_what_an_earlier_one_has_left(monkeypatch: p
         monkeypatch.setenv(name, value)
     module = importlib.import_module(
         "torch.distributed.rendezvous"
-    )  # the package has a function of that name
+    )  # not the function of that name
     monkeypatch.setattr(module, "rendezvous", lambda _: iter([(store, 0, 2)]))
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
     join_ranks().post("folder", b"before")
