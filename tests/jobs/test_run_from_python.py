@@ -270,13 +270,6 @@ def test_a_sweep_of_tables_is_the_sweep_of_the_file(untouched: None) -> None:
         ab.open_run("one")
 
 
-def test_a_cell_that_fails_is_a_row_that_says_why(untouched: None) -> None:
-    sweep = ab.sweep({"defenses": ["round@nowhere"], "defaults": {"first": 4, "steps": 1}}, out="out")
-    assert [row.defense for row in sweep.failed] == ["round@nowhere"]
-    assert "nowhere" in sweep.failed[0].error
-    assert repr(sweep) == "<Sweep out: 2 cells, 1 failed>"
-
-
 def test_a_fault_of_tables_is_told_with_its_place() -> None:
     with pytest.raises(InputError, match=r"^defaults\.step: there is no setting 'step'"):
         ab.sweep({"defaults": {"step": 1}})
