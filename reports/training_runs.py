@@ -42,14 +42,16 @@ def curves_of(paths: Sequence[Path]) -> list[Curves]:
 
 def _epochs(file: Path) -> History:
     """The numbers of each epoch; what is empty or no number is left out."""
+    if not file.is_file():  # a pipe would be waited for
+        raise RunFolderError(f"{file} is no file.")
     try:
         with file.open("rb") as stream:
             text = stream.read(_LARGEST).decode()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = list(csv.DictReader(io.StringIO(text)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunFolderError(f"{file} cannot be read.") from error
     epochs = [
-        {name: number for name in _NAMES if (number := _number(line.get(name))) is not None}
-        for line in csv.DictReader(io.StringIO(text))
+        {name: number for name in _NAMES if (number := _number(line.get(name))) is not None} for line in lines
     ]
     if not epochs or any("epoch" not in each for each in epochs):
         raise RunFolderError(f"{file} holds no epochs of a training.")

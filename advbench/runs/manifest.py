@@ -190,7 +190,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         keys.pop("images", None)
     named = []
     for group in ("attacks", "defenses"):
-        one, other = (list(entry(run, "settings", group) or {}) for run in (old, new))
+        one, other = (_named(run, group) for run in (old, new))
         if one != other:
             named.append(f"{group} was {json.dumps(one)}, now {json.dumps(other)}")
             keys = dict.fromkeys(key for key in keys if not key.startswith(group))
@@ -199,6 +199,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for key in keys
         if before.get(key) != after.get(key)
     ] + named
+
+
+def _named(manifest: Mapping[str, Any], group: str) -> list[Any]:
+    """The attacks or defenses of a run in their order; none where something else stands in their place."""
+    named = entry(manifest, "settings", group)
+    return list(named) if isinstance(named, Mapping) else []
 
 
 def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:

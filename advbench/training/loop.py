@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,9 @@ from advbench.training.feed import TrainingImages, batches_of_epoch, plan_of_epo
 from advbench.training.processes import Share, one_gradient_ahead, wrapped
 from advbench.training.recipe import Recipe
 from advbench.training.state import EpochRecord, Sums, TrainingState
+
+_ONE_VALUE: Final = "more than 1 value per channel"
+"""What torch's BatchNorm says of a single image without pixels."""
 
 
 class StepDone(NamedTuple):
@@ -129,8 +132,16 @@ def _step_of(
 def _forward(model: nn.Module, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
     """Logits, `(n, k)`, and their mean cross-entropy, in the recipe's precision."""
     low = recipe.precision != "float32"
-    with torch.autocast(device.type, getattr(torch, recipe.precision)) if low else nullcontext():
-        logits = model(batch.x)
+    try:
+        with torch.autocast(device.type, getattr(torch, recipe.precision)) if low else nullcontext():
+            logits = model(batch.x)
+    except ValueError as error:
+        if len(batch.y) > 1 or _ONE_VALUE not in str(error):
+            raise
+        raise ModelError(
+            "an epoch's last batch is a single image, of which BatchNorm has no variance: give another "
+            "--batch-size or --train-limit."
+        ) from error
     logits = logits.float()
     return logits, F.cross_entropy(logits, batch.y)
 

@@ -105,3 +105,11 @@ def test_annotations_of_containers_and_of_none_are_kept(text: str, annotation: A
 def test_what_fits_no_container_is_refused(text: str, annotation: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         convert(text, annotation, "it")
+
+
+@pytest.mark.parametrize("annotation", [int, int | None, Any])
+def test_a_number_that_no_tensor_can_hold_is_refused(annotation: Any) -> None:
+    assert convert(str(2**63 - 1), annotation, "it") == 2**63 - 1
+    for text in (str(2**63), str(-(2**63)), "9" * 30):
+        with pytest.raises(SpecError, match=r"it must (lie between -2\^63 and 2\^63|be a whole number)"):
+            convert(text, annotation, "it")

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import json
 import math
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 from advbench import APART
 from advbench.errors import ModelError
 from advbench.training.feed import batches_of_epoch
-from advbench.training.folder import metrics
 from advbench.training.loop import StepDone, train
 from advbench.training.processes import Share
 from advbench.training.recipe import Perturbation, Recipe
@@ -127,10 +125,22 @@ def test_a_loss_that_is_not_finite_ends_the_training() -> None:
         trained(Recipe(epochs=50, batch_size=16, lr=1e18))
 
 
-def test_metrics_leave_empty_what_there_is_not() -> None:
-    header, first, *_ = metrics(trained(RECIPES["plain"]).history).splitlines()
-    values = dict(zip(header.split(","), first.split(","), strict=True))
-    assert values["epoch"] == "1"
-    assert values["adver_loss"] == ""
-    assert float(values["held_out"]) <= 1
-    assert json.loads(values["loss"]) > 0
+def test_a_last_batch_of_one_image_is_refused_where_batch_norm_cannot_take_it() -> None:
+    recipe, data = Recipe(epochs=1, batch_size=16), dataclasses.replace(images(), indices=range(17))
+    vectors = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    with pytest.raises(ModelError, match=r"last batch is a single image.*another --batch-size"):
+        train(begin(vectors, recipe, CPU), data, recipe, CPU)
+    pixels = fresh(recipe)
+    train(pixels, data, recipe, CPU)
+    assert pixels.epoch == 1, "an image has pixels enough"
+
+
+def test_other_errors_of_a_model_are_told_as_they_are() -> None:
+    recipe, data = Recipe(epochs=1, batch_size=16), dataclasses.replace(images(), indices=range(17))
+
+    class Picky(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            raise ValueError("more than 1 value per channel, said the model")
+
+    with pytest.raises(ValueError, match="said the model"):
+        train(begin(Picky(2, 2), recipe, CPU), data, recipe, CPU)

@@ -12,7 +12,7 @@ from torch import Tensor
 from advbench.errors import CheckpointError, printable
 from advbench.models.checkpoint.archive import Contents, NoTorchFileError, archive_contents, legacy_contents
 from advbench.models.checkpoint.formats import Format, damaged
-from advbench.models.checkpoint.notes import INERT, Name
+from advbench.models.checkpoint.notes import INERT, Name, TensorNote
 from advbench.models.checkpoint.search import Found, state_dicts_in
 from advbench.models.checkpoint.unpickle import CodeError
 
@@ -83,7 +83,7 @@ def _nothing_in(path: Path, contents: Contents, search: Found) -> str:
     if content is INERT or isinstance(content, Name) or (skipped and not search.tensors):
         return _pickled_code(path, ", ".join(skipped[:3]) or printable(str(content))[:80])
     keys = [printable(str(key))[:40] for key in list(content)[:_SHOWN]] if isinstance(content, dict) else []
-    top = ", ".join(keys) or type(content).__name__
+    top = ", ".join(keys) or ("a tensor" if isinstance(content, TensorNote) else type(content).__name__)
     deeper = f" It nests more than {search.deepest} deep, and was searched as far." if search.deeper else ""
     return (
         f"{path} holds no state dict that could be found (top level: {top}).{deeper} Save one with "

@@ -81,10 +81,11 @@ def test_a_value_of_a_file_is_read_by_its_kind(of: Setting, kind: str, value: An
     [
         (FLAG, 1, "it must be true or false, got 1."),
         (FLAG, "true", "it must be true or false, got 'true'."),
-        (NUMBER, True, "it must be a whole number of at least 2, got True."),
-        (NUMBER, 1, "it must be a whole number of at least 2, got 1."),
-        (NUMBER, 2.0, "it must be a whole number of at least 2, got 2.0."),
-        (setting(int), "3", "it must be a whole number, got '3'."),
+        (NUMBER, True, "it must be a whole number from 2 to 1,000,000,000, got True."),
+        (NUMBER, 1, "it must be a whole number from 2 to 1,000,000,000, got 1."),
+        (NUMBER, 2.0, "it must be a whole number from 2 to 1,000,000,000, got 2.0."),
+        (setting(int), "3", "it must be a whole number of at most 1,000,000,000, got '3'."),
+        (setting(int, most=7), 8, "it must be a whole number of at most 7, got 8."),
         (CHOICE, "c", "it must be one of a, b, got 'c'."),
         (CHOICE, ["a"], "it must be one of a, b, got ['a']."),
         (TEXT, True, "it must be a text, a number, or a list of numbers, got True."),
@@ -126,6 +127,14 @@ def test_fields_hold_what_they_are_of_and_not_what_a_file_can_hold() -> None:
     assert TEXT.value("3") == "3"
     assert setting(int, read=int).value("3") == 3
     assert setting(int, read=int).value(4) == 4
+
+
+@pytest.mark.parametrize("given", [1, 8, -(10**30)])
+def test_a_number_out_of_its_bounds_is_no_value_wherever_it_comes_from(given: int) -> None:
+    bounded = setting(int, least=2, most=7)
+    assert [bounded.value(each) for each in (2, 7)] == [2, 7]
+    with pytest.raises(SpecError, match=f"--some-name must be a whole number from 2 to 7, got {given}"):
+        bounded.value(given)
 
 
 @dataclass(frozen=True, kw_only=True)

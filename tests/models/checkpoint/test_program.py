@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+from advbench.errors import ModelError
+from advbench.models.checkpoint.program import Program
 from advbench.models.digits_cnn import DigitsCNN
 from tests.checkpoints import distinct_network, load, refusal
 
@@ -77,3 +80,35 @@ def test_a_trusted_program_with_a_damaged_member_is_refused(
         for name in whole.namelist():
             copy.writestr(name, b"{}" if name.endswith(member) else whole.read(name))
     assert "truncated or damaged" in refusal(path, trust=True)
+
+
+class Breaks(nn.Module):
+    """A program that raises something."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise self.error
+
+
+def test_what_a_program_raises_is_told_with_the_shape_of_the_batch() -> None:
+    program = Program(Breaks(RuntimeError("expected 8 images\nsecond line")), torch.device("cpu"))
+    with pytest.raises(ModelError) as caught:
+        program(X)
+    assert str(caught.value).startswith(
+        "the program refused a batch of shape (3, 1, 8, 8): expected 8 images. If it was exported"
+    )
+    with pytest.raises(torch.OutOfMemoryError):
+        Program(Breaks(torch.OutOfMemoryError("no more")), torch.device("cpu"))(X)
+
+
+def test_nothing_inside_a_program_is_a_module_and_its_mode_is_its_own() -> None:
+    inner = nn.Sequential(nn.Flatten(), nn.Dropout(0.5)).eval()
+    program = Program(inner, torch.device("cpu"))
+    assert list(program.modules()) == [program]
+    assert not list(program.parameters())
+    assert program.state_dict() == {}
+    assert torch.equal(program.train()(X), X.flatten(1))
+    assert program.anchor.device == torch.device("cpu")
