@@ -18,6 +18,16 @@ def balanced_sample(labels: Labels, count: int, seed: int) -> list[int]:
     Returns:
         Dataset indices in ascending order.
     """
+    return sorted(balanced_order(labels, seed)[:count])
+
+
+def balanced_order(labels: Labels, seed: int) -> list[int]:
+    """All indices in a seeded order whose beginning, however long, is a balanced sample.
+
+    Args:
+        labels: all labels, `(n,)`.
+        seed: of the order.
+    """
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(labels))
     shuffled = labels[order]
@@ -25,5 +35,5 @@ def balanced_sample(labels: Labels, count: int, seed: int) -> list[int]:
     for label in np.unique(labels):
         mine = shuffled == label
         turn[mine] = np.arange(mine.sum())
-    first_rounds = np.argsort(turn, kind="stable")
-    return sorted(int(each) for each in order[first_rounds[:count]])
+    in_order: list[int] = order[np.argsort(turn, kind="stable")].tolist()
+    return in_order

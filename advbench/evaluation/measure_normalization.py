@@ -1,15 +1,16 @@
 """A network's answers to a sample of clean images under each usual normalisation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from advbench.data.batches import Batch, read_batch
 from advbench.data.images import LabelledImages
-from advbench.data.sampling import balanced_sample
+from advbench.data.sampling import balanced_order
 from advbench.defended.contract import checked_logits
 from advbench.defended.left_as_found import prepared
 from advbench.defended.normalized import Normalized
@@ -25,8 +26,12 @@ from advbench.models.normalization import (
 from advbench.models.registry import Normalization
 from advbench.speed.memory import release_memory
 
-SAMPLES: Final = (32, 64, 128, 256, 512, 1024)
+SAMPLES: Final = (*range(16, 129, 16), 256, 512, 1024)
 """Images of the sample: the next larger one is looked at while several candidates are near."""
+
+_AT_ONCE: Final = {"cpu": 16}
+_MOST_AT_ONCE: Final = 64
+"""A processor's caches hold what a small batch makes; other devices are quick with large ones only."""
 
 _TO_DESPAIR: Final = 256
 """Images after which a network that only guesses is given up."""
@@ -64,7 +69,8 @@ def measure(
     device: torch.device,
     seed: int,
     *,
-    at_once: int = 64,
+    at_once: int | None = None,
+    takes: int = 1,
 ) -> Measured:
     """Try each candidate on a balanced sample of the data set, as far as is needed to tell them apart.
 
@@ -77,19 +83,26 @@ def measure(
         dataset: its usual constants.
         device: where the network is.
         seed: of the sample.
-        at_once: images a pass; one at a time where memory does not suffice.
+        at_once: images a pass, by default what suits the device; one at a time where memory does not suffice.
+        takes: the samples are multiples of it, for a network that takes so many images at a time and no other
+            number.
 
     Raises:
         ModelError: a network that cannot take the images under any candidate.
         DatasetError: images that cannot be used.
     """
+    sizes = [-(-size // takes) * takes for size in SAMPLES]
+    wanted = at_once or max(takes, _AT_ONCE.get(device.type, _MOST_AT_ONCE))
+    indices = balanced_order(images.labels, seed)
+    samples = [indices[first:end] for first, end in zip((0, *sizes), sizes, strict=False)]
+    look = partial(_measured, network, images, dataset, device, seed, [each for each in samples if each])
     try:
-        return _measured(network, images, dataset, device, seed, at_once)
+        return look(wanted)
     except Exception as error:
-        if at_once == 1 or not ran_out_of_memory(error):
+        if wanted == 1 or not ran_out_of_memory(error):
             raise
     release_memory()  # the error is gone here, and with its frames the tensors that filled the memory
-    return _measured(network, images, dataset, device, seed, 1)
+    return look(1)
 
 
 def _measured(  # noqa: PLR0917  # those of `measure`
@@ -98,19 +111,14 @@ def _measured(  # noqa: PLR0917  # those of `measure`
     dataset: Normalization,
     device: torch.device,
     seed: int,
+    samples: Sequence[Sequence[int]],
     at_once: int,
 ) -> Measured:
-    indices = [
-        index
-        for number, count in enumerate(SAMPLES)
-        for index in _news(images, count, SAMPLES[number - 1] if number else 0, seed)
-    ]
     found: Measured | None = None
     with prepared(network), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for first, end in zip((0, *SAMPLES), SAMPLES, strict=False):
-            news = indices[first:end]
-            if not news or (found is not None and _is_told(found)):
+        for news in samples:
+            if found is not None and _is_told(found):
                 break
             for start in range(0, len(news), at_once):
                 batch = read_batch(images, news[start : start + at_once]).to(device)
@@ -119,13 +127,6 @@ def _measured(  # noqa: PLR0917  # those of `measure`
             found = _judged(found)
     assert found is not None
     return found
-
-
-def _news(images: LabelledImages, count: int, known: int, seed: int) -> list[int]:
-    """What a larger sample adds to a smaller one, which it contains."""
-    smaller = set(balanced_sample(images.labels, known, seed)) if known else set()
-    news = [each for each in balanced_sample(images.labels, count, seed) if each not in smaller]
-    return [news[each] for each in np.random.default_rng(seed).permutation(len(news))]
 
 
 def _is_told(found: Measured) -> bool:
@@ -193,4 +194,6 @@ def _judged(found: Measured) -> Measured:
 
 
 def _logits(network: nn.Module, constants: Normalization, batch: Batch) -> Tensor:
-    return checked_logits(Normalized(network, constants.mean, constants.std).to(batch.x), batch.x, batch.y)
+    model = Normalized(network, constants.mean, constants.std)
+    model.mean, model.std = model.mean.to(batch.x.device), model.std.to(batch.x.device)
+    return checked_logits(model, batch.x, batch.y)

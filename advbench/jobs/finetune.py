@@ -170,7 +170,8 @@ def _folder(
         if out is None and settings.resume:
             raise RunError("there is no unfinished run of these settings under runs/; leave --resume away.")
     label = f"finetune-{job.classifier.name}-{job.dataset}"
-    folder = open_training_folder(out, label, started, ways=_WAYS, overwrite=settings.overwrite)
+    overwrite = ranks.may_overwrite(settings.overwrite, out, started)
+    folder = open_training_folder(out, label, started, ways=_WAYS, overwrite=overwrite)
     ranks.post("folder", str(folder.path.resolve()).encode())
     return folder
 

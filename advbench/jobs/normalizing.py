@@ -176,9 +176,8 @@ def _measured(
     if len(candidates(dataset.normalization, x.shape[1])) == 1:
         return Chosen(usual, "the only candidate")
     try:
-        found = measure(
-            filled_up(weights.network, weights.takes), images, dataset.normalization, device, seed
-        )
+        network = filled_up(weights.network, weights.takes)
+        found = measure(network, images, dataset.normalization, device, seed, takes=max(1, weights.takes))
     except ModelError as error:  # of the run's own images the clean pass will say it
         return Chosen(
             usual,

