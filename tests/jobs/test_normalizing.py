@@ -180,7 +180,7 @@ def test_what_the_leading_process_refuses_all_refuse(monkeypatch: pytest.MonkeyP
 
 def test_candidates_that_are_too_near_end_the_run_with_the_ways_on(monkeypatch: pytest.MonkeyPatch) -> None:
     found = measured(("half", "none"), none=(47, 64), half=(48, 64))
-    monkeypatch.setattr(normalizing, "measure", lambda *_: found)
+    monkeypatch.setattr(normalizing, "measure", lambda *_, **__: found)
     monkeypatch.setattr(normalizing, "normalizes_itself", lambda *_: False)
     with pytest.raises(InputError) as refused:
         choose(Ranks())
