@@ -38,6 +38,8 @@ class Own(Dataset[tuple[Tensor, int]]):
         lambda: (X, Y),
         lambda: [X.numpy(), Y.numpy()],
         lambda: (X, Y.tolist()),
+        lambda: (X.flip(0).numpy()[::-1], Y.flip(0).numpy()[::-1]),
+        lambda: (np.broadcast_to(X.numpy(), X.shape), Y),
         lambda: (X.clone().requires_grad_(), Y.to(torch.int16)),
         lambda: TensorDataset(X, Y),
         lambda: Subset(TensorDataset(X.flip(0), Y.flip(0)), BACKWARDS),
@@ -58,6 +60,15 @@ def test_every_form_gives_the_same_images_and_labels(make: Callable[[], Any]) ->
         assert torch.equal(torch.as_tensor(x).detach(), X[index])
         assert int(label) == Y[index]
     assert not images.classes
+
+
+def test_two_images_with_their_labels_are_a_data_set_and_no_pair() -> None:
+    images = images_of([(X[0], 2), (X[1], torch.tensor(0))])
+    assert images.labels.tolist() == [2, 0]
+    assert torch.equal(images[1][0], X[1])
+    pair = images_of(([X[0].tolist(), X[1].tolist()], [2, 0]))
+    assert pair.labels.tolist() == [2, 0]
+    assert torch.equal(pair[1][0], X[1])
 
 
 def test_labels_are_read_from_the_images_only_where_the_data_set_does_not_hold_them_as_they_come() -> None:
@@ -82,6 +93,9 @@ def test_labels_are_read_from_the_images_only_where_the_data_set_does_not_hold_t
         ((X[:0], Y[:0]), "got shapes (0, 1, 4, 4) and (0,)."),
         ((X, Y.float()), "labels must be whole numbers, got torch.float32."),
         ((X, Y > 0), "labels must be whole numbers, got torch.bool."),
+        (("mnist", "test"), "the images cannot be made a tensor: "),
+        ((X, [0, [1]]), "the labels cannot be made a tensor: "),
+        ((np.array([None]), Y), "the images cannot be made a tensor: "),
         (TensorDataset(X, Y.float()), "labels must be whole numbers (n,), got float32 of shape (5,)."),
         (TensorDataset(X, Y[:, None]), "labels must be whole numbers (n,), got int64 of shape (5, 1)."),
         ([X[0], X[1], X[2]], "list does not give (image, label) by the index 0, 1, 2, ...:"),
