@@ -12,9 +12,12 @@ import pytest
 
 import advbench
 from advbench import attacks, defenses, reports
+from benchmarks.floor_plan import modules, without_test
 
 ROOT = Path(__file__).parents[1]
 MAPPED = ("attacks", "defenses", "reports")
+UNTESTED = 20
+"""Fewer modules than this have no file of tests of their name."""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,12 @@ def test_tests_mirror_the_rooms() -> None:
     for path in (ROOT / "tests").rglob("test_*.py"):
         room = path.parent.relative_to(ROOT / "tests")
         assert (ROOT / "advbench" / room).is_dir(), f"{path} is about no room"
+
+
+def test_nearly_every_module_has_a_test_of_its_name() -> None:
+    """Whoever changes a module finds what is promised of it where its name says."""
+    without = without_test(modules(ROOT), ROOT)
+    assert len(without) < UNTESTED, f"{without} have no test_NAME.py"
 
 
 def test_public_names_do_not_shadow_modules() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Subset, TensorDataset
 
 from advbench.data.images import LabelledImages, Labels
-from advbench.errors import DatasetError
+from advbench.errors import DatasetError, first_line
 
 
 def images_of(given: Any) -> LabelledImages:
@@ -24,7 +24,7 @@ def images_of(given: Any) -> LabelledImages:
     """
     if isinstance(given, LabelledImages):
         return given
-    if isinstance(given, tuple | list) and len(given) == 2:
+    if isinstance(given, tuple | list) and len(given) == 2 and not all(map(_is_sample, given)):
         return _paired(*given)
     if not (hasattr(given, "__getitem__") and hasattr(given, "__len__")):
         hint = " Give the loader's dataset." if hasattr(given, "batch_size") else ""
@@ -37,8 +37,16 @@ def images_of(given: Any) -> LabelledImages:
     return LabelledImages(given, _labels_of(given), ())
 
 
+def _is_sample(given: Any) -> bool:
+    """Whether something is one image with its label, two of which are a small data set and no pair (x, y)."""
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        return False
+    dimensions = [getattr(part, "ndim", 0) for part in given]
+    return dimensions[0] > 1 and dimensions[1] == 0
+
+
 def _paired(x: Any, y: Any) -> LabelledImages:
-    images, labels = (torch.as_tensor(each) for each in (x, y))
+    images, labels = _as_tensor(x, "images"), _as_tensor(y, "labels")
     if images.dim() != 4 or labels.shape != images.shape[:1] or len(labels) == 0:
         raise DatasetError(
             "data must be images (n, c, h, w) and as many labels (n,), got shapes "
@@ -48,6 +56,20 @@ def _paired(x: Any, y: Any) -> LabelledImages:
         raise DatasetError(f"labels must be whole numbers, got {labels.dtype}.")
     images, labels = images.detach().cpu(), labels.detach().cpu().to(torch.int64)
     return LabelledImages(TensorDataset(images, labels), labels.numpy(), ())
+
+
+def _as_tensor(values: Any, what: str) -> Tensor:
+    """A tensor of a tensor, of an array in any order, or of numbers in lists.
+
+    Raises:
+        DatasetError: none of them.
+    """
+    try:
+        if isinstance(values, np.ndarray):
+            values = np.require(values, requirements=["C", "W"])  # torch takes no other
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DatasetError(f"the {what} cannot be made a tensor: {first_line(error)}") from error
 
 
 def _labels_of(dataset: Any) -> Labels:

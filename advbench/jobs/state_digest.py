@@ -4,10 +4,11 @@ import dataclasses
 import enum
 import hashlib
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CellType, CodeType, ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -61,7 +62,7 @@ def _digest(thing: Any, above: frozenset[int], known: Known) -> bytes:
         return b"itself"
     if id(thing) not in known:
         whole = hashlib.sha256(f"{type(thing).__module__}.{type(thing).__qualname__}".encode())
-        if isinstance(thing, Tensor | np.ndarray):
+        if isinstance(thing, Tensor | np.ndarray) and not _holds_objects(thing):
             whole.update(_bytes(thing))
         else:
             for part in _parts(thing):
@@ -70,16 +71,24 @@ def _digest(thing: Any, above: frozenset[int], known: Known) -> bytes:
     return known[id(thing)][1]
 
 
+def _holds_objects(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype.hasobject
+
+
 def _bytes(values: Any) -> bytes:
     """A tensor or an array: its type, its shape and its contents."""
     head = f"{values.dtype} {tuple(values.shape)}".encode()
     if isinstance(values, Tensor):
+        if values.layout != torch.strided:
+            head, values = f"{head.decode()} {values.layout}".encode(), values.detach().to_dense()
         values = values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
     return head + bytes(np.ascontiguousarray(values).tobytes())
 
 
 def _parts(thing: Any) -> Iterator[Any]:
     """What an object holds, in an order that does not change from one start of Python to the next."""
+    if isinstance(thing, torch.jit.ScriptModule | torch.jit.ScriptFunction):
+        yield list(_program(thing))
     if isinstance(thing, type | ModuleType):
         yield f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', thing.__name__)}"
     elif isinstance(thing, Mapping):
@@ -88,6 +97,8 @@ def _parts(thing: Any) -> Iterator[Any]:
         yield from sorted(map(state_digest, thing))
     elif isinstance(thing, tuple | list):
         yield from thing
+    elif isinstance(thing, np.ndarray):
+        yield from (thing.shape, thing.ravel().tolist())
     elif isinstance(thing, nn.Module):
         yield from (list(thing.named_parameters(recurse=False)), list(thing.named_buffers(recurse=False)))
         yield from (list(thing.named_children()), list(thing._forward_hooks.values()))
@@ -114,7 +125,29 @@ def _code(thing: Any) -> Iterator[Any]:
         yield f"{getattr(thing, '__module__', '')}.{thing.__qualname__}"
         if inspect.isfunction(thing):
             yield from (thing.__code__, thing.__defaults__, thing.__kwdefaults__)
-            yield [cell.cell_contents for cell in thing.__closure__ or ()]
+            yield [_content(cell) for cell in thing.__closure__ or ()]
+        owner = getattr(thing, "__self__", None)
+        if owner is not None and not isinstance(owner, type | ModuleType):  # `tensor.mul`
+            yield owner
+
+
+def _content(cell: CellType) -> Any:
+    """What a variable of an outer function holds; None where it has no value yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _program(thing: Any) -> Iterator[Any]:
+    """What TorchScript runs, and its constants; without names that count what a process has compiled."""
+    graph = getattr(thing, "inlined_graph", None)  # a module without `forward` has none
+    if graph is None:
+        return
+    yield re.sub(r"___torch_mangle_\d+\.|\s*#.*", "", str(graph))
+    for node in graph.findAllNodes("prim::Constant", True):
+        if node.hasAttribute("value") and node.kindOf("value") == "t":
+            yield node.t("value")
 
 
 def _own(thing: object, without: frozenset[str] = frozenset()) -> list[tuple[str, Any]]:

@@ -3,19 +3,14 @@
 import hashlib
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from advbench import cli
-from advbench.errors import RunError
-from advbench.jobs.refusals import refusals
 from advbench.results.indicators import MEANINGS
-from advbench.results.records import Rate, Row
 from advbench.results.verdict import RULES
-from tests.reports.records import NONE
 
 LADDER = "attack --defense round --first 30 --gradient-free square:queries=50 --calibration 8"
 
@@ -63,48 +58,6 @@ def test_checks_can_ask_for_an_exit_code(
     told = capsys.readouterr().err
     assert ("--fail-on: round under pgd:steps=100 is masked: attacks with BPDA" in told) == bool(code)
     assert json.loads(Path("run/run.json").read_text())["status"] == "done", "the table is there all the same"
-
-
-def rows(*verdicts: tuple[str, str, int]) -> list[Row]:
-    """Rows of 100 images by defense, verdict and how many stand."""
-    return [
-        replace(
-            NONE, defense=defense, verdict=verdict, rates={"clean": Rate(99, 100), "worst": Rate(left, 100)}
-        )
-        for defense, verdict, left in verdicts
-    ]
-
-
-FALLEN = ("none", "not robust: 3 of 100 images stand", 3)
-GOOD = ("jpeg", "robust as measured: 60 of 100 images stand", 60)
-
-
-@pytest.mark.parametrize(
-    ("fail_on", "least", "table", "told"),
-    [
-        ("not-robust", None, [FALLEN], "--fail-on: none under pgd:steps=40 is not robust"),
-        ("not-robust", None, [FALLEN, GOOD], None),
-        ("not-robust", None, [FALLEN, ("jpeg", "not robust: 9", 9)], "--fail-on: jpeg under"),
-        ("masked", None, [("none", "masked: why", 9), GOOD], "--fail-on: none under"),
-        ("", 0.4, [FALLEN], "--min-robust 0.4: none under pgd:steps=40 keeps 3 of 100 (0.03)"),
-        ("", 0.4, [FALLEN, GOOD], None),
-        ("", 0.6, [FALLEN, GOOD], None),
-        ("", 0.61, [FALLEN, GOOD], "jpeg under pgd:steps=40 keeps 60 of 100 (0.6)"),
-        ("", 0.4, [("none", "masked: why", 80)], "is masked: less than its 80 of 100 may stand"),
-        ("", 0.4, [("none", "unreliable: why", 80)], "is unreliable: less than"),
-        ("not-robust", 0.4, [FALLEN], "stand. --min-robust 0.4:"),
-    ],
-)
-def test_what_ships_must_stand(
-    fail_on: str, least: float | None, table: list[tuple[str, str, int]], told: str | None
-) -> None:
-    refused = refusals(fail_on, least)
-    if told is None:
-        refused.check(rows(*table))
-        return
-    with pytest.raises(RunError) as error:
-        refused.check(rows(*table))
-    assert told in str(error.value)
 
 
 def test_a_least_robustness_climbs_the_ladder_and_sets_the_exit_code(

@@ -13,7 +13,6 @@ from advbench import cli
 from advbench.errors import SpecError
 from advbench.jobs.trained import Training
 from advbench.jobs.watcher import Unwatched
-from advbench.reports.formats import FILE_NAMES
 from advbench.reports.training import TRAINING_FILES
 
 QUICK: dict[str, Any] = {"epochs": 1, "train_limit": 200, "limit": 20, "batch_size": 32}
@@ -67,26 +66,17 @@ def test_a_watcher_may_end_a_training() -> None:
         ab.finetune(watcher=watcher, out="run", **QUICK)
 
 
-@pytest.fixture
-def run(empty_folder: Path, capfd: pytest.CaptureFixture[str]) -> Path:
-    """A run that kept its examples."""
-    words = "attack --first 8 --steps 2 --defense round --bpda --save-adversarial --quiet --out run"
-    assert cli.main(words.split()) == 0
-    capfd.readouterr()
-    return Path("run")
-
-
-def test_a_verification_returns_its_checks(run: Path, untouched: None) -> None:
+def test_a_verification_returns_its_checks(copied_run: Path, untouched: None) -> None:
     checks = ab.verify("run")
     assert all(check.holds for check in checks)
     assert [check.what for check in checks][:3] == ["run.json", "checkpoint", "images"]
-    assert checks == ab.verify(run, device="cpu")
+    assert checks == ab.verify(copied_run, device="cpu")
 
 
-def test_what_disagrees_is_a_check_that_does_not_hold(run: Path) -> None:
-    with (run / "table.csv").open("a") as file:
+def test_what_disagrees_is_a_check_that_does_not_hold(copied_run: Path) -> None:
+    with (copied_run / "table.csv").open("a") as file:
         file.write("more\n")
-    assert [check.what for check in ab.verify(run) if not check.holds] == [
+    assert [check.what for check in ab.verify(copied_run) if not check.holds] == [
         "table.csv",
         "numbers of table.csv",
     ]
@@ -95,42 +85,6 @@ def test_what_disagrees_is_a_check_that_does_not_hold(run: Path) -> None:
 def test_what_cannot_be_verified_is_an_error() -> None:
     with pytest.raises(ab.AdvbenchError, match="not a run's folder"):
         ab.verify("nowhere")
-
-
-def test_a_report_returns_its_table(run: Path, untouched: None) -> None:
-    report = ab.report(run)
-    assert len(report.rows) == 2
-    assert list(report.frame["defense"]) == ["none", "round"]
-    for form, name in (("csv", "table.csv"), ("markdown", "table.md")):
-        assert report.table(form) == (run / name).read_text()  # type: ignore[arg-type]  # of the two
-    assert report.page().rstrip().endswith("</html>")
-    assert "ladder" in report.charts
-    assert "<table" in report._repr_html_()
-    assert not Path("report.json").exists()
-
-
-def test_a_report_is_written_as_the_command_writes_it(
-    run: Path, untouched: None, capfd: pytest.CaptureFixture[str]
-) -> None:
-    report = ab.report([run, str(run)], formats=list(FILE_NAMES), baseline=run, out="one")
-    report.write("other", ["csv"])
-    assert Path("one/table.csv").read_bytes() == Path("other/table.csv").read_bytes()
-    words = json.loads(Path("one/report.json").read_text())["command"]
-    written = {path.name: path.read_bytes() for path in Path("one").iterdir() if path.name != "report.json"}
-    assert len(written) == 8
-    assert cli.main([*words[1:], "--quiet"]) == 0
-    assert {name: Path("one", name).read_bytes() for name in written} == written
-    capfd.readouterr()
-
-
-def test_a_report_is_never_written_over_a_run(run: Path) -> None:
-    with pytest.raises(ab.AdvbenchError, match="holds a run"):
-        ab.report(run).write(run)
-
-
-def test_runs_that_are_watched_give_their_last_report(run: Path, untouched: None) -> None:
-    report = ab.report(run, watch=True)
-    assert [row.defense for row in report.rows] == ["none", "round"]
 
 
 @pytest.mark.parametrize(

@@ -188,9 +188,7 @@ def test_an_attempt_knows_nothing_of_what_an_earlier_one_has_left(monkeypatch: p
     store = HashStore()
     for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "x", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
-    module = importlib.import_module(
-        "torch.distributed.rendezvous"
-    )  # not the function of that name
+    module = importlib.import_module("torch.distributed.rendezvous")  # not the function of that name
     monkeypatch.setattr(module, "rendezvous", lambda _: iter([(store, 0, 2)]))
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
     join_ranks().post("folder", b"before")

@@ -1,6 +1,6 @@
 """A sweep's file: models x defenses x threats x attacks over shared defaults, read and its words checked.
 
-Whether a name in it stands for anything is looked at in `sweep_cells`; here it is only what may be written.
+Whether a name in it stands for anything is looked at in `cells`; here it is only what may be written.
 """
 
 import hashlib
