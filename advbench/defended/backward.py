@@ -7,7 +7,7 @@ backward pass.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,10 @@ from advbench.errors import DefenseError, first_line, ran_out_of_memory
 
 Map = Callable[[Tensor], Tensor]
 """A defense or a substitute: a batch `(n, ...)` to a batch `(n, ...)`."""
+
+
+_WITHOUT_DERIVATIVE: Final = "NotImplemented"
+"""How autograd's name for the node of a function ends that it cannot differentiate."""
 
 
 def identity(x: Tensor) -> Tensor:
@@ -71,9 +75,9 @@ class BPDA(nn.Module):
 class TrueGradient(nn.Module):
     """A defense with the gradient that autograd finds in it, shattered or not.
 
-    Where the defense leaves autograd (NumPy, PIL, a detached tensor) its true derivative is unknown to
-    torch, and zero is what an attack that follows it would see: the backward pass gives zeros instead of
-    an error.
+    Where the defense leaves autograd (NumPy, PIL, a detached tensor), or goes through a function that torch
+    has no derivative of (`x // step`, `torch.heaviside`), its true derivative is unknown to torch, and zero
+    is what an attack that follows it would see: the backward pass gives zeros instead of an error.
 
     Args:
         defense: `g`, any function or module on tensors `(n, ...)`.
@@ -96,9 +100,9 @@ class TrueGradient(nn.Module):
             # `x.numpy()` refuses a tensor that requires grad. Any other fault shows again without one.
             y = _run(defense, x.detach().clone())
         y = _checked(y, x)
-        if y.requires_grad:
+        if y.requires_grad and _has_derivative(y, x):
             return y
-        zeroed: Tensor = _ZeroGradient.apply(x, y)
+        zeroed: Tensor = _ZeroGradient.apply(x, y.detach())
         return zeroed
 
 
@@ -133,6 +137,20 @@ class _Substituted(torch.autograd.Function):
             return torch.zeros_like(x), None, None
         (through,) = torch.autograd.grad(s, x, grad.to(s.dtype), allow_unused=True)
         return (torch.zeros_like(x) if through is None else through), None, None
+
+
+def _has_derivative(y: Tensor, x: Tensor) -> bool:
+    """Whether torch has a derivative of every function between `x` and `y`; where it has none, it raises."""
+    pending, seen = [y.grad_fn], {x.grad_fn}
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen:
+            continue
+        if node.name().endswith(_WITHOUT_DERIVATIVE):
+            return False
+        seen.add(node)
+        pending.extend(following for following, _ in node.next_functions)
+    return True
 
 
 class _ZeroGradient(torch.autograd.Function):

@@ -36,7 +36,26 @@ def detached(x: Tensor) -> Tensor:
     return (x.detach() * 3).round() / 3
 
 
-DEFENSES: list[Map] = [Round(step=0.1), BitDepth(bits=3), numpy_round, pil_jpeg, detached, torch.round]
+def floor_divided(x: Tensor) -> Tensor:
+    """A quantiser as people write it; torch raises where `//` is differentiated."""
+    return x // 0.25 * 0.25
+
+
+def stepped(x: Tensor) -> Tensor:
+    """Its derivative is not implemented either."""
+    return torch.heaviside(x - 0.5, torch.ones(()))
+
+
+DEFENSES: list[Map] = [
+    Round(step=0.1),
+    BitDepth(bits=3),
+    numpy_round,
+    pil_jpeg,
+    detached,
+    torch.round,
+    floor_divided,
+    stepped,
+]
 
 
 def gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
