@@ -14,18 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advbench.jobs.own_code import is_own, read_by, written_in_class
+
 _SIMPLE: Final = (bool, int, float, complex, str, bytes, type(None), Path)
 _TOLD_BY_NAME: Final = (*_SIMPLE, range, slice, torch.dtype, torch.device, enum.Enum)
 """Whose `repr` says all of them."""
 
-_OF_EVERY_MODULE: Final = frozenset(vars(nn.Module()))
+_OF_EVERY_MODULE: Final = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
 """Attributes that torch keeps in every module; what of them matters is asked for by name."""
 
 
 def state_digest(thing: object) -> str:
     """SHA-256 of an object's class, its settings, its tensors, and the code of its functions.
 
-    Globals that a function reads, and what an extension module keeps to itself, are no part of it.
+    Of code that the caller has written, the methods of a class and the globals that a function reads belong
+    to it: in a notebook they change while every name stays. Installed packages are told by their names, and
+    what an extension module keeps to itself is no part of it.
 
     Args:
         thing: a module, a function, or any other object.
@@ -61,6 +65,8 @@ def _digest(thing: Any, above: frozenset[int], known: Known) -> bytes:
         return b"itself"
     if id(thing) not in known:
         whole = hashlib.sha256(f"{type(thing).__module__}.{type(thing).__qualname__}".encode())
+        if is_own(type(thing).__module__):
+            whole.update(_digest(type(thing), above | {id(thing)}, known))
         if isinstance(thing, Tensor | np.ndarray):
             whole.update(_bytes(thing))
         else:
@@ -82,12 +88,16 @@ def _parts(thing: Any) -> Iterator[Any]:
     """What an object holds, in an order that does not change from one start of Python to the next."""
     if isinstance(thing, type | ModuleType):
         yield f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', thing.__name__)}"
+        if isinstance(thing, type):
+            yield from written_in_class(thing)
     elif isinstance(thing, Mapping):
         yield from thing.items()
     elif isinstance(thing, set | frozenset):
         yield from sorted(map(state_digest, thing))
     elif isinstance(thing, tuple | list):
         yield from thing
+    elif isinstance(thing, nn.Module) and "_orig_mod" in thing._modules:
+        yield thing._orig_mod  # of torch.compile, which keeps around it what it has compiled by now
     elif isinstance(thing, nn.Module):
         yield from (list(thing.named_parameters(recurse=False)), list(thing.named_buffers(recurse=False)))
         yield from (list(thing.named_children()), list(thing._forward_hooks.values()))
@@ -115,6 +125,7 @@ def _code(thing: Any) -> Iterator[Any]:
         if inspect.isfunction(thing):
             yield from (thing.__code__, thing.__defaults__, thing.__kwdefaults__)
             yield [cell.cell_contents for cell in thing.__closure__ or ()]
+            yield from read_by(thing)
 
 
 def _own(thing: object, without: frozenset[str] = frozenset()) -> list[tuple[str, Any]]:

@@ -355,7 +355,7 @@ def test_models_and_images_are_loaded_as_a_run_would(untouched: None) -> None:
         ({"eps": [0.1, 0.2]}, "a run has one eps; advbench.curve takes several"),
         ({"eps": 8}, "eps must lie in (0, 1] for linf, got 8. Did you mean 8/255?"),
         ({"mean": 0.5}, "give mean= and std= together"),
-        ({"steps": 0}, "steps: it must be a whole number of at least 1, got 0"),
+        ({"steps": 0}, "steps: it must be a whole number from 1 to 1,000,000,000, got 0"),
         ({"attacks": [PGD()], "steps": 3}, "steps= fits none of the attacks pgd"),
     ],
 )
@@ -377,6 +377,84 @@ def test_help_names_every_keyword() -> None:
     assert names[:6] == ["model", "data", "defenses", "attacks", "gradient_free", "watcher"]
     assert {"ladder", "bpda", "out", "eps", "save_adversarial"} <= set(names)
     assert "ladder: All rungs" in (ab.run.__doc__ or "")
+
+
+def defined(code: str, module: str = "__main__") -> dict[str, Any]:
+    """What a cell of a notebook has defined."""
+    names: dict[str, Any] = {"__name__": module, "nn": nn, "torch": torch, "records": {}, "calls": []}
+    exec(code, names)
+    return names
+
+
+CELL = """
+LEVELS = {levels}
+class Settings: depth = {depth}
+def helper(x): return (x * LEVELS).{rounding}() / Settings.depth
+def defense(x): return helper(x)
+class Net(nn.Module):
+    scale = {scale}
+    def forward(self, x): return x.flatten(1) * self.scale{forward}
+class Hooked:
+    def __call__(self, x): return x{forward}
+""".format
+FIRST = {"levels": 4, "depth": 2, "rounding": "round", "scale": 1.0, "forward": ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("defense", {"levels": 5}),
+        ("defense", {"depth": 3}),
+        ("defense", {"rounding": "floor"}),
+        ("Net", {"scale": 2.0}),
+        ("Net", {"forward": " + 1"}),
+        ("Hooked", {"forward": " + 1"}),
+    ],
+)
+def test_a_digest_tells_code_that_was_written_anew_under_the_same_name(
+    name: str, changed: dict[str, Any]
+) -> None:
+    def digest(**values: Any) -> str:
+        thing = defined(CELL(**{**FIRST, **values}))[name]
+        return state_digest(thing() if inspect.isclass(thing) else thing)
+
+    assert digest() == digest()
+    assert digest() != digest(**changed)
+
+
+def test_a_digest_leaves_out_what_running_the_code_changes(net: Net) -> None:
+    code = (
+        "count = 0\n"
+        "def f(x):\n"
+        "    global count\n"
+        "    count += 1\n"
+        "    calls.append(1)\n"
+        "    records['last'] = x\n"
+        "    return x"
+    )
+    names = defined(code)
+    before = state_digest(names["f"])
+    names["f"](torch.ones(2))
+    assert names["count"] == 1
+    assert state_digest(names["f"]) == before
+    compiled = torch.compile(net, backend="eager")
+    before = state_digest(compiled)
+    with torch.no_grad():
+        compiled(torch.rand(2, 1, 4, 4))
+    assert state_digest(compiled) == before
+
+
+def test_a_model_whose_code_has_changed_is_another_run(pair: tuple[Tensor, Tensor]) -> None:
+    code = "class Model(nn.Sequential):\n    def forward(self, x): return super().forward({})"
+    layers = nn.Flatten(), nn.Linear(16, 3)
+    for number, given in enumerate(("x", "(x * 4).round() / 4")):
+        model = defined(code.format(given))["Model"](*layers)
+        if number == 0:
+            ab.run(model=model, data=pair, out="run", eps=0.1, **QUICK)
+            ab.run(model=model, data=pair, out="run", eps=0.1, **QUICK)
+        else:
+            with pytest.raises(InputError, match="already holds another run"):
+                ab.run(model=model, data=pair, out="run", eps=0.1, **QUICK)
 
 
 def test_a_digest_tells_what_differs_and_nothing_else(net: Net) -> None:
