@@ -64,10 +64,22 @@ def read_batch(dataset: Images, indices: Sequence[int]) -> Batch:
     """
     items = [dataset[int(each)] for each in indices]
     x = _stack([image for image, _ in items], indices, dataset)
-    y = torch.tensor([int(label) for _, label in items], dtype=torch.int64)
+    y = torch.tensor([whole(label) for _, label in items], dtype=torch.int64)
     if int(y.min()) < 0:
         raise DatasetError(f"labels must be 0, 1, 2, ..., got {int(y.min())} in the data set.")
     return Batch(torch.tensor(indices, dtype=torch.int64), x, y)
+
+
+def whole(label: Any) -> int:
+    """A label as a class's number.
+
+    Raises:
+        DatasetError: a fraction, which would be cut off.
+    """
+    number = int(label)
+    if number != label:
+        raise DatasetError(f"labels must be whole numbers, got {label}.")
+    return number
 
 
 def check_shapes(parts: Sequence[Batch], dataset: Images) -> None:
@@ -85,7 +97,7 @@ def _stack(images: list[Any], indices: Sequence[int], dataset: Images) -> Tensor
     shape = next(iter(shapes))
     if len(shape) != 3 or 0 in shape or not isinstance(images[0], Tensor):
         raise DatasetError(f"an image must be a tensor (c, h, w), got {type(images[0]).__name__} {shape}.")
-    x = without_roundings(torch.stack(images).to(torch.float32), images[0].dtype)
+    x = without_roundings(torch.stack(images).detach().to(torch.float32), images[0].dtype)
     low, high = (float(each) for each in torch.aminmax(x))
     if not (low >= 0.0 and high <= 1.0):
         raise DatasetError(

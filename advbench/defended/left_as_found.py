@@ -1,10 +1,20 @@
 """Leave a model as it was found."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import nn
+
+
+@contextmanager
+def in_full_precision() -> Iterator[None]:
+    """Switch off the autocast of the caller, under which a table would be one of 16 bits and say float32."""
+    with ExitStack() as switched_off:
+        for device in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(device):
+                switched_off.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 @contextmanager

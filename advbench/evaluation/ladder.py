@@ -15,7 +15,7 @@ from torch import nn
 from advbench.data.batches import Batch, Images
 from advbench.defended.contract import check_substitutes, checked_logits
 from advbench.defended.doubts import doubts_about
-from advbench.defended.left_as_found import prepared
+from advbench.defended.left_as_found import in_full_precision, prepared
 from advbench.draws.sampling import DRAWS, JUDGED
 from advbench.errors import InputError
 from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed, samples_of
@@ -146,7 +146,7 @@ def evaluate(
         calibrate_on=calibration,
         gradient_free=gradient_free,
     )
-    with torch.inference_mode(False), prepared(*plan.modules()):
+    with torch.inference_mode(False), in_full_precision(), prepared(*plan.modules()):
         fast = at_speed(plan.counted(), chosen, batch_size, copies, observer.note)
         return _climb(fast, chosen, options, observer)
 

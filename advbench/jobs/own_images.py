@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset, TensorDataset
 
+from advbench.data.batches import whole
 from advbench.data.images import LabelledImages, Labels
-from advbench.errors import DatasetError
+from advbench.errors import DatasetError, first_line
 
 
 def images_of(given: Any) -> LabelledImages:
@@ -24,7 +25,7 @@ def images_of(given: Any) -> LabelledImages:
     """
     if isinstance(given, LabelledImages):
         return given
-    if isinstance(given, tuple | list) and len(given) == 2:
+    if _is_pair(given):
         return _paired(*given)
     if not (hasattr(given, "__getitem__") and hasattr(given, "__len__")):
         hint = " Give the loader's dataset." if hasattr(given, "batch_size") else ""
@@ -37,8 +38,21 @@ def images_of(given: Any) -> LabelledImages:
     return LabelledImages(given, _labels_of(given), ())
 
 
+def _is_pair(given: Any) -> bool:
+    """Whether images and labels are meant; a list of two tuples is a data set of two (image, label)."""
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        return False
+    return isinstance(given, tuple) or not all(isinstance(each, tuple) for each in given)
+
+
 def _paired(x: Any, y: Any) -> LabelledImages:
-    images, labels = (torch.as_tensor(each) for each in (x, y))
+    try:
+        images, labels = (torch.as_tensor(each) for each in (x, y))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DatasetError(
+            f"data must be a pair (x, y) of tensors or arrays, got {type(x).__name__} and "
+            f"{type(y).__name__}: {first_line(error)}"
+        ) from error
     if images.dim() != 4 or labels.shape != images.shape[:1] or len(labels) == 0:
         raise DatasetError(
             "data must be images (n, c, h, w) and as many labels (n,), got shapes "
@@ -60,7 +74,7 @@ def _labels_of(dataset: Any) -> Labels:
     if held is not None and getattr(dataset, "target_transform", None) is None and len(held) == len(dataset):
         return _as_labels(held)
     try:
-        return _as_labels([int(dataset[index][1]) for index in range(len(dataset))])
+        return _as_labels([whole(dataset[index][1]) for index in range(len(dataset))])
     except (TypeError, ValueError, IndexError, KeyError) as error:
         raise DatasetError(
             f"{type(dataset).__name__} does not give (image, label) by the index 0, 1, 2, ...: {error}"

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -377,6 +378,75 @@ def test_help_names_every_keyword() -> None:
     assert names[:6] == ["model", "data", "defenses", "attacks", "gradient_free", "watcher"]
     assert {"ladder", "bpda", "out", "eps", "save_adversarial"} <= set(names)
     assert "ladder: All rungs" in (ab.run.__doc__ or "")
+
+
+def test_numbers_of_numpy_and_torch_are_numbers(net: Net, pair: tuple[Tensor, Tensor]) -> None:
+    own = {
+        "model": net,
+        "data": pair,
+        "first": np.int64(8),
+        "steps": np.int64(2),
+        "device": torch.device("cpu"),
+    }
+    for eps, told in ((np.float64(8 / 255), "8/255"), (torch.tensor(0.25), "0.25"), (np.int64(1), "1")):
+        assert ab.run(**own, eps=eps, out=told.replace("/", "-")).heading.eps == told
+
+
+def test_two_images_with_labels_are_a_data_set_and_gradients_of_images_are_left_alone(net: Net) -> None:
+    x = torch.rand(2, 1, 4, 4).requires_grad_()
+    own: dict[str, Any] = {"model": net, "eps": 0.1, "steps": 2}
+    two = ab.run(**own, data=[(x[0].detach(), 1), (x[1].detach(), 2)], out="two")
+    same = ab.run(**own, data=TensorDataset(x, torch.tensor([1, 2])), out="same")
+    assert two.samples.equals(same.samples)
+    assert len(two.samples) == 2 * 2
+
+
+def lazy() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+
+
+@torch.inference_mode()
+def of_inference() -> nn.Module:
+    return Net()
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ({"model": lazy}, "the model has lazy layers without weights yet"),
+        ({"model": of_inference}, "the model was made under torch.inference_mode()"),
+        ({"data": lambda: [(torch.rand(1, 4, 4), 0.5)]}, "labels must be whole numbers, got 0.5"),
+        (
+            {"data": lambda: ((torch.rand(1, 4, 4), 1), (torch.rand(1, 4, 4), 2))},
+            "data must be a pair (x, y)",
+        ),
+        (
+            {"attacks": lambda: [lambda model, x, y, threat, draws: x]},
+            "must return an advbench.Attempt, got Tensor",
+        ),
+        ({"batch_size": lambda: 0}, "batch_size= must be auto"),
+    ],
+)
+def test_objects_that_cannot_be_used_are_refused_in_a_line(
+    made: dict[str, Callable[[], Any]], message: str, net: Net, pair: tuple[Tensor, Tensor]
+) -> None:
+    keywords = {name: make() for name, make in made.items()}
+    with pytest.raises(InputError) as refused:
+        ab.run(**{"model": net, "data": pair, "eps": 0.1, **keywords})
+    assert message in str(refused.value)
+
+
+def test_the_caller_s_autocast_changes_no_number(net: Net, pair: tuple[Tensor, Tensor]) -> None:
+    seen: list[torch.dtype] = []
+    net.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+    threat, attacks = ab.Threat("linf", 0.1), {"pgd": PGD(steps=2)}
+    plain = ab.evaluate(net, TensorDataset(*pair), threat=threat, attacks=attacks)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under = ab.evaluate(net, TensorDataset(*pair), threat=threat, attacks=attacks)
+        ab.run(model=net, data=pair, eps=0.1, steps=2, out="run")
+        assert torch.is_autocast_enabled("cpu")
+    assert set(seen) == {torch.float32}
+    assert under.samples.equals(plain.samples)
 
 
 def defined(code: str, module: str = "__main__") -> dict[str, Any]:
