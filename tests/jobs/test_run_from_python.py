@@ -381,7 +381,7 @@ def test_help_names_every_keyword() -> None:
 
 
 def test_numbers_of_numpy_and_torch_are_numbers(net: Net, pair: tuple[Tensor, Tensor]) -> None:
-    own = {
+    own: dict[str, Any] = {
         "model": net,
         "data": pair,
         "first": np.int64(8),
