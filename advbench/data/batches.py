@@ -46,6 +46,21 @@ class Batch(NamedTuple):
         return Batch(*(each.to(device, non_blocking=True) for each in self))
 
 
+def check_mapstyle(dataset: Images) -> None:
+    """Refuse what is no data set of (image, label) by index, as a pair of tensors or a loader.
+
+    Raises:
+        DatasetError: such a thing.
+    """
+    given: object = dataset
+    if isinstance(given, tuple):
+        raise DatasetError("a data set gives (image, label) by index, got a tuple: TensorDataset(x, y).")
+    if not (hasattr(given, "__getitem__") and hasattr(given, "__len__")):
+        raise DatasetError(
+            f"a data set gives (image, label) by index and has a length, got {type(given).__name__}."
+        )
+
+
 def batches(dataset: Images, indices: Sequence[int], batch_size: int) -> Iterator[Batch]:
     """Read the images `indices` of a data set in order; only one batch is in memory at a time.
 

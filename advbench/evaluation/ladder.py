@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from advbench.data.batches import Batch, Images
+from advbench.data.batches import Batch, Images, check_mapstyle
 from advbench.defended.contract import check_substitutes, checked_logits
 from advbench.defended.doubts import doubts_about
 from advbench.defended.left_as_found import in_full_precision, prepared
@@ -122,11 +122,15 @@ def evaluate(
             earlier start has found. What it raises ends the evaluation.
 
     Raises:
+        InputError: an argument that cannot be used.
         ModelError: a model that breaks its contract on clean images.
         DatasetError: images or labels that cannot be used.
         DefenseError: a place that the network does not have, or a substitute that does not fit.
         RunError: memory that does not suffice for a single image.
     """
+    if batch_size != AUTO and batch_size < 1:
+        raise InputError(f"batch_size must be {AUTO!r} or a whole number of at least 1, got {batch_size!r}.")
+    check_mapstyle(dataset)
     chosen = chosen_images(dataset, indices)
     chains = defense_chains(defenses or {})
     wanted = (substitute,) if isinstance(substitute, str) else tuple(substitute)
