@@ -46,6 +46,21 @@ class Batch(NamedTuple):
         return Batch(*(each.to(device, non_blocking=True) for each in self))
 
 
+def check_mapstyle(dataset: Images) -> None:
+    """Refuse what is no data set of (image, label) by index, as a pair of tensors or a loader.
+
+    Raises:
+        DatasetError: such a thing.
+    """
+    given: object = dataset
+    if isinstance(given, tuple):
+        raise DatasetError("a data set gives (image, label) by index, got a tuple: TensorDataset(x, y).")
+    if not (hasattr(given, "__getitem__") and hasattr(given, "__len__")):
+        raise DatasetError(
+            f"a data set gives (image, label) by index and has a length, got {type(given).__name__}."
+        )
+
+
 def batches(dataset: Images, indices: Sequence[int], batch_size: int) -> Iterator[Batch]:
     """Read the images `indices` of a data set in order; only one batch is in memory at a time.
 
@@ -64,10 +79,22 @@ def read_batch(dataset: Images, indices: Sequence[int]) -> Batch:
     """
     items = [dataset[int(each)] for each in indices]
     x = _stack([image for image, _ in items], indices, dataset)
-    y = torch.tensor([int(label) for _, label in items], dtype=torch.int64)
+    y = torch.tensor([whole(label) for _, label in items], dtype=torch.int64)
     if int(y.min()) < 0:
         raise DatasetError(f"labels must be 0, 1, 2, ..., got {int(y.min())} in the data set.")
     return Batch(torch.tensor(indices, dtype=torch.int64), x, y)
+
+
+def whole(label: Any) -> int:
+    """A label as a class's number.
+
+    Raises:
+        DatasetError: a fraction, which would be cut off.
+    """
+    number = int(label)
+    if number != label:
+        raise DatasetError(f"labels must be whole numbers, got {label}.")
+    return number
 
 
 def check_shapes(parts: Sequence[Batch], dataset: Images) -> None:
@@ -85,7 +112,7 @@ def _stack(images: list[Any], indices: Sequence[int], dataset: Images) -> Tensor
     shape = next(iter(shapes))
     if len(shape) != 3 or 0 in shape or not isinstance(images[0], Tensor):
         raise DatasetError(f"an image must be a tensor (c, h, w), got {type(images[0]).__name__} {shape}.")
-    x = without_roundings(torch.stack(images).to(torch.float32), images[0].dtype)
+    x = without_roundings(torch.stack(images).detach().to(torch.float32), images[0].dtype)
     low, high = (float(each) for each in torch.aminmax(x))
     if not (low >= 0.0 and high <= 1.0):
         raise DatasetError(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from advbench.data.batches import Batch
 from advbench.defended.model import DefendedModel
 from advbench.draws.draws import Draws
+from advbench.errors import InputError
 from advbench.evaluation.plan import Links, Plan
 from advbench.evaluation.worst_case import Outcome, still_standing, worst_of
 from advbench.results.records import LOSS_COLUMNS, SAMPLE_TYPES, Rung
@@ -164,6 +165,11 @@ def _attacked_once(plan: Plan, model: DefendedModel, target: Target, number: int
         draws = draws.stream(f"choice {number}")
     with plan.shown.attacking() as told:
         attempt = plan.attack_of(cell)(model, x, y, plan.threat, draws)
+        if not isinstance(attempt, Attempt):
+            raise InputError(
+                f"attack {cell.attack} must return an advbench.Attempt, got {type(attempt).__name__}: its "
+                "best iterates and what they cost."
+            )
         passes = len(model.draws())
         attempt = attempt._replace(steps=passes * attempt.steps, queries=passes * attempt.queries)
         told.append(int(attempt.queries.sum()))

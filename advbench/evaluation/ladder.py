@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 from torch import nn
 
-from advbench.data.batches import Batch, Images
+from advbench.data.batches import Batch, Images, check_mapstyle
 from advbench.defended.contract import check_substitutes, checked_logits
 from advbench.defended.doubts import doubts_about
-from advbench.defended.left_as_found import prepared
+from advbench.defended.left_as_found import in_full_precision, prepared
 from advbench.draws.sampling import DRAWS, JUDGED
 from advbench.errors import InputError
 from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed, samples_of
@@ -83,6 +83,7 @@ def evaluate(
     eot: int = DRAWS,
     judge_draws: int = JUDGED,
     batch_size: int | Literal["auto"] = AUTO,
+    fast: bool = True,
     copies: Copies = FAST,
     observer: Observer = UNOBSERVED,
 ) -> Evaluation:
@@ -115,6 +116,7 @@ def evaluate(
         judge_draws: in how many draws of a random defense an example is judged; the majority counts.
         batch_size: images at a time, by default chosen by a probe, and halved where memory runs out; it
             changes memory and speed, not the table.
+        fast: `False` is short for `copies=Copies(fast=False)`: attacks differentiate the model itself.
         copies: which copies of the model attacks may differentiate in its place: one with BatchNorm folded
             and faster memory, one in bfloat16, compiled ones. The judge always sees the model itself in
             float32, and images that an attack in bfloat16 has not felled are attacked again in float32.
@@ -122,11 +124,15 @@ def evaluate(
             earlier start has found. What it raises ends the evaluation.
 
     Raises:
+        InputError: an argument that cannot be used.
         ModelError: a model that breaks its contract on clean images.
         DatasetError: images or labels that cannot be used.
         DefenseError: a place that the network does not have, or a substitute that does not fit.
         RunError: memory that does not suffice for a single image.
     """
+    if batch_size != AUTO and batch_size < 1:
+        raise InputError(f"batch_size must be {AUTO!r} or a whole number of at least 1, got {batch_size!r}.")
+    check_mapstyle(dataset)
     chosen = chosen_images(dataset, indices)
     chains = defense_chains(defenses or {})
     wanted = (substitute,) if isinstance(substitute, str) else tuple(substitute)
@@ -146,9 +152,10 @@ def evaluate(
         calibrate_on=calibration,
         gradient_free=gradient_free,
     )
-    with torch.inference_mode(False), prepared(*plan.modules()):
-        fast = at_speed(plan.counted(), chosen, batch_size, copies, observer.note)
-        return _climb(fast, chosen, options, observer)
+    with torch.inference_mode(False), in_full_precision(), prepared(*plan.modules()):
+        wanted_copies = copies if fast else replace(copies, fast=False)
+        at_its_speed = at_speed(plan.counted(), chosen, batch_size, wanted_copies, observer.note)
+        return _climb(at_its_speed, chosen, options, observer)
 
 
 def _climb(

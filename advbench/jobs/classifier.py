@@ -18,7 +18,7 @@ from advbench.defended.counting import Shown, looks_counted
 from advbench.defended.left_as_found import prepared
 from advbench.defended.logits import logits_alone
 from advbench.defended.normalized import Normalized
-from advbench.errors import CheckpointError, SpecError
+from advbench.errors import CheckpointError, ModelError, SpecError
 from advbench.files import sha256
 from advbench.jobs.channels import fitted
 from advbench.jobs.normalizing import (
@@ -179,12 +179,33 @@ class _Found(NamedTuple):
 
 def _given(own: nn.Module, device: torch.device) -> _Found:
     """A module of the caller's, copied where it is wanted on another device."""
+    _check_own(own)
     tensors = itertools.chain(own.parameters(), own.buffers())
     moved = next((tensor.device for tensor in tensors), device) != device
     network = copy.deepcopy(own).to(device) if moved else own
     home = f"{type(own).__module__}.{type(own).__qualname__}"
     loaded = Loaded(network, "a module given in Python", record={"class": home})
     return _Found(loaded, None, None, {}, None, (), state_digest(own))
+
+
+def _check_own(model: nn.Module) -> None:
+    """Refuse a module whose tensors are not there yet or pass no gradient, and one that takes no hooks.
+
+    Raises:
+        ModelError: such a module.
+    """
+    tensors = list(itertools.chain(model.parameters(), model.buffers()))
+    if any(nn.parameter.is_lazy(tensor) for tensor in tensors):
+        raise ModelError("the model has lazy layers without weights yet: call it once, and train it.")
+    if any(tensor.is_inference() for tensor in tensors):
+        raise ModelError(
+            "the model was made under torch.inference_mode(), and no gradient can pass it: make it outside."
+        )
+    traced = torch.jit.TopLevelTracedModule  # type: ignore[attr-defined]  # it is there in every version
+    if isinstance(model, torch.jit.ScriptModule) and not isinstance(model, traced):
+        raise ModelError(
+            "a module of torch.jit takes no hooks: save it, and give checkpoint=FILE with trust_program=True."
+        )
 
 
 def _load_network(

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset, TensorDataset
 
+from advbench.data.batches import whole
 from advbench.data.images import LabelledImages, Labels
 from advbench.errors import DatasetError, first_line
 
@@ -24,7 +25,7 @@ def images_of(given: Any) -> LabelledImages:
     """
     if isinstance(given, LabelledImages):
         return given
-    if isinstance(given, tuple | list) and len(given) == 2 and not all(map(_is_sample, given)):
+    if _is_pair(given):
         return _paired(*given)
     if not (hasattr(given, "__getitem__") and hasattr(given, "__len__")):
         hint = " Give the loader's dataset." if hasattr(given, "batch_size") else ""
@@ -37,8 +38,15 @@ def images_of(given: Any) -> LabelledImages:
     return LabelledImages(given, _labels_of(given), ())
 
 
+def _is_pair(given: Any) -> bool:
+    """Whether images and labels are meant; a list of two samples is a data set of two (image, label)."""
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        return False
+    return isinstance(given, tuple) or not all(map(_is_sample, given))
+
+
 def _is_sample(given: Any) -> bool:
-    """Whether something is one image with its label, two of which are a small data set and no pair (x, y)."""
+    """Whether something is one image with its label."""
     if not isinstance(given, tuple | list) or len(given) != 2:
         return False
     dimensions = [getattr(part, "ndim", 0) for part in given]
@@ -82,7 +90,7 @@ def _labels_of(dataset: Any) -> Labels:
     if held is not None and getattr(dataset, "target_transform", None) is None and len(held) == len(dataset):
         return _as_labels(held)
     try:
-        return _as_labels([int(dataset[index][1]) for index in range(len(dataset))])
+        return _as_labels([whole(dataset[index][1]) for index in range(len(dataset))])
     except (TypeError, ValueError, IndexError, KeyError) as error:
         raise DatasetError(
             f"{type(dataset).__name__} does not give (image, label) by the index 0, 1, 2, ...: {error}"

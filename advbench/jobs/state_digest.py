@@ -15,18 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advbench.jobs.own_code import is_own, read_by, written_in_class
+
 _SIMPLE: Final = (bool, int, float, complex, str, bytes, type(None), Path)
 _TOLD_BY_NAME: Final = (*_SIMPLE, range, slice, torch.dtype, torch.device, enum.Enum)
 """Whose `repr` says all of them."""
 
-_OF_EVERY_MODULE: Final = frozenset(vars(nn.Module()))
+_OF_EVERY_MODULE: Final = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
 """Attributes that torch keeps in every module; what of them matters is asked for by name."""
 
 
 def state_digest(thing: object) -> str:
     """SHA-256 of an object's class, its settings, its tensors, and the code of its functions.
 
-    Globals that a function reads, and what an extension module keeps to itself, are no part of it.
+    Of code that the caller has written, the methods of a class and the globals that a function reads belong
+    to it: in a notebook they change while every name stays. Installed packages are told by their names, and
+    what an extension module keeps to itself is no part of it.
 
     Args:
         thing: a module, a function, or any other object.
@@ -62,6 +66,8 @@ def _digest(thing: Any, above: frozenset[int], known: Known) -> bytes:
         return b"itself"
     if id(thing) not in known:
         whole = hashlib.sha256(f"{type(thing).__module__}.{type(thing).__qualname__}".encode())
+        if is_own(type(thing).__module__):
+            whole.update(_digest(type(thing), above | {id(thing)}, known))
         if isinstance(thing, Tensor | np.ndarray) and not _holds_objects(thing):
             whole.update(_bytes(thing))
         else:
@@ -91,6 +97,8 @@ def _parts(thing: Any) -> Iterator[Any]:
         yield list(_program(thing))
     if isinstance(thing, type | ModuleType):
         yield f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', thing.__name__)}"
+        if isinstance(thing, type):
+            yield from written_in_class(thing)
     elif isinstance(thing, Mapping):
         yield from thing.items()
     elif isinstance(thing, set | frozenset):
@@ -100,13 +108,21 @@ def _parts(thing: Any) -> Iterator[Any]:
     elif isinstance(thing, np.ndarray):
         yield from (thing.shape, thing.ravel().tolist())
     elif isinstance(thing, nn.Module):
-        yield from (list(thing.named_parameters(recurse=False)), list(thing.named_buffers(recurse=False)))
-        yield from (list(thing.named_children()), list(thing._forward_hooks.values()))
-        yield [*thing._forward_pre_hooks.values(), *_own(thing, without=_OF_EVERY_MODULE)]
+        yield from _module(thing)
     elif dataclasses.is_dataclass(thing):
         yield from (getattr(thing, field.name) for field in dataclasses.fields(thing) if field.compare)
     else:
         yield from _code(thing) if _is_code(thing) else _own(thing)
+
+
+def _module(module: nn.Module) -> Iterator[Any]:
+    """What a module holds; of what torch.compile has wrapped, and compiles as it is called, the original."""
+    if "_orig_mod" in module._modules:
+        yield module._orig_mod
+        return
+    yield from (list(module.named_parameters(recurse=False)), list(module.named_buffers(recurse=False)))
+    yield from (list(module.named_children()), list(module._forward_hooks.values()))
+    yield [*module._forward_pre_hooks.values(), *_own(module, without=_OF_EVERY_MODULE)]
 
 
 def _is_code(thing: object) -> bool:
@@ -126,6 +142,7 @@ def _code(thing: Any) -> Iterator[Any]:
         if inspect.isfunction(thing):
             yield from (thing.__code__, thing.__defaults__, thing.__kwdefaults__)
             yield [_content(cell) for cell in thing.__closure__ or ()]
+            yield from read_by(thing)
         owner = getattr(thing, "__self__", None)
         if owner is not None and not isinstance(owner, type | ModuleType):  # `tensor.mul`
             yield owner

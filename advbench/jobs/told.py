@@ -8,7 +8,7 @@ from typing import Any, Final
 from advbench.errors import InputError
 from advbench.jobs.build_attacks import attacks_of
 from advbench.jobs.objects import Objects
-from advbench.jobs.settings.keywords import settings_from_keywords
+from advbench.jobs.settings.keywords import plain_value, said_in_keywords, settings_from_keywords
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.words_or_objects import data_of, defenses_of, is_worded, model_of
 
@@ -51,10 +51,11 @@ def read_keywords(function: str, given: Mapping[str, Any]) -> tuple[RunSettings,
         (words["gradient_free"],), own["gradient_free"] = attacks_of(words["gradient_free"], "gradient_free")
     for name in ("eps", "step_size"):
         if name in words:
-            words[name] = _written_number(words[name])
+            words[name] = _written_number(plain_value(words[name]))
     nameless = [name for name, key in (("model", "model"), ("data", "images")) if own.get(key) is not None]
     nameless += [f"defense {name}" for name, links in own["defenses"].items() if not is_worded(name, links)]
-    told = settings_from_keywords(RunSettings, "attack", words, function)
+    with said_in_keywords(RunSettings):
+        told = settings_from_keywords(RunSettings, "attack", words, function)
     if nameless:  # no command does the same
         told = replace(told, command=(_call(function, words),))
     return told, Objects(**own, nameless=tuple(nameless))
@@ -64,7 +65,7 @@ def _call(function: str, words: Mapping[str, Any]) -> str:
     """The call in a line, with the names of its objects."""
     said = {
         name: "[" + ", ".join(map(str, value)) + "]" if isinstance(value, list | tuple) else value
-        for name, value in words.items()
+        for name, value in ((name, plain_value(value)) for name, value in words.items())
         if value not in ((), [])
     }
     return f"advbench.{function}({', '.join(f'{name}={value}' for name, value in said.items())})"

@@ -21,7 +21,7 @@ from advbench.training.state import EpochRecord
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Training:
     """A training that came to its end; where nothing was to be trained, what was measured alone.
 
@@ -84,6 +84,10 @@ class Training:
         if way not in self.models:
             raise SpecError(f"nothing was trained {way!r}; there are: {', '.join(self.models)}.")
         return self.models[way].eval()
+
+    def __repr__(self) -> str:
+        """What was trained, in a line."""
+        return f"<Training {self.path or 'of nothing'}: {self.caption}; {', '.join(self.models)}>"
 
     def _repr_html_(self) -> str:
         """The table, as notebooks show it."""

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from advbench.defended.counting import count_also
 from advbench.defended.gradient import seconds_a_gradient
 from advbench.defended.model import network_of
-from advbench.errors import first_line, printable, ran_out_of_memory
+from advbench.errors import SpecError, first_line, printable, ran_out_of_memory
 from advbench.speed.agreement import CLOSELY, ROUGHLY, Tolerance, disagreement
 from advbench.speed.folding import fold_batch_norm, watch_forward
 
@@ -48,6 +48,12 @@ class Copies:
     fast: bool = True
     precision: Precision = "fp32"
     compiled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise SpecError(
+                f"there is no precision {self.precision!r}; known: {', '.join(get_args(Precision))}."
+            )
 
     def of(self, model: nn.Module, x: Tensor, places: Collection[str], note: Callable[[str], None]) -> Made:
         """The copies; arguments as for `working_copy`."""

@@ -39,6 +39,9 @@ class Threat:
     def __post_init__(self) -> None:
         if self.norm not in get_args(Norm):
             raise SpecError(f"there is no norm {self.norm!r}. {nearest(self.norm, get_args(Norm))}")
+        given: object = self.eps
+        if isinstance(given, str):
+            raise SpecError(f"eps must be a number, got {self.eps!r}: Threat.parse reads texts.")
         largest = 1.0 if self.norm == "linf" else float("inf")
         if not 0.0 < self.eps <= largest or self.eps == float("inf"):
             hint = f" Did you mean {self.eps:g}/255?" if 1.0 < self.eps < 255.0 else ""

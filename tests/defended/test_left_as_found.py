@@ -69,3 +69,17 @@ def test_a_gradient_inside_is_the_inputs_alone(mixed: Network) -> None:
         mixed(x).sum().backward()
     assert x.grad is not None
     assert all(each.grad is None for each in mixed.parameters())
+
+
+def test_a_model_stays_prepared_until_the_last_of_two_threads_is_done() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    model[0].bias.requires_grad_(False)
+    one, other = prepared(model), prepared(model)
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert not any(module.training for module in model.modules())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    other.__exit__(None, None, None)
+    assert all(module.training for module in model.modules())
+    assert [parameter.requires_grad for parameter in model.parameters()] == [True, False]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from advbench import cli
 from advbench.attacks import PGD
 from advbench.defenses import BitDepth, Round
 from advbench.errors import InputError, KeywordError
+from tests.notebook_cells import defined
 
 QUICK: dict[str, Any] = {"first": 8, "steps": 2}
 
@@ -328,3 +330,117 @@ def test_help_names_every_keyword() -> None:
     assert names[:6] == ["model", "data", "defenses", "attacks", "gradient_free", "watcher"]
     assert {"ladder", "bpda", "out", "eps", "save_adversarial"} <= set(names)
     assert "ladder: All rungs" in (ab.run.__doc__ or "")
+
+
+def test_numbers_of_numpy_and_torch_are_numbers(net: Net, pair: tuple[Tensor, Tensor]) -> None:
+    own: dict[str, Any] = {
+        "model": net,
+        "data": pair,
+        "first": np.int64(8),
+        "steps": np.int64(2),
+        "device": torch.device("cpu"),
+    }
+    for eps, told in ((np.float64(8 / 255), "8/255"), (torch.tensor(0.25), "0.25"), (np.int64(1), "1")):
+        assert ab.run(**own, eps=eps, out=told.replace("/", "-")).heading.eps == told
+
+
+def test_two_images_with_labels_are_a_data_set_and_gradients_of_images_are_left_alone(net: Net) -> None:
+    x = torch.rand(2, 1, 4, 4).requires_grad_()
+    own: dict[str, Any] = {"model": net, "eps": 0.1, "steps": 2}
+    two = ab.run(**own, data=[(x[0].detach(), 1), (x[1].detach(), 2)], out="two")
+    same = ab.run(**own, data=TensorDataset(x, torch.tensor([1, 2])), out="same")
+    assert two.samples.equals(same.samples)
+    assert len(two.samples) == 2 * 2
+
+
+def lazy() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+
+
+@torch.inference_mode()
+def of_inference() -> nn.Module:
+    return Net()
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ({"model": lazy}, "the model has lazy layers without weights yet"),
+        ({"model": of_inference}, "the model was made under torch.inference_mode()"),
+        ({"data": lambda: [(torch.rand(1, 4, 4), 0.5)]}, "labels must be whole numbers, got 0.5"),
+        (
+            {"data": lambda: ((torch.rand(1, 4, 4), 1), (torch.rand(1, 4, 4), 2))},
+            "data must be a pair (x, y)",
+        ),
+        (
+            {"attacks": lambda: [lambda model, x, y, threat, draws: x]},
+            "must return an advbench.Attempt, got Tensor",
+        ),
+        ({"batch_size": lambda: 0}, "batch_size= must be auto"),
+    ],
+)
+def test_objects_that_cannot_be_used_are_refused_in_a_line(
+    made: dict[str, Callable[[], Any]], message: str, net: Net, pair: tuple[Tensor, Tensor]
+) -> None:
+    keywords = {name: make() for name, make in made.items()}
+    with pytest.raises(InputError) as refused:
+        ab.run(**{"model": net, "data": pair, "eps": 0.1, **keywords})
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be 'auto' or a whole number of at least 1, got 0."),
+        ({"dataset": (torch.rand(2, 1, 4, 4), torch.zeros(2))}, "got a tuple: TensorDataset(x, y)."),
+        ({"dataset": iter([])}, "has a length, got list_iterator."),
+        (
+            {"dataset": TensorDataset(torch.rand(2, 1, 4, 4), torch.tensor([0.0, 1.5]))},
+            "whole numbers, got 1.5",
+        ),
+    ],
+)
+def test_an_evaluation_refuses_what_it_cannot_use(
+    keywords: dict[str, Any], message: str, net: Net, pair: tuple[Tensor, Tensor]
+) -> None:
+    usual = {
+        "dataset": TensorDataset(*pair),
+        "threat": ab.Threat("linf", 0.1),
+        "attacks": {"pgd": PGD(steps=2)},
+    }
+    with pytest.raises(InputError) as refused:
+        ab.evaluate(net, **{**usual, **keywords})
+    assert message in str(refused.value)
+
+
+def test_precisions_and_radii_that_there_are_not_are_refused() -> None:
+    with pytest.raises(InputError, match="there is no precision 'fp8'; known: fp32, bf16, auto"):
+        ab.Copies(precision="fp8")  # type: ignore[arg-type]  # as without a type checker
+    with pytest.raises(InputError, match=r"eps must be a number, got '8/255': Threat\.parse reads texts"):
+        ab.Threat("linf", "8/255")  # type: ignore[arg-type]
+
+
+def test_the_caller_s_autocast_changes_no_number(net: Net, pair: tuple[Tensor, Tensor]) -> None:
+    seen: list[torch.dtype] = []
+    net.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+    threat, attacks = ab.Threat("linf", 0.1), {"pgd": PGD(steps=2)}
+    plain = ab.evaluate(net, TensorDataset(*pair), threat=threat, attacks=attacks)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under = ab.evaluate(net, TensorDataset(*pair), threat=threat, attacks=attacks)
+        ab.run(model=net, data=pair, eps=0.1, steps=2, out="run")
+        assert torch.is_autocast_enabled("cpu")
+    assert set(seen) == {torch.float32}
+    assert under.samples.equals(plain.samples)
+
+
+def test_a_model_whose_code_has_changed_is_another_run(pair: tuple[Tensor, Tensor]) -> None:
+    code = "class Model(nn.Sequential):\n    def forward(self, x): return super().forward({})"
+    layers = nn.Flatten(), nn.Linear(16, 3)
+    for number, given in enumerate(("x", "(x * 4).round() / 4")):
+        model = defined(code.format(given))["Model"](*layers)
+        if number == 0:
+            ab.run(model=model, data=pair, out="run", eps=0.1, **QUICK)
+            ab.run(model=model, data=pair, out="run", eps=0.1, **QUICK)
+        else:
+            with pytest.raises(InputError, match="already holds another run"):
+                ab.run(model=model, data=pair, out="run", eps=0.1, **QUICK)

@@ -1,6 +1,7 @@
 """A digest tells objects apart by what they are made of, and by nothing else."""
 
 import enum
+import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from advbench.attacks import PGD
 from advbench.defenses import Round
 from advbench.jobs.state_digest import is_told_by_settings, state_digest
+from tests.notebook_cells import defined
 from tests.small import Network
 
 
@@ -161,3 +163,61 @@ def test_a_variable_that_has_no_value_yet_is_none() -> None:
 
     before: list[str] = []
     assert state_digest(later()) != before[0]
+
+
+CELL = """
+LEVELS = {levels}
+class Settings: depth = {depth}
+def helper(x): return (x * LEVELS).{rounding}() / Settings.depth
+def defense(x): return helper(x)
+class Net(nn.Module):
+    scale = {scale}
+    def forward(self, x): return x.flatten(1) * self.scale{forward}
+class Hooked:
+    def __call__(self, x): return x{forward}
+""".format
+FIRST = {"levels": 4, "depth": 2, "rounding": "round", "scale": 1.0, "forward": ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("defense", {"levels": 5}),
+        ("defense", {"depth": 3}),
+        ("defense", {"rounding": "floor"}),
+        ("Net", {"scale": 2.0}),
+        ("Net", {"forward": " + 1"}),
+        ("Hooked", {"forward": " + 1"}),
+    ],
+)
+def test_a_digest_tells_code_that_was_written_anew_under_the_same_name(
+    name: str, changed: dict[str, Any]
+) -> None:
+    def digest(**values: Any) -> str:
+        thing = defined(CELL(**{**FIRST, **values}))[name]
+        return state_digest(thing() if inspect.isclass(thing) else thing)
+
+    assert digest() == digest()
+    assert digest() != digest(**changed)
+
+
+def test_a_digest_leaves_out_what_running_the_code_changes(network: Network) -> None:
+    code = (
+        "count = 0\n"
+        "def f(x):\n"
+        "    global count\n"
+        "    count += 1\n"
+        "    calls.append(1)\n"
+        "    records['last'] = x\n"
+        "    return x"
+    )
+    names = defined(code)
+    before = state_digest(names["f"])
+    names["f"](torch.ones(2))
+    assert names["count"] == 1
+    assert state_digest(names["f"]) == before
+    compiled = torch.compile(network, backend="eager")
+    before = state_digest(compiled)
+    with torch.no_grad():
+        compiled(torch.rand(2, 1, 4, 4))
+    assert state_digest(compiled) == before

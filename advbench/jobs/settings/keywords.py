@@ -108,7 +108,7 @@ def _words(setting: Setting, value: Any) -> list[str]:
 
 def _value(setting: Setting, given: Any) -> Any:
     """What the field holds, of what a call gives."""
-    plain = _plain(given)
+    plain = plain_value(given)
     if setting.type is float and isinstance(plain, int | float) and not isinstance(plain, bool):
         return float(plain)
     if setting.type is str and isinstance(plain, list) and all(isinstance(text, str) for text in plain):
@@ -126,8 +126,12 @@ def _value(setting: Setting, given: Any) -> Any:
     return tuple(map(Path, parsed)) if Path in kinds else setting.value(parsed)
 
 
-def _plain(value: Any) -> Any:
-    """A value as a file would hold it."""
+def plain_value(value: Any) -> Any:
+    """A value as a file would hold it; a number of NumPy's or torch's as Python's own."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        return value.item()
+    if (type(value).__module__, type(value).__name__) == ("torch", "device"):
+        return str(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+    return [plain_value(item) for item in value] if isinstance(value, list | tuple) else value
