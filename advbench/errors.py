@@ -86,7 +86,7 @@ def first_line(error: BaseException) -> str:
 
 def printable(text: str) -> str:
     """Text from files and names as a terminal may see it: control characters are spelt out."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
@@ -103,7 +103,7 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=count, cutoff=0.5)
     if close:
-        return f"Did you mean {' or '.join(repr(each) for each in close)}?"
+        return f"Did you mean {' or '.join(repr(guess) for guess in close)}?"
     listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return f"Known: {listed}."
 

@@ -225,7 +225,7 @@ def _balls(threat: Threat, steps: int) -> list[tuple[Threat, int]]:
     if threat.norm != "l1" or steps < len(_L1_BALLS):
         return [(threat, steps)]
     wide = [(replace(threat, eps=factor * threat.eps), int(part * steps)) for factor, part in _L1_BALLS[:-1]]
-    return [*wide, (threat, steps - sum(each for _, each in wide))]
+    return [*wide, (threat, steps - sum(count for _, count in wide))]
 
 
 def _begin(images: tuple[Tensor, Tensor, Tensor, Tensor], start: Tensor, step: float) -> _Walk:

@@ -43,15 +43,18 @@ def factory_of(
                 raise SpecError(f"{label} takes no {name}: {owned[name]}.")
             if known[name].annotation is None:
                 raise SpecError(f"{label}: {name} cannot be given in words.")
-        for name, each in known.items():
-            if each.default is inspect.Parameter.empty and name not in settings:
+        for name, parameter in known.items():
+            if parameter.default is inspect.Parameter.empty and name not in settings:
                 raise SpecError(f"{label} needs {name}: write {label}:{name}=VALUE.")
         return make(settings)
 
-    annotations = {name: str if each.annotation is None else each.annotation for name, each in known.items()}
+    annotations = {
+        name: str if parameter.annotation is None else parameter.annotation
+        for name, parameter in known.items()
+    }
     shown = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=each)
-        for name, each in annotations.items()
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in annotations.items()
     ]
     factory.__annotations__ = annotations
     factory.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]  # as inspect documents
@@ -61,9 +64,9 @@ def factory_of(
 def defaults_of(kind: type) -> dict[str, Any]:
     """The parameters of a class's constructor that have a default, with it."""
     return {
-        name: each.default
-        for name, each in inspect.signature(kind).parameters.items()
-        if each.default is not inspect.Parameter.empty
+        name: parameter.default
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
     }
 
 
@@ -74,11 +77,11 @@ def _parameters(kind: type) -> dict[str, Parameter]:
     return {
         name: Parameter(
             name=name,
-            annotation=_written(hints[name]) if name in hints else _guessed(each.default),
-            default=each.default,
+            annotation=_written(hints[name]) if name in hints else _guessed(parameter.default),
+            default=parameter.default,
         )
-        for name, each in inspect.signature(kind).parameters.items()
-        if each.kind in named and name not in _MODELS
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.kind in named and name not in _MODELS
     }
 
 
@@ -98,7 +101,7 @@ def _hints(kind: type) -> dict[str, Any]:
 def _written(annotation: Any) -> Any:
     """The part of an annotation that words can say, None if there is none."""
     parts = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
-    spoken = [each for each in parts if each in _WORDS or typing.get_origin(each) is Literal]
+    spoken = [part for part in parts if part in _WORDS or typing.get_origin(part) is Literal]
     return typing.Union[tuple(spoken)] if spoken else None  # noqa: UP007  # put together at run time
 
 

@@ -122,7 +122,7 @@ class FAB:
         from_now = to_hyperplane(now, slope, -height, threat.norm)
         drop = (slope.nan_to_num(0.0) * (x - now)).flatten(1).sum(1)
         from_x = to_hyperplane(x, slope, -(height + drop), threat.norm)
-        length, base = (threat.distance(each + x, x) for each in (from_now, from_x))
+        length, base = (threat.distance(step + x, x) for step in (from_now, from_x))
         lean = (length / (length + base).clamp_min(1e-12)).clamp_max(self.alpha_max).view(-1, 1, 1, 1)
         new = (1.0 - lean) * (now + self.eta * from_now) + lean * (x + self.eta * from_x)
         return new.clamp(0.0, 1.0)

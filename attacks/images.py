@@ -19,4 +19,4 @@ class Images(NamedTuple):
 
     def take(self, which: Tensor | slice) -> "Images":
         """Some of them; `which` is an index, a mask, or a slice."""
-        return Images(*(each[which] for each in self))
+        return Images(*(tensor[which] for tensor in self))

@@ -55,7 +55,7 @@ def art_attack(name: str) -> Callable[..., Attack]:
         InputError: ART is not installed, or has no such attack.
     """
     module = ART.load()
-    offered = {each: getattr(module, each) for each in _NORMS if hasattr(module, each)}
+    offered = {name: getattr(module, name) for name in _NORMS if hasattr(module, name)}
     kind = pick(ART.name, name, offered, dir(module))
 
     def make(settings: dict[str, Any]) -> Attack:

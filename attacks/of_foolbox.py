@@ -30,8 +30,8 @@ def foolbox_attack(name: str) -> Callable[..., Attack]:
     module = FOOLBOX.load()
     # SpatialAttack, which has no distance, turns and shifts images by amounts of its own.
     offered = {
-        each: kind
-        for each, kind in vars(module).items()
+        member: kind
+        for member, kind in vars(module).items()
         if inspect.isclass(kind)
         and issubclass(kind, module.Attack)
         and not inspect.isabstract(kind)

@@ -61,9 +61,9 @@ def torchattacks_attack(name: str) -> Callable[..., Attack]:
     module = TORCHATTACKS.load()
     base = TORCHATTACKS.load("torchattacks.attack").Attack
     offered = {
-        each: kind
-        for each, kind in vars(module).items()
-        if inspect.isclass(kind) and issubclass(kind, base) and each not in _NO_ATTACKS
+        member: kind
+        for member, kind in vars(module).items()
+        if inspect.isclass(kind) and issubclass(kind, base) and member not in _NO_ATTACKS
     }
     kind = pick(TORCHATTACKS.name, name, offered, dir(module))
 

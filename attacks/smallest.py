@@ -58,7 +58,7 @@ def search_back(model: Model, images: Images, threat: Threat, best: Best) -> Non
     if len(images.rows) == 0:
         return
     far = best.x_adv[images.rows]
-    low, high = (torch.full(far.shape[:1], each, device=far.device) for each in (0.0, 1.0))
+    low, high = (torch.full(far.shape[:1], bound, device=far.device) for bound in (0.0, 1.0))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
         x_adv = images.x + middle.view(-1, 1, 1, 1) * (far - images.x)

@@ -87,7 +87,7 @@ class Square:
     def _side(self, query: int, x: Tensor) -> int:
         """The side of a window: its share of the pixels halves at fixed parts of the queries."""
         passed = query * _SCHEDULE // self.queries
-        share = self.share / 2 ** sum(passed > each for each in _HALVINGS)
+        share = self.share / 2 ** sum(passed > share for share in _HALVINGS)
         return int(max(1, min(round(math.sqrt(share * x.shape[2] * x.shape[3])), *x.shape[2:])))
 
 

@@ -93,7 +93,7 @@ class Quilt:
         queries = cut.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
         rank = (draws.uniform((rows * columns, 1)) * self.neighbours).long().to(x.device)
         # One image at a time: sums that do not depend on how many come together.
-        nearest = torch.stack([_nearest(each, patches, self.neighbours) for each in queries])
+        nearest = torch.stack([_nearest(query, patches, self.neighbours) for query in queries])
         tiles = patches[nearest.gather(2, rank).view(len(x), rows, columns)]
         return _joined(tiles, self.overlap)[..., : x.shape[2], : x.shape[3]].to(x.dtype)
 
@@ -130,7 +130,7 @@ def patch_bank(images: Tensor, *, size: int = 5, count: int = 10_000, seed: int 
     generator = torch.Generator().manual_seed(seed)
     whole = images.unfold(2, size, 1).unfold(3, size, 1)  # (m, c, h - s + 1, w - s + 1, s, s)
     m, _, h, w, _, _ = whole.shape
-    at = [torch.randint(each, (count,), generator=generator).to(images.device) for each in (m, h, w)]
+    at = [torch.randint(size, (count,), generator=generator).to(images.device) for size in (m, h, w)]
     return whole[at[0], :, at[1], at[2]].float().cpu().contiguous()
 
 
@@ -151,8 +151,8 @@ def _nearest(queries: Tensor, bank: Tensor, count: int) -> Tensor:
     """
     flat = bank.flatten(1)
     half = 0.5 * flat.square().sum(1)  # |q - b|^2 / 2 = |q|^2 / 2 - (q b - |b|^2 / 2)
-    chunks = (torch.addmm(half, each, flat.T, beta=-1.0) for each in torch.split(queries, _CHUNK))
-    return torch.cat([each.topk(count, dim=1).indices for each in chunks])
+    chunks = (torch.addmm(half, word, flat.T, beta=-1.0) for word in torch.split(queries, _CHUNK))
+    return torch.cat([chunk.topk(count, dim=1).indices for chunk in chunks])
 
 
 def _joined(tiles: Tensor, overlap: int) -> Tensor:
@@ -197,8 +197,8 @@ def _cheapest_path(error: Tensor) -> Tensor:
         cost.append(step + _around(cost[-1]).amin(-1))
     column = cost[-1].argmin(-1, keepdim=True)
     path = [column]
-    for each in reversed(cost[:-1]):
-        near = _around(each).gather(-2, column[..., None].expand(*column.shape, 3)).squeeze(-2)
+    for row in reversed(cost[:-1]):
+        near = _around(row).gather(-2, column[..., None].expand(*column.shape, 3)).squeeze(-2)
         column = column + near.argmin(-1, keepdim=True) - 1
         path.append(column)
     return torch.cat(path[::-1], dim=-1)

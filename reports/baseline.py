@@ -75,7 +75,7 @@ def compare(side: Side, baseline: Side) -> list[Comparison]:
             reason = f"{baseline.name} has no single row to compare with"
             found.append(Comparison(row=row, reason=reason))
             continue
-        for rung in [each for each in row.rates if each in other.rates]:
+        for rung in [rate for rate in row.rates if rate in other.rates]:
             mine, theirs = _standing(side.samples, row, rung), _standing(baseline.samples, other, rung)
             found.append(_compared(row, other, rung, (mine, theirs)))
     return found
@@ -98,34 +98,36 @@ def _standing(samples: pd.DataFrame, row: Row, rung: Rung) -> "pd.Series[bool]":
 
 
 def _counterpart(row: Row, rows: Sequence[Row]) -> Row | None:
-    near = [each for each in rows if (each.norm, each.eps, each.attack) == (row.norm, row.eps, row.attack)]
-    same = [each for each in near if each.defense == row.defense]
-    alike = [each for each in near if (each.defense == UNDEFENDED) == (row.defense == UNDEFENDED)]
+    near = [
+        other for other in rows if (other.norm, other.eps, other.attack) == (row.norm, row.eps, row.attack)
+    ]
+    same = [other for other in near if other.defense == row.defense]
+    alike = [other for other in near if (other.defense == UNDEFENDED) == (row.defense == UNDEFENDED)]
     return next((few[0] for few in (same, alike) if len(few) == 1), None)
 
 
 def paired_grid(comparisons: Sequence[Comparison], style: Style = PLAIN) -> Grid:
     """The comparisons as words: a line each, and why others are missing as notes."""
-    made = [each for each in comparisons if each.pairs is not None]
-    differing = [name for name in _TRAITS if len({getattr(each.row, name) for each in made}) > 1]
+    made = [comparison for comparison in comparisons if comparison.pairs is not None]
+    differing = [name for name in _TRAITS if len({getattr(comparison.row, name) for comparison in made}) > 1]
     names = list(dict.fromkeys(["defense", *differing]))
     lines = [
         [
-            *(getattr(each.row, name) for name in names),
-            _against(each),
-            TITLES[each.rung],
-            _difference(each.pairs, style),
-            f"{each.pairs.only_first} / {each.pairs.only_second}",
-            p_text(each.pairs.p_value),
+            *(getattr(comparison.row, name) for name in names),
+            _against(comparison),
+            TITLES[comparison.rung],
+            _difference(comparison.pairs, style),
+            f"{comparison.pairs.only_first} / {comparison.pairs.only_second}",
+            p_text(comparison.pairs.p_value),
         ]
-        for each in made
-        if each.pairs is not None and each.rung is not None
+        for comparison in made
+        if comparison.pairs is not None and comparison.rung is not None
     ]
     header = [*names, "against", "rung", "difference", "only row /\nonly base", "p"]
     missing = [
-        f"{MISSING} ({each.row.defense}, {each.row.attack}): {each.reason}."
-        for each in comparisons
-        if each.reason
+        f"{MISSING} ({comparison.row.defense}, {comparison.row.attack}): {comparison.reason}."
+        for comparison in comparisons
+        if comparison.reason
     ]
     return Grid(
         caption="Differences from the baseline",
@@ -139,7 +141,7 @@ def paired_grid(comparisons: Sequence[Comparison], style: Style = PLAIN) -> Grid
 def paired_csv(comparisons: Sequence[Comparison]) -> str:
     """The comparisons as data, a line each; why nothing is compared stands in `reason`."""
     text = io.StringIO()
-    lines = [paired_fields(each) for each in comparisons]
+    lines = [paired_fields(comparison) for comparison in comparisons]
     writer = csv.DictWriter(text, list(lines[0]) if lines else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
@@ -148,7 +150,8 @@ def paired_csv(comparisons: Sequence[Comparison]) -> str:
 
 def paired_json(comparisons: Sequence[Comparison]) -> str:
     """The same as JSON."""
-    return f"{json.dumps([paired_fields(each) for each in comparisons], indent=2, ensure_ascii=False)}\n"
+    fields = [paired_fields(comparison) for comparison in comparisons]
+    return f"{json.dumps(fields, indent=2, ensure_ascii=False)}\n"
 
 
 def paired_fields(each: Comparison) -> Mapping[str, Any]:

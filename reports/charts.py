@@ -135,7 +135,7 @@ def radius_curve(rows: Sequence[Row], style: Style = PLAIN) -> Curves | None:
     differing = [len(set(values)) > 1 for values in zip(*long, strict=True)]
     differing[2] = True  # the defense is always named
     names = [
-        " · ".join(each for each, differs in zip(traits, differing, strict=True) if differs)
+        " · ".join(trait for trait, differs in zip(traits, differing, strict=True) if differs)
         for traits in long
     ]
     return Curves(
@@ -155,26 +155,30 @@ def row_names(rows: Sequence[Row]) -> list[str]:
 
 def agreement(candidates: Sequence[Candidate]) -> Dots | None:
     """How far the gradient of each substitute agrees with the defended loss; None without a search."""
-    found = [each for each in candidates if each.agreement is not None]
+    found = [candidate for candidate in candidates if candidate.agreement is not None]
     if not found:
         return None
-    defenses = len({each.defense for each in found}) > 1
+    defenses = len({candidate.defense for candidate in found}) > 1
     rows = [
         (
-            f"{each.defense} · {each.substitute}" if defenses else each.substitute,
+            f"{candidate.defense} · {candidate.substitute}" if defenses else candidate.substitute,
             [
                 Point(
-                    "attacks" if each.rank else "graded only",
-                    each.agreement,
-                    each.agreement,
-                    each.agreement,
-                    f"{each.agreement:.3f}"
-                    + ("" if each.standing is None else f"; a short attack left {each.standing}/{each.n}"),
+                    "attacks" if candidate.rank else "graded only",
+                    candidate.agreement,
+                    candidate.agreement,
+                    candidate.agreement,
+                    f"{candidate.agreement:.3f}"
+                    + (
+                        ""
+                        if candidate.standing is None
+                        else f"; a short attack left {candidate.standing}/{candidate.n}"
+                    ),
                 )
             ],
         )
-        for each in found[:MOST_ROWS]
-        if each.agreement is not None
+        for candidate in found[:MOST_ROWS]
+        if candidate.agreement is not None
     ]
     return Dots(
         name="agreement",

@@ -27,7 +27,7 @@ def first_difference(form: Format, text: str, expected: str, leave_out: Collecti
     if text == expected:
         return None
     if leave_out and form in ("markdown", "latex"):
-        counts, promised = (_COUNT.findall(each) for each in (text, expected))
+        counts, promised = (_COUNT.findall(version) for version in (text, expected))
         return None if counts == promised else "has other counts"
     found, wanted = _lines(form, text), _lines(form, expected)
     if found is None or wanted is None:
@@ -53,7 +53,7 @@ def _lines(form: Format, text: str) -> Sequence[Mapping[str, Any]] | None:
                 rows = json.loads(text)
             except (ValueError, RecursionError):
                 return None
-            are_rows = isinstance(rows, list) and all(isinstance(each, dict) for each in rows)
+            are_rows = isinstance(rows, list) and all(isinstance(other, dict) for other in rows)
             return rows if are_rows else None
         case "markdown" | "latex":
             return [{"text": line} for line in text.splitlines()]

@@ -68,17 +68,17 @@ def draw_gallery(pictures: Sequence[Picture], form: FigureFormat) -> bytes:
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     with rc_context(_SETTINGS):
-        columns = max(len(each.panels) for each in pictures)
+        columns = max(len(picture.panels) for picture in pictures)
         figure = Figure(figsize=(1.5 * columns, 1.85 * len(pictures)), layout="constrained")
         axes = figure.subplots(len(pictures), columns, squeeze=False)
-        for each, line in zip(pictures, axes, strict=True):
+        for picture, line in zip(pictures, axes, strict=True):
             for place, axis in enumerate(line):
                 axis.set_axis_off()
-                if place < len(each.panels):
-                    panel = each.panels[place]
+                if place < len(picture.panels):
+                    panel = picture.panels[place]
                     axis.imshow(panel.pixels, interpolation="nearest")
                     axis.set_title(f"{panel.title}\n{panel.said}", fontsize=6.5)
-            name = f"{each.defense}\n{TITLES[each.rung]}"
+            name = f"{picture.defense}\n{TITLES[picture.rung]}"
             line[0].text(
                 -0.08,
                 0.5,
@@ -137,7 +137,7 @@ def _draw_curves(figure: "Figure", chart: Curves) -> None:
         axis.set_xscale("log")
         places = [at for line in chart.lines.values() for at, _ in line]
         shown = log_ticks(min(places), max(places))
-        axis.set_xticks(shown, [f"{each:g}" for each in shown])
+        axis.set_xticks(shown, [f"{tick:g}" for tick in shown])
         axis.minorticks_off()
     axis.set_xlabel(chart.x + (f" ({chart.note})" if chart.note else ""))
     axis.set_ylabel(chart.y)

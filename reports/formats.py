@@ -54,10 +54,10 @@ def render(rows: Sequence[Row], form: Format, origin: Origin = None, style: Styl
     origins = [origin or {}] * len(rows) if origin is None or isinstance(origin, Mapping) else origin
     order = arranged(rows, style)
     rows, origins = [rows[place] for place in order], [origins[place] for place in order]
-    names = list(dict.fromkeys(name for each in origins for name in each))
+    names = list(dict.fromkeys(name for origin in origins for name in origin))
     match form:
         case "csv":
-            columns = {name: [each.get(name, "") for each in origins] for name in names}
+            columns = {name: [origin.get(name, "") for origin in origins] for name in names}
             return str(table_frame(rows).assign(**columns).to_csv(index=False, lineterminator="\n"))
         case "markdown":
             return markdown(rows, style) + markdown_comment(_told(origins, names))
@@ -65,8 +65,8 @@ def render(rows: Sequence[Row], form: Format, origin: Origin = None, style: Styl
             return latex_comment(_told(origins, names)) + latex(rows, style)
         case "json":
             flat = (
-                {**row, **{name: each.get(name, "") for name in names}}
-                for row, each in zip(flat_rows(rows), origins, strict=True)
+                {**row, **{name: origin.get(name, "") for name in names}}
+                for row, origin in zip(flat_rows(rows), origins, strict=True)
             )
             items = ",\n".join(map(_json_item, flat))
             return f"[\n{items}\n]\n" if items else "[]\n"
@@ -81,8 +81,8 @@ def _json_item(row: Mapping[str, Any]) -> str:
 
 def _told(origins: Sequence[Mapping[str, str]], names: Sequence[str]) -> dict[str, str]:
     """Where rows come from, each thing once."""
-    told = {name: dict.fromkeys(filter(None, (each.get(name) for each in origins))) for name in names}
-    return {name: " | ".join(each) for name, each in told.items()}
+    told = {name: dict.fromkeys(filter(None, (origin.get(name) for origin in origins))) for name in names}
+    return {name: " | ".join(texts) for name, texts in told.items()}
 
 
 def markdown(rows: Sequence[Row], style: Style = PLAIN) -> str:

@@ -227,7 +227,7 @@ def notes_of(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
             failed.setdefault(row.error, []).append(", ".join([*_names(row, differing), row.defense]))
     missing += [f"{MISSING} ({'; '.join(names)}): {error}" for error, names in failed.items()]
     notes += _under_way(rows)
-    doubts = [f"WARNING ({row.defense}): {each}." for row in rows for each in row.warnings]
+    doubts = [f"WARNING ({row.defense}): {warning}." for row in rows for warning in row.warnings]
     understood: dict[str, list[str]] = {}
     for row in rows:
         for note in row.notes:
@@ -247,12 +247,12 @@ def _under_way(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         name = ", ".join([*_names(row, differing), row.defense])
         # What follows from the others needs no word of its own.
-        open_rungs = {rung: each for rung, each in row.pending.items() if rung not in ("clean", "worst")}
-        begun = {rung: each for rung, each in open_rungs.items() if each.done}
+        open_rungs = {rung: count for rung, count in row.pending.items() if rung not in ("clean", "worst")}
+        begun = {rung: open_rung for rung, open_rung in open_rungs.items() if open_rung.done}
         if open_rungs and not row.rates and not begun:
             later.append(name)
         elif open_rungs:
-            parts = [so_far_text(rung, each, row.n) for rung, each in open_rungs.items()]
+            parts = [so_far_text(rung, open_rung, row.n) for rung, open_rung in open_rungs.items()]
             told.append(f"NOT FINISHED ({name}): {'; '.join(parts)}.")
     return told + ([f"NOT BEGUN: {'; '.join(later)}."] if later else [])
 

@@ -99,7 +99,7 @@ def latex(rows: Sequence[Row], style: Style = PLAIN) -> str:
 def latex_grid(words: Grid, label: str) -> str:
     """Words as a `table` of booktabs."""
     alignment = "l" * words.labels + "r" * (len(words.header) - words.labels)
-    head = _Head(_sentence(words.caption), label, alignment, [latex_escaped(each) for each in words.header])
+    head = _Head(_sentence(words.caption), label, alignment, [latex_escaped(title) for title in words.header])
     lines = [_line([latex_escaped(cell) for cell in cells]) for cells in words.lines]
     return _table(head, lines, [latex_escaped(note) for note in words.notes])
 
@@ -207,4 +207,8 @@ def _sentence(text: str) -> str:
 
 def _label(text: str) -> str:
     """A label's name, from which TeX's own characters are left out."""
-    return "".join(each for each in text if each.isascii() and (each.isalnum() or each in ":.-/_+ "))
+    return "".join(
+        character
+        for character in text
+        if character.isascii() and (character.isalnum() or character in ":.-/_+ ")
+    )

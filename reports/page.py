@@ -111,7 +111,7 @@ def _verdicts(rows: Sequence[Row]) -> str:
         worst = row.rates.get("worst")
         counted = worst is None or kind in ("robust as measured", "not robust")  # whose evidence is the count
         left = "" if counted or worst is None else f"; {worst.count} of {worst.n} images survive every rung"
-        advice = "".join(f"<br>Try: <code>{escape(each)}</code>" for each in dict.fromkeys(row.advice))
+        advice = "".join(f"<br>Try: <code>{escape(fromkey)}</code>" for fromkey in dict.fromkeys(row.advice))
         items.append(
             f'<li class="{_MOODS.get(kind, "unsure")}"><b>{escape(name)}: {escape(kind)}</b>{left}'
             + (f"<br>{escape(evidence.strip())}" if evidence else "")
@@ -158,7 +158,7 @@ def _accuracy(row: Row, rung: Rung, style: Style) -> str:
         small.insert(1, f"~{style.number(rate.spread.mean)} ± {style.number(rate.spread.deviation)}")
     if rate.median is not None:
         small.append(f"median {rate.median:.4g}")
-    return _number(rate.accuracy, style, "".join(f"<small>{each}</small>" for each in small))
+    return _number(rate.accuracy, style, "".join(f"<small>{line}</small>" for line in small))
 
 
 def _gap(row: Row, style: Style) -> str:
@@ -212,8 +212,8 @@ def _charts(charts: Sequence[Chart]) -> str:
     if not charts:
         return ""
     figures = [
-        f"<figure>{svg(each)}<figcaption>{escape(each.title)}{escape(_left_out(each))}</figcaption></figure>"
-        for each in charts
+        f"<figure>{svg(chart)}<figcaption>{escape(chart.title)}{escape(_left_out(chart))}</figcaption></figure>"
+        for chart in charts
     ]
     return _section("Figures", "".join(figures))
 
@@ -227,8 +227,8 @@ def _gallery(content: Page) -> str:
         return _section("Gallery", f"<p>No gallery: {escape(content.without)}</p>")
     figures: list[str] = []
     room = LARGEST
-    for each in content.pictures:
-        text = _picture(each)
+    for picture in content.pictures:
+        text = _picture(picture)
         room -= len(text)
         if room < 0:
             break
@@ -237,10 +237,10 @@ def _gallery(content: Page) -> str:
         return ""
     shown = content.pictures[: len(figures)]
     traits = {
-        "rung": [TITLES[each.rung] for each in shown],
-        "label": [each.label for each in shown],
-        "defense": [each.defense for each in shown],
-        "fooled": ["yes" if each.fooled else "no" for each in shown],
+        "rung": [TITLES[picture.rung] for picture in shown],
+        "label": [picture.label for picture in shown],
+        "defense": [picture.defense for picture in shown],
+        "fooled": ["yes" if picture.fooled else "no" for picture in shown],
     }
     tools = "".join(_choice(name, values) for name, values in traits.items())
     left = len(content.pictures) - len(shown)
@@ -254,7 +254,7 @@ def _gallery(content: Page) -> str:
 
 def _choice(name: str, values: Sequence[str]) -> str:
     titles = {"label": "class", "fooled": "fools the model"}
-    options = "".join(f"<option>{escape(each)}</option>" for each in sorted(set(values)))
+    options = "".join(f"<option>{escape(value)}</option>" for value in sorted(set(values)))
     return (
         f'<label>{titles.get(name, name)}<select data-trait="{name}"><option value="">all</option>'
         f"{options}</select></label>"
@@ -300,7 +300,7 @@ def _settings(settings: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _notes(notes: Sequence[str]) -> str:
-    return f'<ul class="notes">{"".join(f"<li>{escape(each)}</li>" for each in notes)}</ul>' if notes else ""
+    return f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>' if notes else ""
 
 
 def _section(title: str, body: str) -> str:

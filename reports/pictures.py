@@ -77,7 +77,7 @@ def data_uri(pixels: Pixels) -> str:
         kind = "png"
     else:
         if side > LARGEST:
-            size = tuple(max(1, round(each * LARGEST / side)) for each in image.size)
+            size = tuple(max(1, round(side_length * LARGEST / side)) for side_length in image.size)
             image = image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
         image.save(file, "WEBP", quality=80, method=4)
         kind = "webp"

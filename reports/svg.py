@@ -113,8 +113,8 @@ def log_ticks(low: float, high: float) -> list[float]:
     """Powers of ten between two ends, with 2 and 5 times them where there are few; the ends where none is."""
     among = (1, 2, 5) if high < 1000 * low else (1,)
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
-    found = [float(f"{each}e{power}") for power in powers for each in among]
-    between = [each for each in found if low * (1 - 1e-9) <= each <= high * (1 + 1e-9)]
+    found = [float(f"{digit}e{power}") for power in powers for digit in among]
+    between = [tick for tick in found if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
     return between or list(dict.fromkeys((low, high)))
 
 
@@ -122,7 +122,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers between two ends: steps of 1, 2 or 5 times a power of ten."""
     raw = (high - low) / most
     power = 10 ** floor(log10(raw))
-    step = next(each * power for each in (1, 2, 5, 10) if each * power >= raw * (1 - 1e-9))
+    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= raw * (1 - 1e-9))
     return [
         round(step * number, 12) for number in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)
     ]

@@ -150,7 +150,7 @@ def training_markdown(
     align = [":--", *["--:"] * (len(header) - 1)]
     table = [f"| {' | '.join(map(markdown_escaped, line))} |" for line in (header, *lines)]
     table.insert(1, f"| {' | '.join(align)} |")
-    notes = [f"{markdown_escaped(each)}  " for each in (*_notes(rows), *paired_lines(pairs), NOTE)]
+    notes = [f"{markdown_escaped(line)}  " for line in (*_notes(rows), *paired_lines(pairs), NOTE)]
     text = "\n".join([markdown_escaped(caption), "", *table, "", *notes])
     return f"{text}\n{markdown_comment(origin)}"
 
@@ -183,7 +183,7 @@ def _accuracy(group: Sequence[Measured]) -> str:
     if len(group) == 1 and group[0].passes == 1:
         low, high = group[0].interval
         return f"{100 * group[0].accuracy:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-    return f"{100 * sum(each.accuracy for each in group) / len(group):.1f}"
+    return f"{100 * sum(row.accuracy for row in group) / len(group):.1f}"
 
 
 def _notes(rows: Sequence[Measured]) -> list[str]:

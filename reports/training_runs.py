@@ -53,7 +53,7 @@ def _epochs(file: Path) -> History:
     epochs = [
         {name: number for name in _NAMES if (number := _number(line.get(name))) is not None} for line in lines
     ]
-    if not epochs or any("epoch" not in each for each in epochs):
+    if not epochs or any("epoch" not in epoch for epoch in epochs):
         raise RunFolderError(f"{file} holds no epochs of a training.")
     return epochs
 

@@ -47,7 +47,7 @@ def _blocks(entries: Mapping[str, Entry]) -> "RenderableType":
     for name, entry in entries.items():
         lines.append(Text.assemble((name, "bold"), f"  {entry.summary} ({entry.source})"))
         passes = f"needs {entry.needs}; costs {entry.cost}" if entry.needs else ""
-        lines += [Padding(Text(each), (0, 0, 0, 4)) for each in (passes, _parameters(name, entry)) if each]
+        lines += [Padding(Text(line), (0, 0, 0, 4)) for line in (passes, _parameters(name, entry)) if line]
     if any(entry.cost for entry in entries.values()):
         lines += ["", "costs: for an image that stands to the end; F forward, B backward to the pixels"]
     return Group(*lines)
@@ -78,7 +78,7 @@ def _written(parameter: Parameter) -> str:
     if parameter.default in (None, ""):
         return parameter.name
     choices = get_args(parameter.annotation)
-    if choices and all(isinstance(each, str) for each in choices):
+    if choices and all(isinstance(choice, str) for choice in choices):
         ordered = sorted(choices, key=lambda each: each != parameter.default)
         return f"{parameter.name}={'|'.join(ordered)}"
     if isinstance(parameter.default, float):

@@ -33,7 +33,7 @@ class _Line(NamedTuple):
 def print_plan(planned: Sequence[Planned], cells: Sequence[Cell], home: Path, *, as_json: bool) -> None:
     """Print the cells in the order of the table, with the time that each takes at most."""
     estimates = Estimates()
-    lines = {cell.key: _line(cell, each, home, estimates) for each in planned for cell in each.run.cells}
+    lines = {cell.key: _line(cell, job, home, estimates) for job in planned for cell in job.run.cells}
     ordered = [lines[cell.key] for cell in cells]
     if as_json:
         sys.stdout.write(json.dumps(list(map(_entry, ordered)), indent=2, ensure_ascii=False) + "\n")

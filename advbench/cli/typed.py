@@ -40,7 +40,7 @@ def command(
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     signature = inspect.Signature([context, *parameters])
     run.__doc__ = act.__doc__
-    run.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}
+    run.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     run.__signature__ = signature  # type: ignore[attr-defined]  # a function has room for it, and inspect asks there
     return run
 

@@ -43,7 +43,7 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        return Batch(*(each.to(device, non_blocking=True) for each in self))
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
 def check_mapstyle(dataset: Images) -> None:
@@ -77,7 +77,7 @@ def read_batch(dataset: Images, indices: Sequence[int]) -> Batch:
     Raises:
         DatasetError: as in `batches`.
     """
-    items = [dataset[int(each)] for each in indices]
+    items = [dataset[int(index)] for index in indices]
     x = _stack([image for image, _ in items], indices, dataset)
     y = torch.tensor([whole(label) for _, label in items], dtype=torch.int64)
     if int(y.min()) < 0:
@@ -103,7 +103,7 @@ def check_shapes(parts: Sequence[Batch], dataset: Images) -> None:
     Raises:
         DatasetError: they do.
     """
-    _one_shape({tuple(each.x.shape[1:]): int(each.indices[0]) for each in parts}, dataset)
+    _one_shape({tuple(part.x.shape[1:]): int(part.indices[0]) for part in parts}, dataset)
 
 
 def _stack(images: list[Any], indices: Sequence[int], dataset: Images) -> Tensor:
@@ -113,7 +113,7 @@ def _stack(images: list[Any], indices: Sequence[int], dataset: Images) -> Tensor
     if len(shape) != 3 or 0 in shape or not isinstance(images[0], Tensor):
         raise DatasetError(f"an image must be a tensor (c, h, w), got {type(images[0]).__name__} {shape}.")
     x = without_roundings(torch.stack(images).detach().to(torch.float32), images[0].dtype)
-    low, high = (float(each) for each in torch.aminmax(x))
+    low, high = (float(bound) for bound in torch.aminmax(x))
     if not (low >= 0.0 and high <= 1.0):
         raise DatasetError(
             f"pixels must lie in [0, 1], got [{low:.3g}, {high:.3g}]. Normalisation belongs to the model "

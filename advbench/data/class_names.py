@@ -42,7 +42,7 @@ def read_class_names(path: Path) -> ClassNames:
         raise DatasetError(f"--classes {path}: line {empty} is empty; expected one name a line.")
     indexed = [re.fullmatch(r"(\d{1,7})\s+(\S.*)", line.strip()) for line in lines]
     if all(indexed):
-        pairs = [(each[2], int(each[1])) for each in indexed if each is not None]
+        pairs = [(match[2], int(match[1])) for match in indexed if match is not None]
     else:
         pairs = [(line.strip(), number) for number, line in enumerate(lines)]
     return _checked(pairs, f"--classes {path}")
@@ -66,7 +66,7 @@ def read_class_index(path: Path) -> ClassNames:
     pairs: list[tuple[str, int]] = []
     for index, names in said.items():
         listed = names if isinstance(names, list) else [names]
-        named = bool(listed) and all(isinstance(each, str) for each in listed)
+        named = bool(listed) and all(isinstance(name, str) for name in listed)
         if not named or not re.fullmatch(r"\d{1,7}", index, re.ASCII):
             raise wrong
         pairs += [(name, int(index)) for name in dict.fromkeys(listed)]
@@ -91,7 +91,7 @@ def _text(path: Path, option: str) -> str:
 def _checked(pairs: Sequence[tuple[str, int]], where: str, *, distinct: bool = True) -> ClassNames:
     outputs = [output for _, output in pairs]
     if distinct and len(set(outputs)) < len(outputs):
-        twice = next(each for each in outputs if outputs.count(each) > 1)
+        twice = next(output for output in outputs if outputs.count(output) > 1)
         raise DatasetError(f"{where}: index {twice} is there twice.")
     if max(outputs) >= _MOST:
         raise DatasetError(f"{where}: index {max(outputs)} is larger than any model has outputs.")
@@ -109,7 +109,7 @@ def relabelled(images: LabelledImages, names: ClassNames) -> LabelledImages:
             "its classes have no names, so that --classes and --class-index cannot order them."
         )
     outputs = _outputs(images.classes, names)
-    shown = [str(each) for each in range(names.size)]
+    shown = [str(number) for number in range(names.size)]
     for name, output in zip(images.classes, outputs, strict=True):
         shown[output] = name
     labels = np.asarray(outputs, np.int64)[images.labels]
@@ -139,7 +139,7 @@ def _outputs(classes: Sequence[str], names: ClassNames) -> list[int]:
         raise DatasetError(f"class {unclear!r} stands for outputs {sorted(known[unclear])} in the file.")
     outputs = [min(known[name]) for name in classes]
     if len(set(outputs)) < len(outputs):
-        twice = next(each for each in outputs if outputs.count(each) > 1)
+        twice = next(output for output in outputs if outputs.count(output) > 1)
         both = [name for name, output in zip(classes, outputs, strict=True) if output == twice]
         raise DatasetError(f"classes {both[0]!r} and {both[1]!r} both stand for output {twice} in the file.")
     return outputs

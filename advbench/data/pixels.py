@@ -109,7 +109,7 @@ def _deep_png(picture: "Picture", path: str | Path) -> Tensor:
     with open_picture(path) as again:
         unread: Any = again
         unread.tile = [(*unread.tile[0][:3], _raw_mode(again).replace(";16B", ";16L"))]
-        high, low = (np.asarray(each)[:, :, :3] for each in (picture, again))
+        high, low = (np.asarray(image)[:, :, :3] for image in (picture, again))
     levels = high.astype(np.uint16) << 8 | low
     return torch.from_numpy(levels.astype(np.float32)).permute(2, 0, 1)
 

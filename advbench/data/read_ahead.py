@@ -54,17 +54,17 @@ class ReadAhead:
             new, self.coming = self.coming.result(), None
             if self.read is not None:
                 check_shapes([self.read, new], self.dataset)
-                new = Batch(*(torch.cat(each) for each in zip(self.read, new, strict=True)))
+                new = Batch(*(torch.cat(pair) for pair in zip(self.read, new, strict=True)))
             self.read = new
         assert self.read is not None
         if self.coming is None and self.unread:
             self._begin(count)
-        return Batch(*(each[:count] for each in self.read))
+        return Batch(*(tensor[:count] for tensor in self.read))
 
     def drop(self, count: int) -> None:
         """Forget the first images; they are done."""
         assert self.read is not None
-        rest = Batch(*(each[count:] for each in self.read))
+        rest = Batch(*(tensor[count:] for tensor in self.read))
         self.read = rest if len(rest.indices) else None
 
     def _begin(self, count: int) -> None:
@@ -73,4 +73,4 @@ class ReadAhead:
 
     def _read(self, wanted: list[int]) -> Batch:
         batch = read_batch(self.dataset, wanted)
-        return Batch(*(each.pin_memory() for each in batch)) if torch.cuda.is_available() else batch
+        return Batch(*(tensor.pin_memory() for tensor in batch)) if torch.cuda.is_available() else batch

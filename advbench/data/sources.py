@@ -55,7 +55,7 @@ def digits(place: Place) -> LabelledImages:
     chosen = np.flatnonzero(is_test == (place.split == "test"))
     x = torch.from_numpy(images[chosen]).to(torch.float32).unsqueeze(1) / 16.0
     y = torch.from_numpy(labels[chosen])
-    return LabelledImages(TensorDataset(x, y), y.numpy(), [str(each) for each in range(10)])
+    return LabelledImages(TensorDataset(x, y), y.numpy(), [str(number) for number in range(10)])
 
 
 def mnist(place: Place) -> LabelledImages:
@@ -131,7 +131,7 @@ def _read_arrays(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         raise
     except Exception as error:  # a damaged archive can make numpy raise anything
         raise DatasetError(f"{path.name} is damaged, no .npz archive, or holds pickled objects.") from error
-    if len(found) < 2 or not all(isinstance(each, np.ndarray) for each in found.values()):
+    if len(found) < 2 or not all(isinstance(array, np.ndarray) for array in found.values()):
         raise DatasetError(f"{path.name} must hold arrays x and y, it holds {held or 'none'}.")
     return found["x"], found["y"]
 
@@ -165,7 +165,7 @@ def _torchvision(place: Place, name: str, **split: Any) -> LabelledImages:
         raise DatasetError("its files are missing, damaged, or not as published.") from error
     if len(labels) != len(dataset.data):
         raise DatasetError(f"damaged: {len(dataset.data)} images, but {len(labels)} labels.")
-    classes = getattr(dataset, "classes", [str(each) for each in range(int(labels.max()) + 1)])
+    classes = getattr(dataset, "classes", [str(number) for number in range(int(labels.max()) + 1)])
     return LabelledImages(dataset, labels, classes)
 
 
@@ -178,7 +178,7 @@ def _folder(place: Place) -> LabelledImages:
     if not place.root.is_dir():
         raise DatasetError("this is no folder.")
     if not root.is_dir():
-        splits = sorted(each.name for each in place.root.iterdir() if each.is_dir() and each.name in _SPLITS)
+        splits = sorted(path.name for path in place.root.iterdir() if path.is_dir() and path.name in _SPLITS)
         if splits:
             raise DatasetError(f"there is no split {place.split!r}, only {', '.join(splits)}.")
         root = place.root

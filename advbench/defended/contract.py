@@ -138,9 +138,11 @@ def _first_non_finite(model: nn.Module, x: Tensor) -> str | None:
             found.append(name)
 
     leaves = {
-        name: each for name, each in network_of(model).named_modules() if name and not list(each.children())
+        name: layer
+        for name, layer in network_of(model).named_modules()
+        if name and not list(layer.children())
     }
-    handles = [each.register_forward_hook(partial(watch, name)) for name, each in leaves.items()]
+    handles = [leaf.register_forward_hook(partial(watch, name)) for name, leaf in leaves.items()]
     try:
         model(x)
     finally:

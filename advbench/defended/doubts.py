@@ -148,7 +148,9 @@ def _guilty(model: DefendedModel, x: Tensor) -> Iterator[int]:
     def watch(number: int, _stage: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         seen.setdefault(number, []).append((inputs[0].clone(), output.clone()))
 
-    handles = [each.register_forward_hook(partial(watch, number)) for number, each in enumerate(model.stages)]
+    handles = [
+        stage.register_forward_hook(partial(watch, number)) for number, stage in enumerate(model.stages)
+    ]
     try:
         for _ in range(2):
             model(x)

@@ -54,7 +54,9 @@ def loss_and_gradient(model: Model, x: Tensor, loss: Loss) -> Ascent:
 
 
 def _joined(found: list[Ascent], join: Callable[[list[Tensor]], Tensor]) -> Ascent:
-    return found[0] if len(found) == 1 else Ascent(*(join(list(each)) for each in zip(*found, strict=True)))
+    return (
+        found[0] if len(found) == 1 else Ascent(*(join(list(pieces)) for pieces in zip(*found, strict=True)))
+    )
 
 
 @torch.enable_grad()

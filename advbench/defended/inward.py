@@ -97,7 +97,7 @@ class _Call(NamedTuple):
         """Whether a tensor that needs a gradient is clipped to what needs none."""
         if not isinstance(self.x, Tensor) or not self.x.requires_grad or not torch.is_grad_enabled():
             return False
-        return not any(isinstance(each, Tensor) and each.requires_grad for each in (self.low, self.high))
+        return not any(isinstance(bound, Tensor) and bound.requires_grad for bound in (self.low, self.high))
 
     def result(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What `func` gives, with the derivative from inside."""
@@ -105,8 +105,8 @@ class _Call(NamedTuple):
         before = self.x.clone() if self.in_place else self.x
         with torch.no_grad():
             y = func(
-                *(given if each is self.x else each for each in args),
-                **{name: given if each is self.x else each for name, each in kwargs.items()},
+                *(given if arg is self.x else arg for arg in args),
+                **{name: given if kwarg is self.x else kwarg for name, kwarg in kwargs.items()},
             )
         made = _FromInside.apply(y, before, self.low, self.high, self.slope)
         return self.x.copy_(made) if self.in_place else made
@@ -124,8 +124,8 @@ class _FromInside(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004  # torch's call
         _, x, low, high, ctx.slope = inputs
-        ctx.scalars = tuple(None if isinstance(each, Tensor) else each for each in (low, high))
-        ctx.save_for_backward(x, *(each if isinstance(each, Tensor) else None for each in (low, high)))
+        ctx.scalars = tuple(None if isinstance(bound, Tensor) else bound for bound in (low, high))
+        ctx.save_for_backward(x, *(bound if isinstance(bound, Tensor) else None for bound in (low, high)))
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:

@@ -107,9 +107,9 @@ def pairs_of(seen: Seen, x: Tensor, draws: Draws, threat: Threat) -> Pairs:
         radius = stream.stream("radius").uniform((1,) * (x.dim() - 1)).to(x)
         moved = x + radius * (threat.random_point(x, stream) - x)
         found += [Pairs(*seen(part)) for part in torch.split(moved, _BATCH)]
-        if sum(each.numel() * each.element_size() for pair in found for each in pair) > _MOST:
+        if sum(tensor.numel() * tensor.element_size() for pair in found for tensor in pair) > _MOST:
             break
-    return Pairs(*(torch.cat(each) for each in zip(*found, strict=True)))
+    return Pairs(*(torch.cat(tensors) for tensors in zip(*found, strict=True)))
 
 
 def fitted(pairs: Pairs, seed: int) -> Imitation:
@@ -122,7 +122,7 @@ def fitted(pairs: Pairs, seed: int) -> Imitation:
     Raises:
         DefenseError: outputs that are not finite.
     """
-    x, y = (each.detach().float() for each in pairs)
+    x, y = (side.detach().float() for side in pairs)
     if not bool(y.isfinite().all()):
         raise DefenseError("a network cannot be fitted to a defense whose output is NaN or infinite.")
     with seeded(seed % 2**32, x.device):
@@ -157,9 +157,9 @@ def pack_network(network: Imitation, origin: Mapping[str, str]) -> bytes:
         network: what is kept.
         origin: where it comes from, kept in the file's metadata.
     """
-    state = {name: each.detach().cpu().contiguous() for name, each in network.state_dict().items()}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     about = {"before": network.before, "after": network.after, "origin": dict(origin)}
-    return safetensors.torch.save(state, {name: json.dumps(each) for name, each in about.items()})
+    return safetensors.torch.save(state, {name: json.dumps(fact) for name, fact in about.items()})
 
 
 def read_network(contents: bytes, device: torch.device) -> Imitation | None:
@@ -173,6 +173,6 @@ def read_network(contents: bytes, device: torch.device) -> Imitation | None:
         network.load_state_dict(state, assign=True)
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError):
         return None
-    if {each.dtype for each in state.values()} != {torch.float32}:
+    if {tensor.dtype for tensor in state.values()} != {torch.float32}:
         return None
     return network.to(device).eval().requires_grad_(False)

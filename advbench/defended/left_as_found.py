@@ -65,7 +65,9 @@ def prepared(*models: nn.Module) -> Iterator[None]:
     """
     modules = list(nn.ModuleList(models).modules())[1:]
     parameters = list(
-        {id(each): each for module in modules for each in module.parameters(recurse=False)}.values()
+        {
+            id(parameter): parameter for module in modules for parameter in module.parameters(recurse=False)
+        }.values()
     )
     buffers = [
         (module, name, buffer, buffer.detach().clone())

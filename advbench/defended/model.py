@@ -105,9 +105,9 @@ class DefendedModel(nn.Module):
         self.sampling = sampling
         self.lanes = lanes
         self.at_once = at_once
-        self.is_random = any(each.is_random for each in placements)
-        self.stages = nn.ModuleList(each.stage(bpda=bpda) for each in placements)
-        self.places = tuple(each.at for each in placements)
+        self.is_random = any(placement.is_random for placement in placements)
+        self.stages = nn.ModuleList(placement.stage(bpda=bpda) for placement in placements)
+        self.places = tuple(placement.at for placement in placements)
         inside = sorted(set(self.places) - {INPUT, LOGITS})
         for ambiguous in {INPUT, LOGITS} & set(self.places) & dict(network_of(model).named_modules()).keys():
             raise DefenseError(f"{ambiguous!r} is a place and a module of this model; rename the module.")

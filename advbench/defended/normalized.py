@@ -27,9 +27,9 @@ class Normalized(nn.Module):
         super().__init__()
         if len(mean) != len(std) or not mean:
             raise ModelError(f"mean and std need one number a channel each, got {len(mean)} and {len(std)}.")
-        if not all(0.0 < each < float("inf") for each in std):
+        if not all(0.0 < deviation < float("inf") for deviation in std):
             raise ModelError(
-                f"std must be positive and finite, got {', '.join(f'{each:g}' for each in std)}."
+                f"std must be positive and finite, got {', '.join(f'{deviation:g}' for deviation in std)}."
             )
         self.network = network
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)

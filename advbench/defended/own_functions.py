@@ -157,7 +157,7 @@ def defense_of(thing: Any, spec: Spec) -> Map:
     known = parameters(thing)
     if not inspect.isclass(thing) and _needs_an_argument(thing):
         first = next(iter(known), "")
-        others = {name: each for name, each in known.items() if name != first}
+        others = {name: parameter for name, parameter in known.items() if name != first}
         given = converted(spec, others, "defense", takes_more=takes_more(thing))
         return adapted(partial(thing, **given) if given else thing)
     return adapted(_called(thing, spec, converted(spec, known, "defense", takes_more=takes_more(thing))))
@@ -235,17 +235,17 @@ def _call(function: Callable[..., Any], form: Form, x: Tensor) -> Any:
     images = x.detach().cpu().permute(0, 2, 3, 1).numpy()
     if form == "images":
         made = [function(np.ascontiguousarray(image)) for image in images]
-        return np.stack([_channels_first(np.asarray(each)) for each in made])
+        return np.stack([_channels_first(np.asarray(picture)) for picture in made])
     pil = _pil()
     pixels = (images * 255.0).round().clip(0, 255).astype(np.uint8)
     made = [function(pil.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)) for image in pixels]
-    for each in made:
-        if not isinstance(each, pil.Image):
-            raise TypeError(f"it returns {type(each).__name__}")
-    decoded = [np.asarray(each) for each in made]
-    if any(each.dtype != np.uint8 for each in decoded):
+    for picture in made:
+        if not isinstance(picture, pil.Image):
+            raise TypeError(f"it returns {type(picture).__name__}")
+    decoded = [np.asarray(picture) for picture in made]
+    if any(array.dtype != np.uint8 for array in decoded):
         raise DefenseError(f"a defense on PIL images must return 8-bit images, got {decoded[0].dtype}.")
-    return np.stack([_channels_first(each) for each in decoded]).astype(np.float32) / 255.0
+    return np.stack([_channels_first(array) for array in decoded]).astype(np.float32) / 255.0
 
 
 def _channels_first(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -257,7 +257,7 @@ def _form_told(function: Callable[..., Any]) -> Form | None:
     try:
         called = function.func if isinstance(function, partial) else function
         hints = typing.get_type_hints(called if inspect.isroutine(called) else type(called).__call__)
-        first = next(iter(each for each in inspect.signature(called).parameters))
+        first = next(iter(parameter for parameter in inspect.signature(called).parameters))
     except (NameError, TypeError, ValueError, StopIteration):
         return None
     hint = hints.get(first)
@@ -275,7 +275,9 @@ def _needs_an_argument(function: Callable[..., Any]) -> bool:
         found = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # built in functions may have none
         return True
-    return any(each.kind in positional and each.default is inspect.Parameter.empty for each in found)
+    return any(
+        parameter.kind in positional and parameter.default is inspect.Parameter.empty for parameter in found
+    )
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -112,7 +112,7 @@ def listed(defense: Map) -> tuple[str, ...]:
 def own_substitutes(defense: Map) -> tuple[str, ...]:
     """The names of the substitutes that a defense has a method for."""
     names = dict.fromkeys([*listed(defense), "smooth", "soft"])
-    return tuple(each for each in names if callable(getattr(defense, each.replace("-", "_"), None)))
+    return tuple(name for name in names if callable(getattr(defense, name.replace("-", "_"), None)))
 
 
 def unwrapped(defense: Map) -> Map:
@@ -213,7 +213,7 @@ def _moves(y: Tensor, x: Tensor) -> bool:
     """Whether any of `x` has a gradient; seen along weights of which no two are the same."""
     weights = torch.arange(1.0, y.numel() + 1.0, device=y.device).cos().view_as(y).to(y.dtype)
     grads: Any = torch.autograd.grad(y, x, weights, retain_graph=True, allow_unused=True)
-    return any(each is not None and bool((each != 0.0).any()) for each in grads)
+    return any(grad is not None and bool((grad != 0.0).any()) for grad in grads)
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class _Drawn:
         for image, seed in zip(torch.split(x, 1), draws.words(1).flatten().tolist(), strict=True):
             with seeded(seed, x.device):
                 made.append(self.function(image))
-        if not all(isinstance(each, Tensor) for each in made):
+        if not all(isinstance(tensor, Tensor) for tensor in made):
             return made[0]  # type: ignore[no-any-return]  # whoever asked says that this is no tensor
         return torch.cat(made)
 

@@ -69,7 +69,7 @@ def attacked(plan: Plan, target: Target, batch: Batch) -> RungDone:
         rows = still_standing(outcome)
         if len(rows) == 0:
             break
-        rest = Batch(*(each[torch.from_numpy(rows)] for each in batch))
+        rest = Batch(*(tensor[torch.from_numpy(rows)] for tensor in batch))
         outcome = worst_of(outcome, _attacked_through(plan, target, number, rest), rows)
     return RungDone(target.cell, *outcome)
 
@@ -87,7 +87,7 @@ def replayed(plan: Plan, target: Target, batch: Batch, x_adv: Tensor) -> Iterato
         rows = torch.tensor([index in right for index in batch.indices.tolist()])
         if not rows.any():
             continue
-        clean = Batch(*(each[rows] for each in batch))
+        clean = Batch(*(tensor[rows] for tensor in batch))
         seen = x_adv[rows.to(x_adv.device)]
         _, x, y = clean.to(plan.device)
         with torch.no_grad(), plan.shown.counted_as("judging"):
@@ -119,7 +119,7 @@ def samples_of(cell: Cell, batch: Batch, judged: Judgement, attempt: Attempt | N
     told = None if attempt is None else attempt.losses
     losses = torch.full((len(batch.y), len(LOSS_COLUMNS)), torch.nan) if told is None else told
     columns |= dict(zip(LOSS_COLUMNS, losses.double().cpu().unbind(1), strict=True))
-    frame = pd.DataFrame({name: each.cpu().numpy() for name, each in columns.items()})
+    frame = pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
     return frame.assign(rung=cell.rung, defense=cell.defense, attack=cell.attack)[list(SAMPLE_TYPES)]
 
 
@@ -142,7 +142,7 @@ def _attacked_through(plan: Plan, target: Target, number: int, batch: Batch) -> 
     believed = fooled(predict(logits), batch.y[rows].to(plan.device)).cpu().numpy()
     if not believed.any():
         return outcome
-    rest = Batch(*(each[torch.from_numpy(rows[believed])] for each in batch))
+    rest = Batch(*(tensor[torch.from_numpy(rows[believed])] for tensor in batch))
     again = _attacked_once(plan, _model(plan, target, number), target, number, rest)
     return worst_of(outcome, again, rows[believed])
 

@@ -31,8 +31,8 @@ def fit_for_defenses(plan: Plan, x: Tensor, note: Callable[[str], None]) -> Plan
     for defense, chain in plan.chains.items():
         if not any(map(_is_own, chain)):
             continue
-        copies = [each for each in (plan.working, plan.rough) if each is not None]
-        differences = (_difference(plan, defense, each, x) for each in copies)
+        copies = [network for network in (plan.working, plan.rough) if network is not None]
+        differences = (_difference(plan, defense, network, x) for network in copies)
         why = next(filter(None, differences), "")
         if why:
             found = f"behind {defense}, a copy of the model {why}, and is not used"
@@ -50,7 +50,7 @@ def _is_own(link: Placement) -> bool:
 def _difference(plan: Plan, defense: str, network: nn.Module, x: Tensor) -> str:
     """In what a copy differs behind a defense; empty where it does not, or where that cannot be told."""
     once = replace(plan, eot=1)
-    original, made = (once.attacked(defense, network=each) for each in (plan.model, network))
+    original, made = (once.attacked(defense, network=model) for model in (plan.model, network))
     few = fresh_images(x, 1, 2 * _LOOK + 2)
     try:
         with torch.no_grad():  # the first call of a defense finds out what it takes, and looks at no gradient

@@ -58,22 +58,22 @@ class Options(NamedTuple):
     def sole(self) -> Elements | None:
         """The only combination, where there is nothing to search."""
         if self.separate:
-            single = all(len(each) == 1 for each in self.elements)
-            return tuple(each[0] for each in self.elements) if single else None
+            single = all(len(element) == 1 for element in self.elements)
+            return tuple(element[0] for element in self.elements) if single else None
         return self.elements[0] if len(self.elements) == 1 else None
 
     def named(self, words: str) -> Elements | None:
         """The combination that tables call so; None where there is none."""
         if not self.separate:
-            return next((each for each in self.elements if words_of(each) == words), None)
+            return next((element for element in self.elements if words_of(element) == words), None)
         names = split_chain(words)
         if len(names) != len(self.elements):
             return None
         found = [
-            next((each for each in candidates if element_name(each) == name), None)
+            next((candidate for candidate in candidates if element_name(candidate) == name), None)
             for name, candidates in zip(names, self.elements, strict=True)
         ]
-        return tuple(each for each in found if each is not None) if None not in found else None
+        return tuple(candidate for candidate in found if candidate is not None) if None not in found else None
 
 
 def options_for(defense: str, chain: Links, wanted: Sequence[str]) -> Options:
@@ -116,9 +116,9 @@ def with_exact(options: Options, chain: Links, passable: Callable[[], Sequence[b
 def ready(chains: Mapping[str, Links], options: Mapping[str, Options]) -> dict[str, Links]:
     """The defenses with a single choice of substitutes, none of it to be learned, and these in place."""
     return {
-        defense: realised(chains[defense], each.sole, lambda _: None)
-        for defense, each in options.items()
-        if each.sole is not None and LEARNED not in each.sole
+        defense: realised(chains[defense], option.sole, lambda _: None)
+        for defense, option in options.items()
+        if option.sole is not None and LEARNED not in option.sole
     }
 
 
@@ -184,22 +184,31 @@ class Chooser:
             return Choice((realised(chain, options.sole, fit),), words_of(options.sole))
         name = f"search-{_digest(defense)}.json"
         found = _read_candidates(self.store.load(name), defense)
-        if found is None or any(each.rank and options.named(each.substitute) is None for each in found):
+        if found is None or any(
+            candidate.rank and options.named(candidate.substitute) is None for candidate in found
+        ):
             search = Search(self.plan, defense, fit)
             found = search.run(options.elements, separate=options.separate)
-            kept = {"candidates": [asdict(each) for each in found], "origin": dict(self.store.origin)}
+            kept = {
+                "candidates": [asdict(candidate) for candidate in found],
+                "origin": dict(self.store.origin),
+            }
             self.store.save(name, json.dumps(kept).encode())
             self.note(_said(defense, found))
-        best = sorted((each for each in found if each.rank), key=lambda each: each.rank)
-        combinations = [options.named(each.substitute) for each in best]
-        chains = tuple(realised(chain, each, fit) for each in combinations if each is not None)
-        return Choice(chains, "; ".join(each.substitute for each in best), found)
+        best = sorted((candidate for candidate in found if candidate.rank), key=lambda each: each.rank)
+        combinations = [options.named(candidate.substitute) for candidate in best]
+        chains = tuple(
+            realised(chain, combination, fit) for combination in combinations if combination is not None
+        )
+        return Choice(chains, "; ".join(candidate.substitute for candidate in best), found)
 
     def _fit(self, defense: str, position: int) -> Imitation:
         """The network that imitates an element of a chain: an earlier one, or one that is fitted now."""
         plan, chain = self.plan, self.plan.chains[defense]
         batch = read_batch(plan.dataset, plan.sample(FITTED_ON)).to(plan.device)
-        before = "; ".join(f"{each.at} {_described(each.defense)}" for each in chain[: position + 1])
+        before = "; ".join(
+            f"{placement.at} {_described(placement.defense)}" for placement in chain[: position + 1]
+        )
         what = f"{before}; {plan.threat}; {plan.seed}; {_digest(batch.x.cpu().numpy().tobytes())}"
         name = f"learned-{_digest(what)}.safetensors"
         if name not in self.networks:
@@ -235,8 +244,12 @@ def _seen(model: DefendedModel, position: int, x: Tensor) -> tuple[Tensor, Tenso
 
 
 def _said(defense: str, found: Sequence[Candidate]) -> str:
-    graded = sorted((each for each in found if not each.note), key=lambda each: each.rank or len(found) + 1)
-    few = ", ".join(f"{each.substitute} leaves {each.standing} of {each.n}" for each in graded[:4])
+    graded = sorted(
+        (candidate for candidate in found if not candidate.note), key=lambda each: each.rank or len(found) + 1
+    )
+    few = ", ".join(
+        f"{candidate.substitute} leaves {candidate.standing} of {candidate.n}" for candidate in graded[:4]
+    )
     more = f", and {len(found) - 4} more" if len(found) > 4 else ""
     return f"substitutes for {defense}: {few}{more}"
 
@@ -244,11 +257,11 @@ def _said(defense: str, found: Sequence[Candidate]) -> str:
 def _read_candidates(contents: bytes | None, defense: str) -> tuple[Candidate, ...] | None:
     """What an earlier start has found; None where that is nothing, or damaged."""
     try:
-        found = tuple(Candidate(**each) for each in json.loads(contents or b"{}")["candidates"])
+        found = tuple(Candidate(**entry) for entry in json.loads(contents or b"{}")["candidates"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    whole = all(each.defense == defense and _is_sound(each) for each in found)
-    return found if whole and any(each.rank == 1 for each in found) else None
+    whole = all(candidate.defense == defense and _is_sound(candidate) for candidate in found)
+    return found if whole and any(candidate.rank == 1 for candidate in found) else None
 
 
 def _is_sound(candidate: Any) -> bool:
@@ -257,8 +270,8 @@ def _is_sound(candidate: Any) -> bool:
     counts = candidate.n, candidate.steps, candidate.rank, candidate.standing or 0
     agreement = candidate.agreement or 0.0
     return (
-        all(isinstance(each, str) for each in words)
-        and all(isinstance(each, int) and not isinstance(each, bool) for each in counts)
+        all(isinstance(word, str) for word in words)
+        and all(isinstance(count, int) and not isinstance(count, bool) for count in counts)
         and isinstance(agreement, int | float)
         and abs(agreement) <= _ONE
     )

@@ -59,14 +59,14 @@ def _compiled(plan: Plan, x: Tensor, count: int, note: Callable[[str], None]) ->
     """The plan with compiled copies, where that pays; they see batches of one size only."""
     batch = x.expand(plan.size.images, -1, -1, -1).contiguous()
     attacks = [*plan.attacks.values(), *plan.gradient_free.values()]
-    passes = count * len(plan.chains) * sum(gradient_passes(each) or math.inf for each in attacks)
+    passes = count * len(plan.chains) * sum(gradient_passes(attack) or math.inf for attack in attacks)
     steps = plan.model if plan.working is None else plan.working, plan.rough
-    copies = [each for each in steps if each is not None]
+    copies = [network for network in steps if network is not None]
     few = batch[:LANES]  # of which is known that they fit
     seconds = passes * min(seconds_a_gradient(copies[-1], few) for _ in range(2)) / len(few)
     if seconds < _PAYS:
         note(f"not compiled: that takes a minute, and the attacks about {seconds:.0f} s at most")
         return plan
-    made = {each: done for each in copies if (done := compiled(each, batch, note)) is not None}
+    made = {copy: done for copy in copies if (done := compiled(copy, batch, note)) is not None}
     size = replace(plan.size, lanes=len(batch)) if made else plan.size
     return replace(plan, compiled=made, size=size)

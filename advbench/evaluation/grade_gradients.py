@@ -66,8 +66,8 @@ def grade_batch(
     p = foretold_differences(grad, x, threat, draws).double().cpu()[right.cpu()]
     stood = right & ~_felled(model, (x, y), threat, grad)
     return Graded(
-        [index for index, each in zip(indices, right.tolist(), strict=True) if each],
-        [index for index, each in zip(indices, stood.tolist(), strict=True) if each],
+        [index for index, is_right in zip(indices, right.tolist(), strict=True) if is_right],
+        [index for index, stands in zip(indices, stood.tolist(), strict=True) if stands],
         (float((d * p).sum()), float((d * d).sum()), float((p * p).sum())),
     )
 

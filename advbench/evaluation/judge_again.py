@@ -90,8 +90,8 @@ def recheck(evidence: Evidence, examples: Iterable[Examples], *, as_8bit: bool =
     cells = evidence.heading.cells()
     findings = {cell: Finding(cell, as_8bit=0 if as_8bit and cell.attack else None) for cell in cells}
     records = {cell: _records(evidence.samples, cell) for cell in cells}
-    links = [each for chain in evidence.chains.values() for each in chain]
-    modules = [each.defense for each in links if isinstance(each.defense, nn.Module)]
+    links = [placement for chain in evidence.chains.values() for placement in chain]
+    modules = [link.defense for link in links if isinstance(link.defense, nn.Module)]
     seen: dict[Cell, list[int]] = {cell: [] for cell in cells}
     with torch.inference_mode(False), torch.no_grad(), prepared(evidence.model, *modules):
         for cell in cells:
@@ -203,7 +203,7 @@ def _check_prediction(model: DefendedModel, x: Tensor, mine: pd.DataFrame, findi
 
 
 def _vote(model: DefendedModel, x: Tensor, y: Tensor) -> Vote:
-    return vote(torch.stack([predict(each) for each in model.sampled(x)]).cpu(), y.cpu())
+    return vote(torch.stack([predict(logits) for logits in model.sampled(x)]).cpu(), y.cpu())
 
 
 def _excused(model: DefendedModel, x: Tensor, recorded: Tensor, wrong: Tensor) -> Tensor:
@@ -213,7 +213,7 @@ def _excused(model: DefendedModel, x: Tensor, recorded: Tensor, wrong: Tensor) -
         logits = model(x).cpu()
     for row in wrong.nonzero().flatten().tolist():
         alone = model(x[row : row + 1]).cpu()
-        excused[row] = any(_ties(each, int(recorded[row])) for each in (logits[row], alone[0]))
+        excused[row] = any(_ties(scores, int(recorded[row])) for scores in (logits[row], alone[0]))
     return excused
 
 
@@ -262,4 +262,4 @@ def _defended(evidence: Evidence, defense: str) -> DefendedModel:
 
 
 def _device(model: nn.Module) -> torch.device:
-    return next((each.device for each in model.parameters()), torch.device("cpu"))
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))

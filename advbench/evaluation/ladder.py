@@ -211,8 +211,8 @@ def _widened(plan: Plan, options: Mapping[str, Options]) -> dict[str, Options]:
     if "bpda" not in plan.rungs:
         return dict(options)
     return {
-        defense: with_exact(each, plan.chains[defense], partial(passable, plan, defense))
-        for defense, each in options.items()
+        defense: with_exact(option, plan.chains[defense], partial(passable, plan, defense))
+        for defense, option in options.items()
     }
 
 
@@ -232,19 +232,23 @@ def _ordered(samples: pd.DataFrame, chosen: Sequence[int]) -> pd.DataFrame:
 
 def merge(found: Sequence[Evaluation]) -> Evaluation:
     """One evaluation out of those of disjoint images, by the same attacks on the same model; by index."""
-    samples = join_samples([each.samples for each in found]).sort_values("index", kind="stable")
-    headings = [each.heading for each in found]
+    samples = join_samples([part.samples for part in found]).sort_values("index", kind="stable")
+    headings = [part.heading for part in found]
     doubts = {
-        defense: tuple(dict.fromkeys(doubt for each in headings for doubt in each.doubts.get(defense, ())))
+        defense: tuple(
+            dict.fromkeys(doubt for heading in headings for doubt in heading.doubts.get(defense, ()))
+        )
         for defense in headings[0].substitutes
     }
     heading = headings[0].with_doubts(doubts)
-    heading = heading.with_indicators(added([each for other in headings for each in other.indicators]))
+    heading = heading.with_indicators(
+        added([indicator for other in headings for indicator in other.indicators])
+    )
     cells = {cell: number for number, cell in enumerate(heading.cells())}
     order = [cells[Cell(*key)] for key in zip(*(samples[name] for name in Cell._fields), strict=True)]
     samples = samples.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
-    digests = {key: each for part in found for key, each in part.digests.items()}
-    shown = added_up([each.shown for each in found])
+    digests = {key: digest for part in found for key, digest in part.digests.items()}
+    shown = added_up([part.shown for part in found])
     return Evaluation(heading, samples, digests, found[0].candidates, shown)
 
 
@@ -291,7 +295,7 @@ def _clean_pass(plan: Plan, chosen: Sequence[int], alone: Mapping[str, Links]) -
         clean.digests.update(image_digests(batch))
         for defense, samples in judged.items():
             parts[defense].append(samples)
-    clean.samples.update({defense: join_samples(each) for defense, each in parts.items()})
+    clean.samples.update({defense: join_samples(records) for defense, records in parts.items()})
     return clean
 
 
@@ -313,10 +317,10 @@ def _replayed(cell: Cell, cells: Sequence[Cell], clean: _Clean) -> dict[Cell, se
     if cell.defense != UNDEFENDED or cell.rung != "shattered":
         return {}
     return {
-        each: set(known[known["robust"]]["index"])
-        for each in cells
-        if each.rung == "static" and each.attack == cell.attack
-        for known in [clean.samples[each.defense]]
+        other: set(known[known["robust"]]["index"])
+        for other in cells
+        if other.rung == "static" and other.attack == cell.attack
+        for known in [clean.samples[other.defense]]
     }
 
 
@@ -331,7 +335,7 @@ def _rung(plan: Plan, target: Target, clean: _Clean, done: Mapping[Cell, set[int
     """
     own = clean.samples[target.cell.defense]
     todo = set(own[own["robust"]]["index"]) - {
-        index for index in own["index"] if all(index in each for each in done.values())
+        index for index in own["index"] if all(index in indices for indices in done.values())
     }
 
     def attack(batch: Batch) -> list[RungDone]:
@@ -344,7 +348,7 @@ def _rung(plan: Plan, target: Target, clean: _Clean, done: Mapping[Cell, set[int
     images = [index for index in own["index"] if index in todo]
     growing = is_chunked(plan.attack_of(target.cell))
     for found in in_batches(plan.dataset, images, plan.size, attack, growing=growing):
-        yield from (new for each in found if len((new := each.without(done[each.cell])).samples))
+        yield from (new for part in found if len((new := part.without(done[part.cell])).samples))
     for cell, known in done.items():
         own = clean.samples[cell.defense]
         rest = own[~(own["robust"] & own["index"].isin(todo)) & ~own["index"].isin(known)]

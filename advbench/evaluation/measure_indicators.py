@@ -62,7 +62,7 @@ def measured(
     Returns:
         One an indicator, defense, attack and rung; `incomplete` comes from the records instead.
     """
-    last = {each.defense: each for each in subjects}
+    last = {subject.defense: subject for subject in subjects}
     found: list[Indicator] = []
     for subject in subjects:
         clean = records[Cell(subject.defense, "", "clean")]
@@ -77,8 +77,8 @@ def measured(
                     told += probe.attacked(name, records[Cell(subject.defense, name, subject.rung)])
             return told
 
-        for each in in_batches(plan.dataset, images, plan.size, work):
-            found += each
+        for outcomes in in_batches(plan.dataset, images, plan.size, work):
+            found += outcomes
     return added(found)
 
 

@@ -58,7 +58,7 @@ class Measured:
     @property
     def accuracies(self) -> dict[str, float]:
         """Clean accuracy under each candidate, as a fraction of the images that it has seen."""
-        return {name: float(each.right(self.labels).mean()) for name, each in self.answers.items()}
+        return {name: float(answer.right(self.labels).mean()) for name, answer in self.answers.items()}
 
 
 @torch.no_grad()
@@ -95,7 +95,9 @@ def measure(
     wanted = at_once or max(takes, _AT_ONCE.get(device.type, _MOST_AT_ONCE))
     indices = balanced_order(images.labels, seed)
     samples = [indices[first:end] for first, end in zip((0, *sizes), sizes, strict=False)]
-    look = partial(_measured, network, images, dataset, device, seed, [each for each in samples if each])
+    look = partial(
+        _measured, network, images, dataset, device, seed, [sample for sample in samples if sample]
+    )
     try:
         return look(wanted)
     except Exception as error:
@@ -153,9 +155,9 @@ def _first_shown(
     logits: dict[NormalizationName, Tensor] = {}
     alike: dict[NormalizationName, NormalizationName] = {}
     failures: list[ModelError] = []
-    for name, each in constants.items():
+    for name, constant in constants.items():
         try:
-            new = _logits(network, each, batch)
+            new = _logits(network, constant, batch)
         except ModelError as error:  # not finite under this one, for example
             failures.append(error)
             continue

@@ -42,9 +42,11 @@ def _have_derivatives(model: DefendedModel, x: Tensor) -> tuple[bool, ...]:
     def watch(number: int, _stage: nn.Module, inputs: Sequence[Any], output: Tensor) -> None:
         seen[number] = inputs[0], output
 
-    handles = [each.register_forward_hook(partial(watch, number)) for number, each in enumerate(model.stages)]
+    handles = [
+        stage.register_forward_hook(partial(watch, number)) for number, stage in enumerate(model.stages)
+    ]
     # A stage's input must be in the graph even where an earlier stage has cut it.
-    enter = [each.register_forward_pre_hook(_in_graph) for each in model.stages]
+    enter = [stage.register_forward_pre_hook(_in_graph) for stage in model.stages]
     try:
         model(x.requires_grad_())
     finally:

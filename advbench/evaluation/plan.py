@@ -87,14 +87,16 @@ class Plan:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not self.attacks:
             raise InputError("there are no attacks to run.")
-        unknown = [each for each in self.rungs if each not in RUNGS[1:]]
+        unknown = [rung for rung in self.rungs if rung not in RUNGS[1:]]
         if unknown:
             raise InputError(f"there is no rung {unknown[0]!r}; known: {', '.join(RUNGS[1:])}.")
         if ("gradient_free" in self.rungs) != (len(self.gradient_free) == 1):
             raise InputError("the rung 'gradient_free' and one attack for it belong together.")
         if not isinstance(self.model, nn.Module):
             raise InputError(f"the model must be a torch.nn.Module, got {type(self.model).__name__}.")
-        wrong = {each.dtype for each in self.model.parameters() if each.is_floating_point()} - {torch.float32}
+        wrong = {
+            parameter.dtype for parameter in self.model.parameters() if parameter.is_floating_point()
+        } - {torch.float32}
         if wrong:
             raise InputError(
                 f"advbench computes in float32, the model is in {wrong.pop()}: call model.float()."
@@ -108,13 +110,13 @@ class Plan:
     def device(self) -> torch.device:
         """Where the model lives."""
         tensors = itertools.chain(self.model.parameters(), self.model.buffers())
-        return next((each.device for each in tensors), torch.device("cpu"))
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     def modules(self) -> list[nn.Module]:
         """What has a state: the model, and the defenses and substitutes that are modules."""
         links = [link for chain in self.chains.values() for link in chain]
-        maps = [each for link in links for each in (link.defense, link.chosen_substitute)]
-        return [self.model, *(each for each in maps if isinstance(each, nn.Module))]
+        maps = [stage for link in links for stage in (link.defense, link.chosen_substitute)]
+        return [self.model, *(stage for stage in maps if isinstance(stage, nn.Module))]
 
     @property
     def places(self) -> set[str]:
@@ -123,7 +125,7 @@ class Plan:
 
     def is_random(self, defense: str) -> bool:
         """Whether one of the defense's maps says that it draws random numbers."""
-        return any(each.is_random for each in self.chains[defense])
+        return any(chain.is_random for chain in self.chains[defense])
 
     @property
     def calibration(self) -> list[int]:
@@ -181,7 +183,7 @@ class Plan:
             eps=self.threat.text,
             attacks=tuple(self.attacks),
             substitutes=substitutes_of(self.chains),
-            rungs=tuple(each for each in RUNGS if each in self.rungs),
+            rungs=tuple(rung for rung in RUNGS if rung in self.rungs),
             gradient_free="".join(self.gradient_free),
             doubts=doubts,
         )
@@ -209,7 +211,7 @@ def chosen_images(dataset: Images, indices: Sequence[int] | None) -> list[int]:
     Raises:
         InputError: none, one twice, or one that the data set does not have.
     """
-    chosen = list(range(len(dataset))) if indices is None else [int(each) for each in indices]
+    chosen = list(range(len(dataset))) if indices is None else [int(index) for index in indices]
     if not chosen:
         raise InputError("there are no images to evaluate.")
     if len(set(chosen)) < len(chosen):
@@ -233,7 +235,7 @@ def defense_chains(defenses: Mapping[str, Chain]) -> dict[str, tuple[Placement, 
 def substitutes_of(chains: Mapping[str, tuple[Placement, ...]]) -> dict[str, str]:
     """What stands in for each defense in its bpda rung, as the table names it."""
     return {
-        defense: "+".join(name_of(each.chosen_substitute) for each in chain)
+        defense: "+".join(name_of(link.chosen_substitute) for link in chain)
         for defense, chain in chains.items()
     }
 
@@ -242,7 +244,7 @@ def _placements(chain: Chain) -> tuple[Placement, ...]:
     given: Any = chain  # whatever a caller has in its place
     alone = isinstance(given, Placement) or callable(given) or not isinstance(given, Iterable)
     links = [given] if alone else list(given)
-    placements = tuple(each if isinstance(each, Placement) else Placement(each) for each in links)
-    if not placements or not all(callable(each.defense) for each in placements):
+    placements = tuple(link if isinstance(link, Placement) else Placement(link) for link in links)
+    if not placements or not all(callable(placement.defense) for placement in placements):
         raise InputError(f"a defense must be a function, a Placement, or a list of them, got {chain!r}.")
     return placements

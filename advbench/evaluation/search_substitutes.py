@@ -103,17 +103,17 @@ class Search:
                 self.grade(elements)
         else:
             self._along(options)
-        fitting = [each for each in self.grades.values() if not each.found.note]
+        fitting = [grade for grade in self.grades.values() if not grade.found.note]
         if not fitting:
             first = next(iter(self.grades.values())).found
             raise DefenseError(f"no substitute fits {self.defense}; {first.substitute}: {first.note}")
         best = min(fitting, key=_standing)
-        rest = [each for each in fitting if each is not best]
+        rest = [candidate for candidate in fitting if candidate is not best]
         ranks = {best.found.substitute: 1}
         if rest:
             complement = min(rest, key=lambda each: (len(each.standing & best.standing), *_standing(each)))
             ranks[complement.found.substitute] = 2
-        return tuple(replace(each.found, rank=ranks.get(name, 0)) for name, each in self.grades.items())
+        return tuple(replace(grade.found, rank=ranks.get(name, 0)) for name, grade in self.grades.items())
 
     def grade(self, elements: Elements) -> Grade:
         """Grade a combination, once."""
@@ -127,13 +127,13 @@ class Search:
         return self.grades[name]
 
     def _along(self, options: Sequence[Elements]) -> None:
-        shared = [each for each in options[0] if all(each in others for others in options)]
-        starts = [tuple(each[0] for each in options), *((each,) * len(options) for each in shared)]
+        shared = [option for option in options[0] if all(option in others for others in options)]
+        starts = [tuple(option[0] for option in options), *((option,) * len(options) for option in shared)]
         best = min(map(self.grade, starts), key=_standing)
         for position, candidates in enumerate(options):
             varied = [
-                self.grade((*best.elements[:position], each, *best.elements[position + 1 :]))
-                for each in candidates
+                self.grade((*best.elements[:position], candidate, *best.elements[position + 1 :]))
+                for candidate in candidates
             ]
             best = min(varied, key=_standing)
 
@@ -148,8 +148,8 @@ class Search:
             return grade_batch(target, (x, y), plan.threat, draws, self.differences)
 
         parts = list(in_batches(plan.dataset, plan.calibration, plan.size, work))
-        right = [index for each in parts for index in each.right]
-        standing = frozenset(index for each in parts for index in each.standing)
+        right = [index for part in parts for index in part.right]
+        standing = frozenset(index for part in parts for index in part.standing)
         found = Candidate(
             defense=self.defense,
             substitute=name,
@@ -170,7 +170,7 @@ def _standing(grade: Grade) -> tuple[float, float]:
 
 
 def _cosine(parts: Sequence[Graded]) -> float | None:
-    both, one, other = (sum(column) for column in zip(*(each.products for each in parts), strict=True))
+    both, one, other = (sum(column) for column in zip(*(part.products for part in parts), strict=True))
     return both / math.sqrt(one * other) if one > 0.0 and other > 0.0 else None
 
 

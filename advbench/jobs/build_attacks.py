@@ -139,10 +139,10 @@ def rungs_of(options: RunSettings) -> tuple[Rung, ...]:
     if options.wants_ladder:
         return LADDER
     wanted = ["shattered", *(["bpda"] if options.wants_bpda else []), *listed(options.rungs)]
-    unknown = [each for each in wanted if each not in LADDER]
+    unknown = [rung for rung in wanted if rung not in LADDER]
     if unknown:
         raise SpecError(f"there is no rung {unknown[0]!r}; known: {', '.join(LADDER)}.")
-    return tuple(each for each in LADDER if each in wanted)
+    return tuple(rung for rung in LADDER if rung in wanted)
 
 
 def gradient_free_attack(options: RunSettings) -> tuple[str, Attack]:
@@ -196,4 +196,4 @@ def full_attack(text: str, shared: Mapping[str, str]) -> FullAttack:
 
 def listed(text: str) -> list[str]:
     """The words of `a,b`."""
-    return [each.strip() for each in text.split(",") if each.strip()]
+    return [word.strip() for word in text.split(",") if word.strip()]

@@ -224,7 +224,7 @@ def make_chain(text: str) -> tuple[Placement, ...]:
     Raises:
         SpecError: a defense that there is not, or parameters that it cannot take.
     """
-    return tuple(_placement(each) for each in parse_chain(text))
+    return tuple(_placement(spec) for spec in parse_chain(text))
 
 
 def _placement(spec: Spec) -> Placement:

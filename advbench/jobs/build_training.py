@@ -69,8 +69,8 @@ def assemble_training(options: TrainSettings, ranks: Ranks) -> TrainingJob:
     ways = {"plain": recipe} if options.plain else {}
     if options.perturbation is not None:
         ways["apart"] = dataclasses.replace(recipe, apart=options.perturbation)
-    for each in ways.values():
-        check_shares(each, ranks.count, len(data.indices))
+    for way in ways.values():
+        check_shares(way, ranks.count, len(data.indices))
     classifier, images = load_classifier(
         options.subject, model, entry, images, device, indices=indices, ranks=ranks
     )
@@ -158,8 +158,8 @@ def _training_images(options: TrainSettings, dataset: str) -> tuple[LabelledImag
     count = len(images) if options.train_limit is None else options.train_limit
     chosen = balanced_sample(images.labels, count, given.seed)
     kept = min(len(chosen) // 10, _HELD_OUT) if options.held_out is None else options.held_out
-    held = {chosen[each] for each in balanced_sample(images.labels[chosen], kept, given.seed)}
-    indices = [each for each in chosen if each not in held]
+    held = {chosen[place] for place in balanced_sample(images.labels[chosen], kept, given.seed)}
+    indices = [place for place in chosen if place not in held]
     if len(indices) < 2:
         raise InputError(f"--held-out {kept} leaves {len(indices)} of {len(chosen)} images to train on.")
     digest = hashlib.sha256(images.labels[chosen].tobytes()).hexdigest()[:16]
@@ -171,9 +171,9 @@ def _check_model(
     model: nn.Module, images: Images, indices: Sequence[int], ways: Mapping[str, Recipe], device: torch.device
 ) -> None:
     """Refuse a model that cannot be trained, or cannot take these images, before anything is written."""
-    if not any(each.requires_grad for each in model.parameters()):
+    if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError("the model has no parameters to train; programs (TorchScript, .pt2) are fixed.")
-    if "apart" in ways and not any(isinstance(each, BatchNorm) for each in model.modules()):
+    if "apart" in ways and not any(isinstance(module, BatchNorm) for module in model.modules()):
         raise ModelError("--apart perturbs BatchNorm, and the model has no such layer.")
     with prepared(model):
         _, x, y = read_batch(images, indices[:8]).to(device)

@@ -54,7 +54,7 @@ def channels_of(images: Images) -> int | None:
 
 def _seems_grey(network: nn.Module) -> bool:
     """Whether the first convolution that the network lists has one channel."""
-    first = next((each for each in network.modules() if isinstance(each, nn.Conv2d)), None)
+    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
     return first is not None and first.in_channels == 1
 
 

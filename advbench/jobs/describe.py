@@ -95,7 +95,7 @@ def announcement(job: Job) -> str:
     subject = job.subject
     classifier = subject.classifier
     mean, std = (
-        " ".join(f"{each:g}" for each in part) for part in dataclasses.astuple(classifier.normalization)
+        " ".join(f"{number:g}" for number in part) for part in dataclasses.astuple(classifier.normalization)
     )
     normalization = "no normalisation" if classifier.normalization == PIXELS else f"mean {mean}, std {std}"
     grey = "grey " if channels_of(subject.images) == 1 else ""

@@ -70,10 +70,10 @@ def _chosen(records: Records, kept: str, most: int) -> dict[Key, int]:
         samples = samples[~samples["robust"]]
     queues: list[list[Key]] = []
     classes = int(samples["label"].max()) + 1 if len(samples) else 1
-    for number, (key, each) in enumerate(samples.groupby(["defense", "attack", "rung"], sort=False)):
-        turn = each.sort_values(["robust", "index"]).groupby(["robust", "label"]).cumcount()
-        shifted = (each["label"] + number) % classes  # or the first pictures would all be of one class
-        order = each.assign(turn=turn, shifted=shifted).sort_values(
+    for number, (key, group) in enumerate(samples.groupby(["defense", "attack", "rung"], sort=False)):
+        turn = group.sort_values(["robust", "index"]).groupby(["robust", "label"]).cumcount()
+        shifted = (group["label"] + number) % classes  # or the first pictures would all be of one class
+        order = group.assign(turn=turn, shifted=shifted).sort_values(
             ["robust", "turn", "shifted"], kind="stable"
         )
         queues.append([(_cell(key), int(index)) for index in order["index"]])
@@ -99,8 +99,10 @@ def _examples(path: Path, chosen: Mapping[Key, int]) -> Iterator[tuple[Key, Tens
 def _facts(records: Records) -> dict[Key, Mapping[str, Any]]:
     names = ["label", "clean_prediction", "prediction", "robust", "distance"]
     lines = records.samples[[*Cell._fields, "index", *names]].to_dict("records")
-    found: list[Mapping[str, Any]] = [{str(name): value for name, value in each.items()} for each in lines]
-    return {(_cell(each[name] for name in Cell._fields), int(each["index"])): each for each in found}
+    found: list[Mapping[str, Any]] = [{str(name): value for name, value in line.items()} for line in lines]
+    return {
+        (_cell(example[name] for name in Cell._fields), int(example["index"])): example for example in found
+    }
 
 
 def _cell(key: Iterable[Any]) -> Cell:
@@ -114,7 +116,7 @@ class _Shown:
         self.seed = seed
         self.chain: Sequence[Any] = ()
         if defense != UNDEFENDED and not any(names_user_code(spec.name) for spec in parse_chain(defense)):
-            self.chain = [each.defense for each in make_chain(defense) if each.at == INPUT]
+            self.chain = [placement.defense for placement in make_chain(defense) if placement.at == INPUT]
 
     @torch.no_grad()
     def __call__(self, x: Tensor, index: int) -> Tensor | None:
@@ -122,8 +124,8 @@ class _Shown:
             return None
         found = x[None]
         try:
-            for each in self.chain:
-                found = drawn(each, Draws(self.seed, torch.tensor([index])).stream("gallery"))(found)
+            for placement in self.chain:
+                found = drawn(placement, Draws(self.seed, torch.tensor([index])).stream("gallery"))(found)
         except (RuntimeError, ValueError, TypeError):
             return None  # a codec that this machine does not have, for example
         return found[0] if found.dim() == 4 and found.shape[1] in (1, 3) else None

@@ -229,13 +229,15 @@ def said(found: Measured) -> str:
 
 def spelt(normalization: Normalization) -> str:
     """The constants as options write them."""
-    mean, std = (",".join(f"{each:.5g}" for each in part) for part in (normalization.mean, normalization.std))
+    mean, std = (
+        ",".join(f"{number:.5g}" for number in part) for part in (normalization.mean, normalization.std)
+    )
     return f"--mean {mean} --std {std}"
 
 
 def _refusal(name: str, found: Measured) -> str:
     near = found.standing.near
-    ways = ", or ".join(f"--normalization {each} ({spelt(found.constants[each])})" for each in near)
+    ways = ", or ".join(f"--normalization {name} ({spelt(found.constants[name])})" for name in near)
     return (
         f"which normalisation model {name!r} was trained with cannot be told: clean accuracy is "
         f"{said(found)}. {' and '.join(near)} are too near, and a wrong one can cost all robust accuracy. "

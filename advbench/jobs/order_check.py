@@ -134,7 +134,7 @@ def described(order: Order, images: LabelledImages) -> str:
         f"{_share(order.as_is, order)} of {order.n} clean images are right as the labels are, "
         f"{_share(order.right, order)} {order.name or 'in the order that follows'}."
     )
-    names = [printable(each) for each in images.classes]
+    names = [printable(kind) for kind in images.classes]
     pairs = sorted((output, label) for label, output in enumerate(order.outputs) if output >= 0)
     if not names or images.outputs is not None:
         listed = ", ".join(f"{label} -> {output}" for output, label in pairs[:_MOST_LINES])
@@ -168,6 +168,6 @@ def _share(count: int, order: Order) -> str:
 
 
 def _advice(names: Sequence[str]) -> str:
-    if all(re.fullmatch(r"n\d{8}", each) for each in names):
+    if all(re.fullmatch(r"n\d{8}", name) for name in names):
         return "--class-index imagenet_class_index.json, or --classes FILE"
     return "--classes FILE"

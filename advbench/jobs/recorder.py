@@ -216,10 +216,12 @@ class Recorder:
         assert folder is not None
         folder.write_samples(found.samples)
         if found.candidates:
-            frame = pd.DataFrame([asdict(each) for each in found.candidates]).astype({"standing": "Int64"})
+            frame = pd.DataFrame([asdict(candidate) for candidate in found.candidates]).astype(
+                {"standing": "Int64"}
+            )
             folder.write_text(CANDIDATES, frame.assign(**self.origin).to_csv(index=False))
         if found.heading.indicators:
-            told = pd.DataFrame([_told(each) for each in found.heading.indicators])
+            told = pd.DataFrame([_told(indicator) for indicator in found.heading.indicators])
             folder.write_text(INDICATORS, told.assign(**self.origin).to_csv(index=False))
         for form in formats:
             folder.write_text(FILE_NAMES[form], render(found.rows, form, self.origin, self.settings.style))
@@ -229,8 +231,10 @@ class Recorder:
             notes=list(found.heading.notes),
             **{SHOWN: added_up([self.tally.earlier, found.shown])},
             heading=asdict(found.heading),
-            candidates=[asdict(each) for each in found.candidates],
-            warnings=[f"{row.defense}, {row.attack}: {each}" for row in found.rows for each in row.warnings],
+            candidates=[asdict(candidate) for candidate in found.candidates],
+            warnings=[
+                f"{row.defense}, {row.attack}: {warning}" for row in found.rows for warning in row.warnings
+            ],
             tables=self.settings.style.settings(),
             files=folder.written,
         )
@@ -291,16 +295,20 @@ def _told(indicator: Indicator) -> dict[str, object]:
 
 def _pack(found: Evaluation) -> bytes:
     """What one process has found, as bytes: doubts, indicators and counts in a line, then the records."""
-    told = [found.heading.doubts, [asdict(each) for each in found.heading.indicators], dict(found.shown)]
+    told = [
+        found.heading.doubts,
+        [asdict(indicator) for indicator in found.heading.indicators],
+        dict(found.shown),
+    ]
     return json.dumps(told).encode() + b"\n" + found.samples.to_parquet(index=False)
 
 
 def _unpack(contents: bytes, like: Evaluation, digests: dict[int, bytes]) -> Evaluation:
     line, _, parquet = contents.partition(b"\n")
     doubts, indicators, shown = json.loads(line)
-    heading = like.heading.with_doubts({defense: tuple(each) for defense, each in doubts.items()})
+    heading = like.heading.with_doubts({defense: tuple(doubt) for defense, doubt in doubts.items()})
     return Evaluation(
-        heading.with_indicators(Indicator(**each) for each in indicators),
+        heading.with_indicators(Indicator(**indicator) for indicator in indicators),
         pd.read_parquet(BytesIO(parquet)).astype(like.samples.dtypes),
         digests,
         shown=shown,

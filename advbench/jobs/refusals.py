@@ -63,10 +63,10 @@ def refusals(fail_on: str, least: float | None) -> Refusals:
         raise SpecError(f"--min-robust must be a fraction of the images in [0, 1], like 0.4; got {least:g}.")
     known = {kind.replace(" ", "-"): kind for kind in KINDS}
     named = listed(fail_on)
-    unknown = [each for each in named if each not in known]
+    unknown = [name for name in named if name not in known]
     if unknown or (fail_on and not named):
         raise SpecError(f"there is no verdict {(unknown or [fail_on])[0]!r}; known: {', '.join(known)}.")
-    return Refusals(kinds=[known[each] for each in named], least=least)
+    return Refusals(kinds=[known[name] for name in named], least=least)
 
 
 def _kind(row: Row) -> str:

@@ -73,7 +73,7 @@ def charts_of(runs: Sequence[ReportedRun], merged: Merged, style: Style) -> list
         radius_curve(rows, style),
         agreement(candidates),
     ]
-    return [each for each in found if each is not None]
+    return [chart for chart in found if chart is not None]
 
 
 def pictures_of(runs: Sequence[ReportedRun], data_root: Path | None, most: int) -> tuple[list[Picture], str]:

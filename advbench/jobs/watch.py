@@ -68,7 +68,7 @@ class Watch:
                 number += 1
                 if told := _told(statuses):
                     self.watcher.note(told)
-            if not absent and all(each in _ENDED for each in statuses.values()):
+            if not absent and all(status in _ENDED for status in statuses.values()):
                 break
             check_stop(self.watcher)
             time.sleep(max(PERIOD, _SHARE * (time.monotonic() - began)))

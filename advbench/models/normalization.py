@@ -100,7 +100,7 @@ def same_function(one: Tensor, other: Tensor) -> bool:
     """
     if not bool(one.isfinite().all() and other.isfinite().all()):
         return False
-    a, b = (each.double() - each.double().mean(1, keepdim=True) for each in (one, other))
+    a, b = (curve.double() - curve.double().mean(1, keepdim=True) for curve in (one, other))
     norms = float(a.norm()), float(b.norm())
     if min(norms) == 0.0:
         return norms[0] == norms[1]
@@ -119,7 +119,7 @@ def standing_of(answers: Mapping[NormalizationName, Answers], labels: Sequence[i
         answers: what the network said under each; of the first images where one was ruled out earlier.
         labels: of all images.
     """
-    right = {name: each.right(labels) for name, each in answers.items()}
+    right = {name: answer.right(labels) for name, answer in answers.items()}
     best = max(right, key=lambda name: float(right[name].mean()))
     near = [name for name in right if not clearly_better(right[best], right[name])]
     if "255" in near and any(

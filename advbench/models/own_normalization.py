@@ -105,4 +105,4 @@ def _are_numbers(value: Any, channels: int, fits: Callable[[float], bool]) -> bo
         numbers = torch.as_tensor(value, dtype=torch.float64).flatten().tolist()
     except (TypeError, ValueError, RuntimeError):
         return False
-    return len(numbers) in (1, channels) and all(fits(each) and each <= _LARGEST for each in numbers)
+    return len(numbers) in (1, channels) and all(fits(number) and number <= _LARGEST for number in numbers)

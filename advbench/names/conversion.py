@@ -30,7 +30,7 @@ def convert(text: str, annotation: Any, what: str) -> Any:
     alternatives = _alternatives(annotation)
     if _NONE in alternatives and text == "None":
         return None
-    options = [each for each in alternatives if each is not _NONE]
+    options = [alternative for alternative in alternatives if alternative is not _NONE]
     if text[:1] in "[(":  # a text takes anything, a list only what looks like one
         options.sort(key=lambda each: each is str)
     error: SpecError | None = None
@@ -55,7 +55,7 @@ def _convert_plain(text: str, annotation: Any, what: str) -> Any:
         return parse_number(text, what)
     origin = typing.get_origin(annotation) or annotation
     if origin is Literal:
-        choices = {str(each): each for each in typing.get_args(annotation)}
+        choices = {str(kind): kind for kind in typing.get_args(annotation)}
         if text not in choices:
             raise SpecError(f"{what} must be one of {', '.join(choices)}, got {text!r}.")
         return choices[text]
@@ -78,9 +78,9 @@ def _list(text: str, annotation: Any, what: str) -> Any:
     items = literal(text)
     if not isinstance(items, list | tuple):
         raise SpecError(f"{what} must be {_words([annotation])}, got {text!r}.")
-    kinds = [each for each in typing.get_args(annotation) if each is not Ellipsis]
+    kinds = [kind for kind in typing.get_args(annotation) if kind is not Ellipsis]
     if len(kinds) == 1:
-        items = [_item(each, kinds[0], f"{what}: {each!r}") for each in items]
+        items = [_item(item, kinds[0], f"{what}: {item!r}") for item in items]
     is_tuple = (typing.get_origin(annotation) or annotation) is tuple
     return tuple(items) if is_tuple else list(items)
 

@@ -70,7 +70,7 @@ def split_chain(text: str) -> tuple[str, ...]:
         SpecError: an element that is empty.
     """
     places = [match.start() for match in _BETWEEN.finditer(_outside_values(text))]
-    elements = tuple(each.strip() for each in _cut(text, places))
+    elements = tuple(part.strip() for part in _cut(text, places))
     if not all(elements):
         raise SpecError(
             f"{text!r} has an empty element beside a '+'. Write for example 'bit-depth:bits=4+round'."

@@ -103,7 +103,7 @@ def _value(node: ast.expr) -> Any:
         case ast.BinOp(op=ast.Div()):
             return _quotient(_value(node.left), _value(node.right))
         case ast.List(elts=items) | ast.Tuple(elts=items):
-            values = [_value(each) for each in items]
+            values = [_value(item) for item in items]
             return values if isinstance(node, ast.List) else tuple(values)
         case ast.Dict(keys=keys, values=items):
             return {_key(key): _value(value) for key, value in zip(keys, items, strict=True)}
@@ -120,7 +120,7 @@ def _key(node: ast.expr | None) -> str:
 
 def _quotient(numerator: Any, denominator: Any) -> float:
     plain = all(
-        isinstance(each, int | float) and not isinstance(each, bool) for each in (numerator, denominator)
+        isinstance(part, int | float) and not isinstance(part, bool) for part in (numerator, denominator)
     )
     try:
         value = float(numerator) / float(denominator) if plain else math.nan

@@ -74,7 +74,10 @@ def find(table: Mapping[str, Entry], name: str, kind: Kind) -> Entry:
         return replace(table[library + ANY_NAME], member=member)
     if name in table:
         return table[name]
-    added = {each.name: each for each in importlib.metadata.entry_points(group=f"advbench.{kind}s")}
+    added = {
+        entry_point.name: entry_point
+        for entry_point in importlib.metadata.entry_points(group=f"advbench.{kind}s")
+    }
     if name in added:
         return Entry(factory=added[name].value, summary=f"from {added[name].value.partition('.')[0]}")
     raise SpecError(f"there is no {kind} called {name!r}. {nearest(name, [*table, *added])}")
@@ -89,9 +92,9 @@ def parameters(factory: Callable[..., Any]) -> dict[str, Parameter]:
         hints = {}
     named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return {
-        name: Parameter(name=name, annotation=hints.get(name, Any), default=each.default)
-        for name, each in inspect.signature(factory).parameters.items()
-        if each.kind in named
+        name: Parameter(name=name, annotation=hints.get(name, Any), default=parameter.default)
+        for name, parameter in inspect.signature(factory).parameters.items()
+        if parameter.kind in named
     }
 
 
@@ -124,7 +127,7 @@ def arguments(factory: Callable[..., Any], spec: Spec, kind: Kind, **given: Any)
 def takes_more(factory: Callable[..., Any]) -> bool:
     """Whether a factory takes parameters that it does not name (`**kwargs`)."""
     named = inspect.signature(factory).parameters.values()
-    return any(each.kind is inspect.Parameter.VAR_KEYWORD for each in named)
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in named)
 
 
 def converted(

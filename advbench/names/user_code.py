@@ -54,7 +54,7 @@ def load_object(name: str) -> Any:
     except (Exception, SystemExit) as error:  # importing the user's module may raise anything
         raise InputError(f"importing {home!r} failed: {told(error, name)}") from error
     if not hasattr(module, attribute):
-        public = [each for each in vars(module) if not each.startswith("_")]
+        public = [name for name in vars(module) if not name.startswith("_")]
         raise InputError(
             f"{home!r} has no {attribute!r}. {nearest(attribute, public) if public else ''}".rstrip()
         )
@@ -88,7 +88,7 @@ def as_own_program(name: str) -> Iterator[None]:
                 sys.path.remove(folder)
         sys.path.extend(folder for folder in map(str, folders) if folder not in sys.path)
         new = sys.modules.keys() - before
-        own |= {each: sys.modules[each] for each in new if _lies_in(each, folders[0])}
+        own |= {name: sys.modules[name] for name in new if _lies_in(name, folders[0])}
         _bring_back(aside, own)
 
 
@@ -118,9 +118,9 @@ def line_of(error: BaseException, folders: Iterable[Path] | None = None) -> str:
     """
     homes = list(_neighbours if folders is None else folders)
     frames = [
-        each
-        for each in traceback.extract_tb(error.__traceback__)
-        if any(_is_users(each.filename, home) for home in homes)
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if any(_is_users(frame.filename, home) for home in homes)
     ]
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
@@ -165,10 +165,10 @@ def _is_there(module: str, folder: Path) -> bool:
 
 def _bring_back(aside: dict[str, ModuleType], own: dict[str, ModuleType]) -> None:
     """Put modules that were set aside back, in place of those that are called alike."""
-    names = {each.partition(".")[0] for each in aside}
-    for each in own:
-        if each.partition(".")[0] in names:
-            sys.modules.pop(each, None)
+    names = {name.partition(".")[0] for name in aside}
+    for module_name in own:
+        if module_name.partition(".")[0] in names:
+            sys.modules.pop(module_name, None)
     sys.modules.update(aside)
 
 
@@ -176,7 +176,7 @@ def _lies_in(module: str, folder: Path) -> bool:
     """Whether a module that was imported is the user's own: its file is in the folder or below it."""
     about = getattr(sys.modules[module], "__dict__", {})  # attributes of some modules are made up on demand
     places = [about.get("__file__"), *(about.get("__path__") or ())]
-    return any(isinstance(each, str) and _is_users(each, folder) for each in places)
+    return any(isinstance(place, str) and _is_users(place, folder) for place in places)
 
 
 def _is_users(file: str, folder: Path) -> bool:

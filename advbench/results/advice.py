@@ -60,7 +60,7 @@ def _more_queries(done: str) -> str:
         return f"--gradient-free {MORE_QUERIES}"
     asked = re.search(r"(?:^|,)queries=(\d+)(?:,|$)", words)
     queries = int(asked.group(1)) if asked else _QUERIES
-    others = [each for each in words.split(",") if each and not each.startswith("queries=")]
+    others = [word for word in words.split(",") if word and not word.startswith("queries=")]
     told = ",".join([f"queries={max(5 * queries, 5000)}", *others])
     return f"--gradient-free square:{told}" if queries < _MOST_QUERIES else ""
 
@@ -93,5 +93,5 @@ def about(name: str, setup: Setup) -> tuple[str, ...]:
 def by_margin(setup: Setup) -> str:
     """The same attack up the margin, which does not saturate."""
     name, _, words = setup.attack.partition(":")
-    others = [each for each in words.split(",") if each and not each.startswith("loss=")]
+    others = [word for word in words.split(",") if word and not word.startswith("loss=")]
     return f"--attack {name if name in ('pgd', 'apgd') else 'pgd'}:{','.join(['loss=margin', *others])}"

@@ -128,7 +128,7 @@ def _usual_orders(names: Sequence[str], k: int, outputs: int) -> Iterator[tuple[
 def _by_numbers(name: str) -> tuple[tuple[int, int, str], ...]:
     """A key that sorts the numbers inside names as numbers."""
     parts = re.split(r"(\d+)", name)
-    return tuple((0, int(each), "") if each.isdecimal() else (1, 0, each) for each in parts if each)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
 
 
 def _ranks(keys: Sequence[object]) -> Indices:
@@ -160,7 +160,7 @@ def _matched_order(y: Indices, guesses: Indices, k: int) -> Order | None:
     if not better:
         return None
     seen = np.isin(np.arange(k), y)
-    outputs = tuple(int(each) if there else -1 for each, there in zip(whole, seen, strict=True))
+    outputs = tuple(int(place) if there else -1 for place, there in zip(whole, seen, strict=True))
     return Order(outputs, "", int(right.sum()), int(as_is.sum()), len(y))
 
 

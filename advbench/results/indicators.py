@@ -158,13 +158,13 @@ _FLAGS = ("softmax_output", "few_classes", "autograd_in_forward")
 def added(found: Sequence[Indicator]) -> tuple[Indicator, ...]:
     """The indicators of several shares of the images as those of all."""
     sums: dict[tuple[str, ...], Indicator] = {}
-    for each in found:
-        key = (each.defense, each.attack, each.rung, each.name)
+    for indicator in found:
+        key = (indicator.defense, indicator.attack, indicator.rung, indicator.name)
         known = sums.get(key)
         sums[key] = (
-            each
+            indicator
             if known is None
-            else replace(known, part=known.part + each.part, whole=known.whole + each.whole)
+            else replace(known, part=known.part + indicator.part, whole=known.whole + indicator.whole)
         )
     return tuple(sums.values())
 

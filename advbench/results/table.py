@@ -152,7 +152,9 @@ def _verdict(
     mine: pd.DataFrame, standing: pd.DataFrame, heading: Heading, defense: str, attack: str
 ) -> Verdict:
     measured = [
-        each for each in heading.indicators if each.defense == defense and each.attack in ("", attack)
+        indicator
+        for indicator in heading.indicators
+        if indicator.defense == defense and indicator.attack in ("", attack)
     ]
     rungs: tuple[Rung, ...] = ("shattered", "bpda")
     return verdict_of(
@@ -235,15 +237,17 @@ def warnings_of(samples: pd.DataFrame, defense: str, attack: str) -> list[str]:
     """
     mine = samples[(samples["defense"] == defense) & (samples["attack"] == attack) & (samples["queries"] > 0)]
     found = []
-    for rung, each in mine.groupby("rung", sort=False):
-        flat = int(each["flat_gradient"].sum())
+    for rung, records in mine.groupby("rung", sort=False):
+        flat = int(records["flat_gradient"].sum())
         if flat and (defense == UNDEFENDED or rung == "bpda"):
             found.append(
-                f"{rung}: the gradient was zero or undefined for {flat} of {len(each)} images, so that "
+                f"{rung}: the gradient was zero or undefined for {flat} of {len(records)} images, so that "
                 "nothing was attacked there (a saturated loss? try pgd:loss=margin; a cut graph? look at the "
                 "model or the substitute)"
             )
-        undecided = int((each["prediction"] < 0).sum())
+        undecided = int((records["prediction"] < 0).sum())
         if undecided:
-            found.append(f"{rung}: {undecided} of {len(each)} examples gave NaN logits and count as robust")
+            found.append(
+                f"{rung}: {undecided} of {len(records)} examples gave NaN logits and count as robust"
+            )
     return found

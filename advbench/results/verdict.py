@@ -148,7 +148,11 @@ class Case:
 
     def tripped(self, rung: Rung) -> dict[str, Indicator]:
         """The indicators of a rung that lie beyond their threshold, by name."""
-        return {each.name: each for each in self.indicators if each.tripped and each.rung == rung}
+        return {
+            indicator.name: indicator
+            for indicator in self.indicators
+            if indicator.tripped and indicator.rung == rung
+        }
 
     @property
     def strongest(self) -> Rung:
@@ -163,7 +167,9 @@ class Case:
         """
         best = self.strongest
         measured = [
-            rung for rung in self.gradient_rungs if any(each.rung == rung for each in self.indicators)
+            rung
+            for rung in self.gradient_rungs
+            if any(indicator.rung == rung for indicator in self.indicators)
         ]
         sound = [rung for rung in measured if not any(True for _ in _dead(self, rung))]
         return next((rung for rung in sound if not _better(self, best, rung)), best)
@@ -181,14 +187,14 @@ def verdict_of(case: Case) -> Verdict:
         ("not enough evidence", _unsettled(case)),
         ("robust as measured", [(_left(case, "stand on every rung"), ())]),
     ]
-    return next(_verdict(kind, told) for kind, each in decisions if (told := list(each)))
+    return next(_verdict(kind, told) for kind, indicators in decisions if (told := list(indicators)))
 
 
 _LOOK: Final = "look first at the normalisation (--mean, --std) and at the order of the classes"
 
 
 def _verdict(kind: Kind, told: Collection[Told]) -> Verdict:
-    advice = [each for _, several in told for each in several]
+    advice = [indicator for _, several in told for indicator in several]
     return Verdict(kind, tuple(why for why, _ in told), tuple(dict.fromkeys(advice)))
 
 
@@ -296,7 +302,7 @@ def _flat(case: Case, rung: Rung) -> int:
 
 def _margin_is_sound(case: Case, rung: Rung) -> bool:
     """Whether the margin has a gradient that foretells the loss, so that the attack's loss alone fails."""
-    known = {each.name for each in case.indicators if each.rung == rung}
+    known = {indicator.name for indicator in case.indicators if indicator.rung == rung}
     return (
         "zero_gradient:margin" in known
         and not known.isdisjoint({"agreement"})
@@ -306,7 +312,11 @@ def _margin_is_sound(case: Case, rung: Rung) -> bool:
 
 def _agreement(case: Case, rung: Rung) -> float:
     """The cosine, NaN where nobody has looked or the loss never moved."""
-    values = [each.value for each in case.indicators if each.rung == rung and each.name == "agreement"]
+    values = [
+        indicator.value
+        for indicator in case.indicators
+        if indicator.rung == rung and indicator.name == "agreement"
+    ]
     return values[0] if values else nan
 
 
@@ -345,7 +355,9 @@ def _unsettled(case: Case) -> Iterator[Told]:
             told = f"{_NAMES[rung]} leave {100 * pairs.difference:.1f} points less than {best}"
             yield f"{told} (p {_p(pairs.p_value)})", (stronger(setup),)
     signs = list(_OF_STEPS)
-    if not any(each.name == "plateau" and each.rung == case.resting for each in case.indicators):
+    if not any(
+        indicator.name == "plateau" and indicator.rung == case.resting for indicator in case.indicators
+    ):
         signs.append("incomplete")  # else what comes of more steps is known
     for name in signs:
         if name in tripped:

@@ -282,7 +282,7 @@ def _read_parts(folder: RunFolder) -> None:
 
 
 def _part_files(folder: RunFolder) -> list[Path]:
-    return sorted(each for each in (folder.path / PARTS).glob("*.parquet") if each.is_file())
+    return sorted(path for path in (folder.path / PARTS).glob("*.parquet") if path.is_file())
 
 
 class _Part(NamedTuple):

@@ -71,7 +71,7 @@ def origin_of(manifest: Mapping[str, Any]) -> dict[str, str]:
         "seed": _text(entry(manifest, "settings", "seed")),
         "checkpoint_sha256": _text(entry(manifest, "checkpoint", "sha256")),
         "data_fingerprint": _text(entry(manifest, "data", "fingerprint")),
-        "device": " ".join(_text(entry(manifest, "machine", each)) for each in ("device", "name")).strip(),
+        "device": " ".join(_text(entry(manifest, "machine", key)) for key in ("device", "name")).strip(),
         "precision": _text(entry(manifest, "machine", "precision")),
         "versions": _listed(manifest.get("versions")),
         "commit": _listed(manifest.get("commits")),
@@ -85,7 +85,7 @@ def _text(value: Any) -> str:
 
 
 def _listed(value: Any) -> str:
-    return "; ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, Mapping) else ""
+    return "; ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, Mapping) else ""
 
 
 def _joined(value: Any) -> str:
@@ -94,7 +94,7 @@ def _joined(value: Any) -> str:
 
 def _git(folder: Path, *words: str) -> str | None:
     """What git says in a folder; None where it has nothing to say, or is not there."""
-    environment = {name: each for name, each in os.environ.items() if not name.startswith("GIT_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(  # noqa: S603  # fixed words
             ["git", "-C", str(folder), *words],  # noqa: S607  # the user's git

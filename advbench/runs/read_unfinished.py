@@ -93,7 +93,7 @@ def _row(records: Records, n: int, defense: str, attack: str) -> Row:
     heading = records.heading
     mine = of_row(records.samples, defense, attack)
     so_far = _so_far(mine, records.samples, heading, defense)
-    pending = {rung: each for rung, each in so_far.items() if each.done < n}
+    pending = {rung: progress for rung, progress in so_far.items() if progress.done < n}
     whole = mine[~mine["rung"].isin(list(pending))]
     rates = rates_of(whole, defense, attack, worst="worst" in so_far and "worst" not in pending)
     standing = standing_of(whole) if len(whole) else pd.DataFrame()

@@ -46,7 +46,7 @@ def read_samples(contents: bytes, most: int) -> tuple[pd.DataFrame, dict[str, An
         file = pyarrow.parquet.ParquetFile(io.BytesIO(contents))
         rows = file.metadata.num_rows
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-        if rows > most or sum(each.total_byte_size for each in groups) > rows * _ROW + _FILE:
+        if rows > most or sum(group.total_byte_size for group in groups) > rows * _ROW + _FILE:
             raise RunFolderError(f"it declares {rows} records, where at most {most} can be")
         names = file.schema_arrow.names
         wrong = [name for name in SAMPLE_TYPES if names.count(name) != 1]

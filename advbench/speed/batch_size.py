@@ -225,7 +225,7 @@ def probed_size(model: nn.Module, x: Tensor, most: int) -> int:
 
 def _bytes_kept(model: nn.Module, x: Tensor) -> int:
     """What autograd keeps of one forward pass, in bytes an image; parameters are not counted."""
-    own = {each.data_ptr() for each in model.parameters()}
+    own = {parameter.data_ptr() for parameter in model.parameters()}
     kept = 0
 
     def count(tensor: Tensor) -> Tensor:
@@ -256,4 +256,4 @@ def _speeds(model: nn.Module, x: Tensor, sizes: Sequence[int]) -> dict[int, floa
         for size in seconds:
             taken = seconds_a_gradient(model, x.expand(size, -1, -1, -1), clock)
             seconds[size] = min(taken, seconds[size])
-    return {size: size / each for size, each in seconds.items()} or {sizes[0]: 1.0 / image}
+    return {size: size / second for size, second in seconds.items()} or {sizes[0]: 1.0 / image}

@@ -30,7 +30,7 @@ def compiled(model: nn.Module, x: Tensor, note: Callable[[str], None]) -> nn.Mod
     try:
         made = compiled_for(x.device, model)
         other = _disagreement(model, made, x)
-        before, after = (min(seconds_a_gradient(each, x) for _ in range(3)) for each in (model, made))
+        before, after = (min(seconds_a_gradient(network, x) for _ in range(3)) for network in (model, made))
     except Exception as error:  # a compiler may raise anything
         note(f"not compiled: {type(error).__name__}: {printable(first_line(error))}")
         return None
@@ -99,10 +99,10 @@ def _disagreement(model: nn.Module, made: nn.Module, x: Tensor) -> str:
     that no rounding to 16 bits can have been left out.
     """
     batches = [fresh_images(x, len(x), number) for number in (_LOOK, _LOOK + 1)]
-    found = [answers(made, each) for each in batches]
-    meant = [answers(model, each) for each in reversed(batches)][::-1]
+    found = [answers(made, batch) for batch in batches]
+    meant = [answers(model, batch) for batch in reversed(batches)][::-1]
     pairs = list(zip(meant, found, strict=True))
-    if any(each.dtype == torch.bfloat16 for each in model.parameters()):
+    if any(parameter.dtype == torch.bfloat16 for parameter in model.parameters()):
         return differs(pairs, ROUGHLY)
     nearly = min(CLOSELY.logits, _PART * least_change(model, batches[0]))
     return differs(pairs, CLOSELY._replace(logits=nearly))

@@ -85,7 +85,9 @@ def _over_tokens(module: nn.Module, output: Any) -> bool:
 
 def _watch(model: nn.Module, x: Tensor) -> _Seen:
     seen = _Seen()
-    watch_forward(model, x, [each for each in model.modules() if type(each) in (*_LINEAR, *_NORMS)], seen)
+    watch_forward(
+        model, x, [module for module in model.modules() if type(module) in (*_LINEAR, *_NORMS)], seen
+    )
     return seen
 
 
@@ -101,7 +103,7 @@ def watch_forward(
         layers: which of its modules are watched.
         hook: is told the module, its inputs and its output.
     """
-    handles = [each.register_forward_hook(hook) for each in layers]
+    handles = [layer.register_forward_hook(hook) for layer in layers]
     try:
         model(x)
     finally:
@@ -113,7 +115,7 @@ def _foldable(first: Any, norm: Any) -> bool:
     """Whether the weights say everything about both layers, and torch can fuse them."""
     if getattr(first, "transposed", False) and first.groups > 1:
         return False  # `fuse_conv_bn_weights` scales the wrong axis of these
-    watched = [each._forward_hooks or each._forward_pre_hooks for each in (first, norm)]  # no other way
+    watched = [layer._forward_hooks or layer._forward_pre_hooks for layer in (first, norm)]  # no other way
     own = isinstance(first.weight, nn.Parameter) and set(dict(first.named_parameters())) <= {"weight", "bias"}
     return own and not any(watched) and norm.running_mean is not None and not norm.training
 

@@ -81,7 +81,7 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 def _much_faster(rough: nn.Module, working: nn.Module, x: Tensor) -> bool:
     """Whether bfloat16 pays: networks of many small layers are slower in it on a CPU."""
     batch = x.repeat(4, 1, 1, 1)
-    slow, fast = (min(seconds_a_gradient(each, batch) for _ in range(4)) for each in (working, rough))
+    slow, fast = (min(seconds_a_gradient(network, batch) for _ in range(4)) for network in (working, rough))
     return fast < _PAYS * slow
 
 
@@ -182,7 +182,10 @@ def _has_parts_of(made: nn.Module, model: nn.Module) -> bool:
 
     What is done to such a copy is done to the model.
     """
-    parts = [{*map(id, [*each.modules(), *each.parameters(), *each.buffers()])} for each in (made, model)]
+    parts = [
+        {*map(id, [*network.modules(), *network.parameters(), *network.buffers()])}
+        for network in (made, model)
+    ]
     return not parts[0].isdisjoint(parts[1])
 
 
@@ -199,7 +202,7 @@ def _folded(model: nn.Module, x: Tensor, places: Collection[str]) -> bool:
 
 
 def _channels_last(model: nn.Module, _x: Tensor) -> bool:
-    images = [each for each in model.modules() if isinstance(each, nn.Conv2d | nn.ConvTranspose2d)]
+    images = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)]
     model.to(memory_format=torch.channels_last)
     return bool(images)
 
@@ -209,7 +212,7 @@ def _lowered(model: nn.Module, x: Tensor) -> bool:
     given = _given(model, x)
     count_also(model, x)
     first = _first_layer(network, given)
-    kept = set() if first is None else {id(each) for each in (*first.parameters(), *first.buffers())}
+    kept = set() if first is None else {id(tensor) for tensor in (*first.parameters(), *first.buffers())}
     for tensor in (*network.parameters(), *network.buffers()):
         if tensor.is_floating_point() and id(tensor) not in kept:
             tensor.data = tensor.data.to(torch.bfloat16)
@@ -236,7 +239,9 @@ def _first_layer(network: nn.Module, x: Tensor) -> nn.Module | None:
     def watch(module: nn.Module, _inputs: Any, _output: Any) -> None:
         called.append(module)
 
-    leaves = [each for each in network.modules() if list(each.parameters()) and not list(each.children())]
+    leaves = [
+        module for module in network.modules() if list(module.parameters()) and not list(module.children())
+    ]
     watch_forward(network, x, leaves, watch)
     return called[0] if called else None
 

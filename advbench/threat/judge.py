@@ -71,9 +71,9 @@ def judge(logits: Tensor, x_adv: Tensor, x: Tensor, y: Tensor, threat: Threat) -
         y: labels, `(n,)`.
         threat: the ball that binds the attack.
     """
-    prediction, share = vote(torch.stack([predict(each) for each in logits]), y)
+    prediction, share = vote(torch.stack([predict(logit) for logit in logits]), y)
     fallen = (share > _HALF) & threat.contains(x_adv, x)
-    loss = torch.stack([F.cross_entropy(each.float(), y, reduction="none") for each in logits]).mean(0)
+    loss = torch.stack([F.cross_entropy(logit.float(), y, reduction="none") for logit in logits]).mean(0)
     return Judgement(prediction, ~fallen, threat.distance(x_adv, x), loss, share)
 
 

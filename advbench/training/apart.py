@@ -59,12 +59,12 @@ class APART:
     """
 
     def __init__(self, model: nn.Module, epsilon: float = 0.1, groups: int = 0) -> None:
-        if not any(isinstance(each, BatchNorm) for each in model.modules()):
+        if not any(isinstance(module, BatchNorm) for module in model.modules()):
             raise ModelError(
                 f"APART perturbs BatchNorm, and {type(model).__name__} has no BatchNorm1d, 2d, 3d or "
                 "SyncBatchNorm layer."
             )
-        if any(isinstance(each, nn.DataParallel) for each in model.modules()):
+        if any(isinstance(module, nn.DataParallel) for module in model.modules()):
             raise ModelError("APART cannot follow DataParallel's copies; use DistributedDataParallel.")
         if groups < 0:
             raise ApartError(f"groups must be 0 or more, got {groups}.")
@@ -127,10 +127,10 @@ class APART:
     @contextmanager
     def _proxy(self) -> Iterator[None]:
         kept = self._present()
-        for each in kept.values():
-            each.set_to_zero()
+        for state in kept.values():
+            state.set_to_zero()
         try:
-            with forwards_replaced({layer: each.proxy for layer, each in kept.items()}):
+            with forwards_replaced({layer: state.proxy for layer, state in kept.items()}):
                 yield
         except BaseException:
             self._forget()  # of a batch that was not finished
@@ -138,17 +138,17 @@ class APART:
 
     @contextmanager
     def _adver(self) -> Iterator[None]:
-        kept = {layer: each for layer, each in self._present().items() if each.gradients()}
+        kept = {layer: state for layer, state in self._present().items() if state.gradients()}
         if not kept:
             raise ApartError(
                 "to_adver() needs the gradients of a proxy pass before it: run the model and backward() on "
                 "its loss inside 'with apart.to_proxy():' first."
             )
         _sum_over_processes(kept)
-        for each in kept.values():
-            each.climb(self.epsilon)
+        for state in kept.values():
+            state.climb(self.epsilon)
         self._forget()
-        with forwards_replaced({layer: each.adver for layer, each in kept.items()}):
+        with forwards_replaced({layer: state.adver for layer, state in kept.items()}):
             yield
 
     def _present(self) -> "dict[BatchNorm, _Layer]":
@@ -164,8 +164,8 @@ class APART:
         return self._layers
 
     def _forget(self) -> None:
-        for each in self._layers.values():
-            each.offsets.mean.grad = each.offsets.var.grad = None
+        for layer in self._layers.values():
+            layer.offsets.mean.grad = layer.offsets.var.grad = None
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class _Layer:
 
     def gradients(self) -> list[Tensor]:
         """Of `d_mean` and `d_var`, `(c,)` each; none where no backward pass has come by."""
-        return [each.grad for each in (self.offsets.mean, self.offsets.var) if each.grad is not None]
+        return [offset.grad for offset in (self.offsets.mean, self.offsets.var) if offset.grad is not None]
 
     @torch.no_grad()
     def set_to_zero(self) -> None:
@@ -233,15 +233,15 @@ class _Pass:
 def _anchor(layer: BatchNorm, model: nn.Module) -> Tensor:
     """A tensor of the device and the type that a layer's offsets must have."""
     own = chain(layer.parameters(), layer.buffers(), model.parameters())
-    return next((each.detach() for each in own if each.is_floating_point()), torch.zeros(()))
+    return next((buffer.detach() for buffer in own if buffer.is_floating_point()), torch.zeros(()))
 
 
 def _sum_over_processes(kept: dict[BatchNorm, _Layer]) -> None:
     """Let processes that share a layer's statistics agree on its offsets; one exchange for all layers."""
     shared: dict[Any, list[Tensor]] = {}
-    for layer, each in kept.items():
+    for layer, state in kept.items():
         if (group := group_of(layer)) is not None:
-            shared.setdefault(group, []).extend(each.gradients())
+            shared.setdefault(group, []).extend(state.gradients())
     for group, grads in shared.items():
         total = torch.cat(grads)
         dist.all_reduce(total, group=group)

@@ -35,7 +35,7 @@ class Offsets:
 
 def training_layers(model: nn.Module) -> list[BatchNorm]:
     """The BatchNorm layers of a model that are in training mode; the others are frozen."""
-    return [each for each in model.modules() if isinstance(each, BatchNorm) and each.training]
+    return [module for module in model.modules() if isinstance(module, BatchNorm) and module.training]
 
 
 def offset_batch_norm(layer: BatchNorm, offsets: Offsets, groups: int, update: bool, x: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ def _follow(found: Statistics, running: _Running) -> None:
 
 def shared_forwards(model: nn.Module) -> "dict[BatchNorm, partial[Tensor]]":
     """Plain forward passes of the layers that processes share, which PyTorch has for accelerators alone."""
-    layers = [each for each in training_layers(model) if group_of(each) is not None]
+    layers = [layer for layer in training_layers(model) if group_of(layer) is not None]
     forwards = {}
     for layer in layers:
         zero = torch.zeros(layer.num_features, device=next(layer.buffers()).device)

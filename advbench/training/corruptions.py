@@ -92,7 +92,7 @@ def jpeg(x: Tensor, strength: float, _draws: Draws) -> Tensor:
     from torchvision.transforms.v2.functional import jpeg as compress  # noqa: PLC0415  # a second
 
     images = (x * 255).round().to(torch.uint8).cpu()
-    return torch.stack([compress(each, int(strength)) for each in images]).to(x) / 255
+    return torch.stack([compress(image, int(strength)) for image in images]).to(x) / 255
 
 
 CORRUPTIONS: Final[Mapping[str, Corruption]] = {

@@ -92,16 +92,16 @@ def open_training_folder(
 def metrics(history: Sequence[EpochRecord]) -> str:
     """The epochs as CSV; a number that there is not stays empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [each.name for each in fields(EpochRecord)], lineterminator="\n")
+    writer = csv.DictWriter(text, [column.name for column in fields(EpochRecord)], lineterminator="\n")
     writer.writeheader()
     for record in history:
         values = asdict(record)
-        writer.writerow({name: "" if math.isnan(each) else each for name, each in values.items()})
+        writer.writerow({name: "" if math.isnan(value) else value for name, value in values.items()})
     return text.getvalue()
 
 
 def _clear(path: Path, ways: Sequence[str]) -> None:
     """Remove an earlier run's files, of whichever command."""
-    inside = [f"{way}/{each}" for way in ways for each in (STATE, LAST, BEST, METRICS)]
+    inside = [f"{way}/{name}" for way in ways for name in (STATE, LAST, BEST, METRICS)]
     for name in [MANIFEST, *_TABLES, *inside]:
         (path / name).unlink(missing_ok=True)

@@ -115,7 +115,7 @@ def _step_of(
                     logits, loss = _forward(model, batch, recipe, device)
                     torch.autograd.backward(scaler.scale(r * loss))
                 with apart.to_adver():
-                    first = Batch(*(each[:n] for each in batch))
+                    first = Batch(*(tensor[:n] for tensor in batch))
                     _, adver_loss = _forward(model, first, recipe, device)
                     torch.autograd.backward(scaler.scale((1 - r) * adver_loss))
                 sums.adver_images += n

@@ -138,7 +138,7 @@ def _attacked(model: nn.Module, name: str, ladder: Ladder) -> Iterator[Measured]
 
 
 def _measured(name: str, measure: Measure, setting: str, found: Sequence[Tensor]) -> Measured:
-    count = sum(int(each.sum()) for each in found)
+    count = sum(int(mask.sum()) for mask in found)
     return Measured(
         model=name, measure=measure, setting=setting, n=len(found[0]), passes=len(found), count=count
     )

@@ -29,7 +29,9 @@ def noisy_statistics(model: nn.Module, size: float, generator: torch.Generator) 
     Raises:
         ModelError: a model without running statistics.
     """
-    layers = [each for each in model.modules() if isinstance(each, BatchNorm) and each.track_running_stats]
+    layers = [
+        module for module in model.modules() if isinstance(module, BatchNorm) and module.track_running_stats
+    ]
     if not layers:
         raise ModelError(f"{type(model).__name__} has no BatchNorm with running statistics to perturb.")
     with prepared(model), torch.no_grad():

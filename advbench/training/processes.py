@@ -35,7 +35,7 @@ class Share:
         exact = torch.float32 if device.type == "mps" else torch.float64
         tensor = torch.tensor(numbers, dtype=exact, device=device)
         dist.all_reduce(tensor)
-        return [float(each) for each in tensor.tolist()]
+        return [float(number) for number in tensor.tolist()]
 
     def any(self, mine: bool, device: torch.device) -> bool:
         """Whether it holds in any process; they must stop after the same step."""

@@ -40,7 +40,7 @@ def shared_statistics(x: Tensor, group: Any) -> Statistics:
         x: this process's part of the batch, `(n, c, ...)`; parts may differ in size.
         group: the processes.
     """
-    dimensions = [each for each in range(x.dim()) if each != 1]
+    dimensions = [axis for axis in range(x.dim()) if axis != 1]
     values = x.to(torch.promote_types(x.dtype, torch.float32))
     here = torch.tensor([x.numel() / x.shape[1]], dtype=values.dtype, device=x.device)
     total = _sum(torch.cat([here, values.sum(dimensions)]), group)

@@ -84,7 +84,7 @@ class TrainingState:
 def begin(model: nn.Module, recipe: Recipe, device: torch.device) -> TrainingState:
     """A training that has not begun."""
     optimizer = torch.optim.SGD(
-        [each for each in model.parameters() if each.requires_grad],
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=recipe.lr,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
@@ -107,17 +107,19 @@ def write_state(training: TrainingState, path: Path) -> None:
         RunError: the disk is full, for example.
     """
     kept = training.optimizer.state_dict()
-    tensors = {f"model.{key}": each for key, each in training.model.state_dict().items()}
+    tensors = {f"model.{key}": tensor for key, tensor in training.model.state_dict().items()}
     for number, entries in kept["state"].items():
         tensors |= {
-            f"optimizer.{number}.{name}": each for name, each in entries.items() if isinstance(each, Tensor)
+            f"optimizer.{number}.{name}": entry
+            for name, entry in entries.items()
+            if isinstance(entry, Tensor)
         }
     progress = {
         "epoch": training.epoch,
         "step": training.step,
         "best": training.best,
         "sums": asdict(training.sums),
-        "history": [asdict(each) for each in training.history],
+        "history": [asdict(record) for record in training.history],
         "param_groups": kept["param_groups"],
         "schedule": _plain(training.schedule.state_dict()),
         "scaler": training.scaler.state_dict(),
@@ -145,15 +147,15 @@ def read_state(training: TrainingState, path: Path) -> None:
 def _restore(training: TrainingState, progress: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     training.model.load_state_dict(_below("model.", tensors))
     state: dict[int, dict[str, Any]] = {}
-    for key, each in _below("optimizer.", tensors).items():
+    for key, tensor in _below("optimizer.", tensors).items():
         number, _, name = key.partition(".")
-        state.setdefault(int(number), {})[name] = each
+        state.setdefault(int(number), {})[name] = tensor
     training.optimizer.load_state_dict({"state": state, "param_groups": progress["param_groups"]})
     training.schedule.load_state_dict(progress["schedule"])
     training.scaler.load_state_dict(progress["scaler"])
     training.epoch, training.step = int(progress["epoch"]), int(progress["step"])
     training.best, training.sums = int(progress["best"]), Sums(**progress["sums"])
-    training.history = [EpochRecord(**each) for each in progress["history"]]
+    training.history = [EpochRecord(**record) for record in progress["history"]]
 
 
 def write_weights(network: nn.Module, path: Path, origin: Mapping[str, str]) -> None:
@@ -167,14 +169,14 @@ def write_weights(network: nn.Module, path: Path, origin: Mapping[str, str]) -> 
 
 def _packed(tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> bytes:
     # Clones, as tied weights share memory, which the format does not allow.
-    plain = {key: each.detach().cpu().contiguous().clone() for key, each in tensors.items()}
+    plain = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
     return safetensors.torch.save(plain, dict(notes))
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): each for key, each in tensors.items() if key.startswith(prefix)}
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
 
 
 def _plain(state: Mapping[str, Any]) -> dict[str, Any]:
     """What of a schedule's state changes from step to step; its milestones are no JSON, and do not."""
-    return {name: each for name, each in state.items() if isinstance(each, int | float | list)}
+    return {name: item for name, item in state.items() if isinstance(item, int | float | list)}

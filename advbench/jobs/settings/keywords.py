@@ -59,7 +59,7 @@ def with_keywords(settings_class: type) -> Callable[[Function], Function]:
             if parameter.kind is not inspect.Parameter.VAR_KEYWORD
         ]
         names = {parameter.name for parameter in own}
-        settings = [each for each in _keywords(settings_class).values() if each.name not in names]
+        settings = [keyword for keyword in _keywords(settings_class).values() if keyword.name not in names]
         keywords = [
             inspect.Parameter(
                 setting.name,

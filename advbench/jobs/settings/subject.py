@@ -43,5 +43,5 @@ class SubjectOptions:
 
 def subject_of(settings: object, **others: Any) -> SubjectOptions:
     """What a settings class says about its subject: the fields of the same names, and `others`."""
-    shared = {each.name for each in fields(SubjectOptions)} & vars(settings).keys()
+    shared = {field.name for field in fields(SubjectOptions)} & vars(settings).keys()
     return SubjectOptions(**{name: getattr(settings, name) for name in shared}, **others)

@@ -130,7 +130,7 @@ class Run:
     def values(self) -> dict[str, Any]:
         """All settings, by key."""
         listed = {"defense": list(self.defenses), "attack": list(self.attacks)}
-        return {**self.cells[0].shared, **{key: each for key, each in listed.items() if each}}
+        return {**self.cells[0].shared, **{key: entries for key, entries in listed.items() if entries}}
 
     def options(self, home: Path, *, overwrite: bool = False) -> RunSettings:
         """What `advbench attack` is to do, in a folder inside `home`."""
@@ -147,14 +147,14 @@ class Run:
         The undefended model is in the first of them: what it fails by, everything fails by.
         """
         names = [list(dict.fromkeys(getattr(cell, name) for cell in self.cells)) for name in _SPLIT]
-        name, values = next(((_SPLIT[at], each) for at, each in enumerate(names) if len(each) > 1), ("", []))
+        name, values = next(((_SPLIT[at], name) for at, name in enumerate(names) if len(name) > 1), ("", []))
         if not name:
             return [self]
         first = values[: (len(values) + 1) // 2]
         halves: tuple[list[Cell], list[Cell]] = [], []
         for cell in self.cells:
             halves[getattr(cell, name) not in first].append(cell)
-        return [_run(each) for each in halves]
+        return [_run(half) for half in halves]
 
 
 def make_runs(cells: Sequence[Cell]) -> list[Run]:
@@ -164,8 +164,8 @@ def make_runs(cells: Sequence[Cell]) -> list[Run]:
         attacks.setdefault((_hash(cell.shared), cell.defense), []).append(cell)
     runs: dict[tuple[str, ...], list[Cell]] = {}
     for (shared, _), mine in attacks.items():
-        runs.setdefault((shared, *(each.attack for each in mine)), []).extend(mine)
-    return [_run(each) for each in runs.values()]
+        runs.setdefault((shared, *(cell.attack for cell in mine)), []).extend(mine)
+    return [_run(run) for run in runs.values()]
 
 
 def make_cells(grid: Grid, objects: Objects = NO_OBJECTS) -> list[Cell]:
@@ -205,7 +205,7 @@ class _Checking:
         self.grid = grid
         self.draft = draft
         self.objects = objects
-        self.values = {key: each.value for key, each in draft.given.items()}
+        self.values = {key: given_value.value for key, given_value in draft.given.items()}
         listed = {key: [self.values[key]] for key in ("defense", "attack")}
         self.options = self._try("batch_size", lambda: settings_from({**self.values, **listed}, NOWHERE))
 
@@ -236,9 +236,9 @@ class _Checking:
             threat=threat,
             defense=self.values["defense"],
             attack=attack,
-            shared={key: each for key, each in self.values.items() if key not in gone},
+            shared={key: value for key, value in self.values.items() if key not in gone},
             made=made,
-            is_random=any(each.is_random for each in chain),
+            is_random=any(placement.is_random for placement in chain),
             objects=self.objects.digest,
         )
         return cell, {(key, self.draft.given[key].line) for key in taken if key in self.draft.given}
@@ -266,8 +266,8 @@ class _Checking:
     def _refuse(self, key: str, error: InputError) -> NoReturn:
         """Blame the setting whose option the message names, else the one that was looked at."""
         given = self.draft.given
-        named = [each for each in given if re.search(rf"{file_settings()[each].word}(?![\w-])", str(error))]
-        blamed = next((each for each in (*named, key, *_BESIDE.get(key, ())) if each in given), None)
+        named = [name for name in given if re.search(rf"{file_settings()[name].word}(?![\w-])", str(error))]
+        blamed = next((name for name in (*named, key, *_BESIDE.get(key, ())) if name in given), None)
         if blamed is None:
             self.grid.refuse_line(self.draft.line, str(error))
         self.grid.refuse_line(given[blamed].line, f"{blamed}: {error}")
@@ -281,8 +281,8 @@ def _find_model(text: str) -> None:
 
 
 def _run(cells: Sequence[Cell]) -> Run:
-    defenses = tuple(dict.fromkeys(each.defense for each in cells if each.defense != UNDEFENDED))
-    attacks = tuple(dict.fromkeys(each.attack for each in cells))
+    defenses = tuple(dict.fromkeys(other.defense for other in cells if other.defense != UNDEFENDED))
+    attacks = tuple(dict.fromkeys(other.attack for other in cells))
     return Run(cells, defenses, attacks, folder_of(cells[0], defenses, attacks))
 
 

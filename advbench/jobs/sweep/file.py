@@ -217,7 +217,7 @@ class _Reading:
         axis = str(where[-1])
         if not isinstance(value, list) or not value:
             self.refuse(where, f"{axis} must be a list of texts and tables, got {value!r:.60}.")
-        return [self._element((*where, number), each, axis) for number, each in enumerate(value)]
+        return [self._element((*where, number), item, axis) for number, item in enumerate(value)]
 
     def _element(self, where: toml_lines.Path, value: Any, axis: str) -> Entry:
         if isinstance(value, str):
@@ -251,7 +251,7 @@ class _Reading:
 
     def _read(self, where: toml_lines.Path, key: str, value: Any, axis: str) -> Any:
         if key in LISTED.values() and key != LISTED.get(axis):
-            plural = next(each for each, singular in LISTED.items() if singular == key)
+            plural = next(plural for plural, singular in LISTED.items() if singular == key)
             self.refuse(where, f'{key} stands in a list of its own: {plural} = ["..."].')
         if key not in file_settings():
             known = [*file_settings(), *((NAME, *OWN) if axis == MODELS else ())]

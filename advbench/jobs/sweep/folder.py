@@ -147,7 +147,7 @@ def _found(home: Path) -> Iterator[_Found]:
             manifest = read_manifest(path)
         except RunFolderError:
             continue
-        defenses, attacks = (entry(manifest, "settings", each) for each in ("defenses", "attacks"))
+        defenses, attacks = (entry(manifest, "settings", axis) for axis in ("defenses", "attacks"))
         if named and isinstance(defenses, Mapping) and isinstance(attacks, Mapping):
             yield _Found(
                 name=path.name,

@@ -218,9 +218,9 @@ def _all_failed(sweep: _Sweep, run: Run, reason: str) -> bool:
 def _write(sweep: _Sweep, status: str) -> None:
     """Write the tables as far as they go, and `sweep.json`."""
     outcomes = [sweep.outcomes[cell.key] for cell in sweep.cells if cell.key in sweep.outcomes]
-    rows = [each.row for each in outcomes]
+    rows = [outcome.row for outcome in outcomes]
     for form in sweep.formats:
-        text = render(rows, form, [each.origin for each in outcomes], sweep.settings.style)
+        text = render(rows, form, [outcome.origin for outcome in outcomes], sweep.settings.style)
         sweep.folder.write_text(FILE_NAMES[form], text)
     sweep.folder.update(
         status=status,
@@ -253,8 +253,8 @@ def _manifest(settings: SweepSettings, grid: Grid) -> dict[str, Any]:
 
 
 def _announce(sweep: _Sweep, planned: Sequence[Planned]) -> None:
-    there = sum(len(each.run.cells) for each in planned if each.state == "done")
-    begun = sum(each.state == "begun" for each in planned)
+    there = sum(len(job.run.cells) for job in planned if job.state == "done")
+    begun = sum(job.state == "begun" for job in planned)
     notes = [f"{there} done already"] * (there > 0) + [f"{begun} runs go on"] * (begun > 0)
     sweep.watcher.note(", ".join([f"{len(sweep.cells)} cells in {len(planned)} runs", *notes]))
 

@@ -34,7 +34,7 @@ def schema() -> dict[str, Any]:
         },
         "definitions": {
             **{axis: _axis(axis) for axis in AXES},
-            **{f"{_SETTING}{key}": _type_of(each) for key, each in file_settings().items()},
+            **{f"{_SETTING}{key}": _type_of(setting) for key, setting in file_settings().items()},
         },
     }
 

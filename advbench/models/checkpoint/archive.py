@@ -44,8 +44,8 @@ def archive_contents(path: Path) -> Iterator[Contents]:
         Exception: whatever a damaged archive makes the reader raise.
     """
     with zipfile.ZipFile(path) as archive:
-        members = {each.filename: each for each in archive.infolist()}
-        name = next(each for each in members if each.partition("/")[2] == "data.pkl")
+        members = {member.filename: member for member in archive.infolist()}
+        name = next(member for member in members if member.partition("/")[2] == "data.pkl")
         if members[name].file_size > _LONGEST:
             raise ValueError("the pickle is too long")
         folder = name.removesuffix("data.pkl")

@@ -45,7 +45,7 @@ def extras_of(match: Match, others: Sequence[Match]) -> Extras:
         match: the network's entries.
         others: other complete copies of it in the file.
     """
-    copies = [each.prefix for each in others if each.state is match.state and len(each.prefix) > 0]
+    copies = [other.prefix for other in others if other.state is match.state and len(other.prefix) > 0]
     harmless: list[str] = []
     parts: list[str] = []
     layers = {name.partition(".")[0] for name in match.weights if "." in name}
@@ -107,7 +107,7 @@ def normalisations_in(match: Match, own: StateDict) -> list[Constants]:
         if constants is not None:
             shared = _shared_parts(match.bare.get(key, key), match.prefix)
             group = nearness.setdefault(shared, [])
-            if all(each.normalization != constants.normalization for each in group):
+            if all(other.normalization != constants.normalization for other in group):
                 group.append(constants)
     return nearness[max(nearness)] if nearness else []
 
@@ -119,17 +119,17 @@ def _constants(key: str, state: StateDict) -> Constants | None:
         return None
     stem = named.group(1) or ""
     partners = (f"{home}{dot}{stem}{word}" for word in ("std", "stds", "sds", "sigma"))
-    partner = next((each for each in partners if each in state), None)
+    partner = next((partner for partner in partners if partner in state), None)
     if partner is None:
         return None
-    mean, std = (state[each].flatten().float() for each in (key, partner))
+    mean, std = (state[name].flatten().float() for name in (key, partner))
     if len(mean) != len(std) or not 1 <= len(mean) <= _MOST_CHANNELS:
         return None
     if not (bool(torch.isfinite(torch.cat([mean, std])).all()) and bool((std > 0).all())):
         return None
     in_bytes = bool((torch.cat([mean, std]) > _LARGEST).any())
     scale = 255.0 if in_bytes else 1.0
-    numbers = [tuple(_shortest(float(each) / scale) for each in part) for part in (mean, std)]
+    numbers = [tuple(_shortest(float(number) / scale) for number in part) for part in (mean, std)]
     made = Normalization(*numbers)
     trivial = set(made.mean) == {0.0} and set(made.std) == {1.0}
     return Constants(PIXELS if trivial else made, (key, partner), in_bytes)

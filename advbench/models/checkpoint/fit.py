@@ -165,7 +165,7 @@ def _notes(
             f"{few(others)} (--weights NAME takes another)"
         )
     if len(constants) > 1:
-        told = few([each.keys[0] for each in constants])
+        told = few([constant.keys[0] for constant in constants])
         notes.append(
             f"{path.name} holds {len(constants)} normalisations that differ ({told}), and none of them was "
             "taken"

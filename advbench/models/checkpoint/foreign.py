@@ -71,14 +71,16 @@ def foreign_kind(head: bytes) -> Kind | None:
 
 def foreign_archive(members: list[str]) -> Kind | None:
     """What a zip archive is, if its members are those of something known that is no checkpoint."""
-    if any(each.endswith(".weights.h5") for each in members):
+    if any(member.endswith(".weights.h5") for member in members):
         return Kind("a model of Keras", _CONVERT)
-    if any(each.rpartition("/")[2] == "saved_model.pb" for each in members):
+    if any(member.rpartition("/")[2] == "saved_model.pb" for member in members):
         return _TENSORFLOW
-    if members and all(each.endswith(".npy") for each in members):
+    if members and all(member.endswith(".npy") for member in members):
         return Kind("an archive of NumPy arrays", "Give a state dict; images are named by --data-root.")
     weights = [
-        each for each in members if each.endswith((".pt", ".pth", ".th", ".tar", ".safetensors", ".ckpt"))
+        member
+        for member in members
+        if member.endswith((".pt", ".pth", ".th", ".tar", ".safetensors", ".ckpt"))
     ]
     if weights:
         return Kind("a zip archive of files", f"Unpack it, and give one of them: {', '.join(weights[:3])}.")

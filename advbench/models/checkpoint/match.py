@@ -47,7 +47,7 @@ class Match:
     @property
     def name(self) -> str:
         """What `--weights` calls it."""
-        return ".".join(each for each in (self.label, self.prefix.rstrip(".")) if each) or TOP
+        return ".".join(part for part in (self.label, self.prefix.rstrip(".")) if part) or TOP
 
     @property
     def complete(self) -> bool:
@@ -89,14 +89,14 @@ def matches_of(own: StateDict, found: Sequence[tuple[str, StateDict]]) -> list[M
 
 def _matches_in(own: StateDict, label: str, state: StateDict) -> list[Match]:
     plain = [_match(own, label, state, prefix, keys) for prefix, keys in _places(own, state.keys())]
-    if any(each.complete for each in plain):
+    if any(match.complete for match in plain):
         return plain
     bare = {_unwrapped(key): key for key in state}
     if len(bare) < len(state) or bare.keys() == state.keys():  # two keys would become one, or none changes
         return plain
     back = {key: short for short, key in bare.items()}
     return plain + [
-        _match(own, label, state, prefix, {each: bare[key] for each, key in keys.items()}, bare=back)
+        _match(own, label, state, prefix, {name: bare[key] for name, key in keys.items()}, bare=back)
         for prefix, keys in _places(own, bare.keys())
     ]
 

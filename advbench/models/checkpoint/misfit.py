@@ -108,8 +108,8 @@ def _architecture_of(found: Sequence[tuple[str, StateDict]]) -> str | None:
     for name, entry in MODELS.items():
         with torch.device("meta"):
             own: Mapping[str, Tensor] = entry.load()().state_dict()
-        complete = [each for each in matches_of(own, found) if each.complete]
-        if any(not extras_of(each, complete).parts for each in complete):
+        complete = [match for match in matches_of(own, found) if match.complete]
+        if any(not extras_of(match, complete).parts for match in complete):
             return name
     return None
 

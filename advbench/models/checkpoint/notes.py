@@ -75,7 +75,7 @@ def _defaulting(*_: Any) -> dict[Any, Any]:
 def _ordered(*arguments: Any) -> dict[Any, Any]:
     """An ordered dictionary; Python 2 wrote its items as a list of pairs."""
     items = arguments[0] if arguments and isinstance(arguments[0], list) else []
-    pairs = [each for each in items if isinstance(each, list | tuple) and len(each) == 2]
+    pairs = [item for item in items if isinstance(item, list | tuple) and len(item) == 2]
     return {key: value for key, value in pairs if isinstance(key, str)}
 
 
@@ -94,7 +94,7 @@ def _tensor_v3(*arguments: Any) -> Any:
 
 
 def _noted(storage: Any, dtype: torch.dtype | None, offset: Any, size: Any, stride: Any) -> Any:
-    whole = all(isinstance(each, tuple) and all(map(_is_count, each)) for each in (size, stride))
+    whole = all(isinstance(lengths, tuple) and all(map(_is_count, lengths)) for lengths in (size, stride))
     if not isinstance(storage, StorageNote) or dtype is None or not whole or not _is_count(offset):
         return INERT
     return TensorNote(storage, dtype, offset, size, stride) if len(size) == len(stride) else INERT

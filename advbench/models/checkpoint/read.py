@@ -79,7 +79,7 @@ def _beside(names: str) -> str:
 
 
 def _nothing_in(path: Path, contents: Contents, search: Found) -> str:
-    content, skipped = contents.content, [printable(each)[:80] for each in contents.skipped]
+    content, skipped = contents.content, [printable(name)[:80] for name in contents.skipped]
     if content is INERT or isinstance(content, Name) or (skipped and not search.tensors):
         return _pickled_code(path, ", ".join(skipped[:3]) or printable(str(content))[:80])
     keys = [printable(str(key))[:40] for key in list(content)[:_SHOWN]] if isinstance(content, dict) else []

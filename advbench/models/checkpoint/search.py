@@ -70,9 +70,9 @@ def _look(content: Any, label: str, depth: int, search: Found, seen: set[int]) -
         _look(inner, f"{label}.{key}".lstrip("."), depth + 1, search, seen)
     if isinstance(content, dict):
         notes = {
-            key: each
-            for key, each in content.items()
-            if isinstance(key, str) and isinstance(each, TensorNote)
+            key: item
+            for key, item in content.items()
+            if isinstance(key, str) and isinstance(item, TensorNote)
         }
         if notes:
             search.found.append((label, notes))
@@ -81,8 +81,8 @@ def _look(content: Any, label: str, depth: int, search: Found, seen: set[int]) -
 def _inside(content: Any) -> Iterator[tuple[str, Any]]:
     """What a container holds, the likely keys first; tuples of plain data are not told apart from lists."""
     if not isinstance(content, dict):
-        yield from ((str(number), each) for number, each in enumerate(content[:_LONGEST_LIST]))
+        yield from ((str(number), item) for number, item in enumerate(content[:_LONGEST_LIST]))
         return
     likely = [key for key in WRAPPERS if key in content]
     yield from ((key, content[key]) for key in likely)
-    yield from ((str(key), each) for key, each in content.items() if key not in likely)
+    yield from ((str(key), item) for key, item in content.items() if key not in likely)
