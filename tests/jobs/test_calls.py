@@ -388,38 +388,6 @@ def test_objects_that_cannot_be_used_are_refused_in_a_line(
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("keywords", "message"),
-    [
-        ({"batch_size": 0}, "batch_size must be 'auto' or a whole number of at least 1, got 0."),
-        ({"dataset": (torch.rand(2, 1, 4, 4), torch.zeros(2))}, "got a tuple: TensorDataset(x, y)."),
-        ({"dataset": iter([])}, "has a length, got list_iterator."),
-        (
-            {"dataset": TensorDataset(torch.rand(2, 1, 4, 4), torch.tensor([0.0, 1.5]))},
-            "whole numbers, got 1.5",
-        ),
-    ],
-)
-def test_an_evaluation_refuses_what_it_cannot_use(
-    keywords: dict[str, Any], message: str, net: Net, pair: tuple[Tensor, Tensor]
-) -> None:
-    usual = {
-        "dataset": TensorDataset(*pair),
-        "threat": ab.Threat("linf", 0.1),
-        "attacks": {"pgd": PGD(steps=2)},
-    }
-    with pytest.raises(InputError) as refused:
-        ab.evaluate(net, **{**usual, **keywords})
-    assert message in str(refused.value)
-
-
-def test_precisions_and_radii_that_there_are_not_are_refused() -> None:
-    with pytest.raises(InputError, match="there is no precision 'fp8'; known: fp32, bf16, auto"):
-        ab.Copies(precision="fp8")  # type: ignore[arg-type]  # as without a type checker
-    with pytest.raises(InputError, match=r"eps must be a number, got '8/255': Threat\.parse reads texts"):
-        ab.Threat("linf", "8/255")  # type: ignore[arg-type]
-
-
 def test_the_caller_s_autocast_changes_no_number(net: Net, pair: tuple[Tensor, Tensor]) -> None:
     seen: list[torch.dtype] = []
     net.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
