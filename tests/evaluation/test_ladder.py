@@ -1,5 +1,6 @@
 """The harness: it judges by itself, pairs its rungs, and leaves the model as it was found."""
 
+import inspect
 import weakref
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from advbench import Attempt, Draws, Placement, Threat, evaluate
+from advbench import Attempt, Copies, Draws, Hooks, Placement, Threat, evaluate
 from advbench.attacks import PGD
 from advbench.defenses import Round
 from advbench.errors import DefenseError, InputError, ModelError
@@ -212,3 +213,16 @@ def test_no_images_and_unknown_places_are_refused(network: Network, data: Tensor
         run(network, data, indices=[])
     with pytest.raises(DefenseError, match="Did you mean 'features'"):
         run(network, data, defenses={"typo": Placement(Round(), "feature")})
+
+
+def test_an_evaluation_takes_few_parameters_and_no_copies_can_be_said_in_two_ways(
+    network: Network, data: TensorDataset
+) -> None:
+    assert len(inspect.signature(evaluate).parameters) <= 17
+    own = {"threat": Threat("linf", 0.05), "attacks": {"pgd": PGD(steps=3)}, "rungs": ()}
+    said: list[list[str]] = [[], []]
+    short = evaluate(network, data, **own, fast=False, observer=Hooks(note=said[0].append))  # type: ignore[arg-type]  # a table of settings
+    copies, hooks = Copies(fast=False), Hooks(note=said[1].append)
+    full = evaluate(network, data, **own, copies=copies, observer=hooks)  # type: ignore[arg-type]
+    assert short.samples.equals(full.samples)
+    assert said[0] == said[1]
