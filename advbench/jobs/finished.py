@@ -104,15 +104,11 @@ class Run:
 
     @cached_property
     def charts(self) -> dict[str, Chart]:
-        """The figures that the run has records for: `ladder`, `success` and `loss` by gradient steps."""
+        """The figures that the run has records for: `ladder`, and success (`steps`) and `loss` by steps."""
         rows = [self.rows[place] for place in arranged(self.rows, self.style)]
         attacked = [(row, of_row(self.samples, row.defense, row.attack)) for row in rows]
-        charts = {
-            "ladder": ladder(rows, self.style),
-            "success": success_by_steps(attacked, self.style),
-            "loss": loss_by_steps(attacked),
-        }
-        return {name: chart for name, chart in charts.items() if chart is not None}
+        charts = ladder(rows, self.style), success_by_steps(attacked, self.style), loss_by_steps(attacked)
+        return {chart.name: chart for chart in charts if chart is not None}
 
     def figure(self, name: str = "ladder", format: FigureFormat = "png") -> bytes:  # noqa: A002  # as in `table`
         """A figure as the contents of a file; it needs matplotlib.

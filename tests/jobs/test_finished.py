@@ -59,7 +59,7 @@ def test_a_table_looks_as_the_run_was_told_unless_another_look_is_given(made_run
 
 
 def test_figures_are_those_that_there_are_records_for(made_run: ab.Run) -> None:
-    assert list(made_run.charts) == ["ladder", "success", "loss"]
+    assert list(made_run.charts) == ["ladder", "steps", "loss"]
     assert list(ab.run(attacks="square:queries=3", first=2).charts) == ["ladder"]
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'advbench[figures]'")
     with pytest.raises(SpecError, match=r"the run has no figure 'los'\. Did you mean 'loss'\?"):
