@@ -135,6 +135,9 @@ def evaluate(
     check_mapstyle(dataset)
     chosen = chosen_images(dataset, indices)
     chains = defense_chains(defenses or {})
+    if not isinstance(copies, Copies):
+        raise InputError(f"copies must be Copies(...), got {copies!r:.60}; fast=False makes none.")
+    wanted_rungs = (rungs,) if isinstance(rungs, str) else tuple(rungs)
     wanted = (substitute,) if isinstance(substitute, str) else tuple(substitute)
     options = {defense: options_for(defense, chain, wanted) for defense, chain in chains.items() if chain}
     population = observer.population
@@ -144,7 +147,7 @@ def evaluate(
         chains=chains,
         attacks=attacks,
         threat=threat,
-        rungs=("shattered", *rungs),
+        rungs=("shattered", *wanted_rungs),
         seed=seed,
         eot=eot,
         judge_draws=judge_draws,

@@ -85,6 +85,7 @@ class Plan:
         for name in ("eot", "judge_draws", "calibrate_on"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        _check_adversary(self.threat, self.attacks, self.gradient_free)
         if not self.attacks:
             raise InputError("there are no attacks to run.")
         unknown = [rung for rung in self.rungs if rung not in RUNGS[1:]]
@@ -221,12 +222,29 @@ def chosen_images(dataset: Images, indices: Sequence[int] | None) -> list[int]:
     return chosen
 
 
+def _check_adversary(threat: Any, *attacks: Any) -> None:
+    """Refuse what is no threat and what are no attacks, whatever a caller has in their place.
+
+    Raises:
+        InputError: such a thing.
+    """
+    if not isinstance(threat, Threat):
+        raise InputError(f"the threat must be a Threat('linf', 0.03), got {threat!r:.60}.")
+    for given in attacks:
+        if not isinstance(given, Mapping) or not all(map(callable, given.values())):
+            raise InputError(
+                f"attacks must be {{name: attack}}, for example {{'pgd': PGD()}}, got {given!r:.60}."
+            )
+
+
 def defense_chains(defenses: Mapping[str, Chain]) -> dict[str, tuple[Placement, ...]]:
     """The defenses in their places by name, the undefended model first.
 
     Raises:
         InputError: a name that is taken, or something that is no defense.
     """
+    if not isinstance(defenses, Mapping):
+        raise InputError(f"defenses must be {{name: defense}}, got {defenses!r:.60}.")
     if UNDEFENDED in defenses:
         raise InputError(f"{UNDEFENDED!r} is the undefended model, always there; choose another name.")
     return {UNDEFENDED: (), **{name: _placements(chain) for name, chain in defenses.items()}}

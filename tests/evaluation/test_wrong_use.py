@@ -17,6 +17,12 @@ from tests.small import Network
     [
         ({"batch_size": 0}, "batch_size must be 'auto' or a whole number of at least 1, got 0."),
         ({"dataset": (torch.rand(2, 1, 4, 4), torch.zeros(2))}, "got a tuple: TensorDataset(x, y)."),
+        ({"threat": 0.1}, "the threat must be a Threat('linf', 0.03), got 0.1."),
+        ({"attacks": [PGD()]}, "attacks must be {name: attack}, for example {'pgd': PGD()}, got [PGD("),
+        ({"attacks": {"pgd": "pgd"}}, "attacks must be {name: attack}"),
+        ({"defenses": [torch.round]}, "defenses must be {name: defense}, got [<built-in"),
+        ({"copies": False}, "copies must be Copies(...), got False; fast=False makes none."),
+        ({"rungs": "bpdaa"}, "there is no rung 'bpdaa'"),
         ({"dataset": iter([])}, "has a length, got list_iterator."),
         (
             {"dataset": TensorDataset(torch.rand(2, 1, 4, 4), torch.tensor([0.0, 1.5]))},
