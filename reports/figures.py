@@ -1,11 +1,11 @@
 """Charts and galleries for papers, by matplotlib: readable in grey and by the colour-blind."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Literal, assert_never
 
-from advbench.errors import InputError
+from advbench.errors import InputError, SpecError, nearest
 
 from .charts import Chart, Curves, Dots
 from .grid import TITLES
@@ -41,6 +41,25 @@ def check_matplotlib() -> None:
     """
     if find_spec("matplotlib") is None:
         raise InputError("figures need matplotlib: pip install 'advbench[figures]'.")
+
+
+def draw_named(charts: Mapping[str, Chart], name: str, form: FigureFormat, whose: str) -> bytes:
+    """One of several charts as a file.
+
+    Args:
+        charts: by their names.
+        name: of the one that is wanted.
+        form: of the file.
+        whose: what has the charts, for the message: a run, a report.
+
+    Raises:
+        SpecError: no chart of the name.
+        InputError: matplotlib is not installed.
+    """
+    check_matplotlib()
+    if name not in charts:
+        raise SpecError(f"the {whose} has no figure {name!r}. {nearest(name, charts)}")
+    return draw(charts[name], form)
 
 
 def draw(chart: Chart, form: FigureFormat) -> bytes:

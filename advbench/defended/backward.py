@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from advbench.defended.clips import clipped_from_inside
+from advbench.defended.graph import nodes_between
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import drawn, fresh_draws, is_random
 from advbench.errors import DefenseError, first_line, ran_out_of_memory
@@ -141,16 +142,7 @@ class _Substituted(torch.autograd.Function):
 
 def _has_derivative(y: Tensor, x: Tensor) -> bool:
     """Whether torch has a derivative of every function between `x` and `y`; where it has none, it raises."""
-    pending, seen = [y.grad_fn], {x.grad_fn}
-    while pending:
-        node = pending.pop()
-        if node is None or node in seen:
-            continue
-        if node.name().endswith(_WITHOUT_DERIVATIVE):
-            return False
-        seen.add(node)
-        pending.extend(following for following, _ in node.next_functions)
-    return True
+    return not any(node.name().endswith(_WITHOUT_DERIVATIVE) for node in nodes_between(x, y))
 
 
 class _ZeroGradient(torch.autograd.Function):

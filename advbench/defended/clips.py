@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
+from advbench.defended.graph import nodes_between
 from advbench.defended.inward import Inward, inside
 
 _SAVED: Final = {
@@ -98,20 +99,12 @@ def _traced(model: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 def _mend(y: Any, x: Tensor) -> bool:
     """Mend the clips between `x` and `y`; whether compiled code, into which nobody sees, lies there too."""
-    start = y.grad_fn if isinstance(y, Tensor) else None
-    waiting = [] if start is None or start is x.grad_fn else [start]
-    seen = {x.grad_fn, start}
     compiled = False
-    while waiting:
-        node = waiting.pop()
+    for node in nodes_between(x, y) if isinstance(y, Tensor) else ():
         operation = _operation(node)
         if operation in _SAVED and (operation not in _ACTIVATIONS or _reads_pixels(node, x)):
             _mend_one(node, operation, x)
         compiled |= operation == _OPAQUE
-        for following, _ in node.next_functions:
-            if following is not None and following not in seen:
-                seen.add(following)
-                waiting.append(following)
     return compiled
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -137,8 +137,7 @@ def evaluate(
     chains = defense_chains(defenses or {})
     if not isinstance(copies, Copies):
         raise InputError(f"copies must be Copies(...), got {copies!r:.60}; fast=False makes none.")
-    wanted_rungs = (rungs,) if isinstance(rungs, str) else tuple(rungs)
-    wanted = (substitute,) if isinstance(substitute, str) else tuple(substitute)
+    wanted_rungs, wanted = _texts(rungs), _texts(substitute)
     options = {defense: options_for(defense, chain, wanted) for defense, chain in chains.items() if chain}
     population = observer.population
     plan = Plan(
@@ -159,6 +158,10 @@ def evaluate(
         wanted_copies = copies if fast else replace(copies, fast=False)
         at_its_speed = at_speed(plan.counted(), chosen, batch_size, wanted_copies, observer.note)
         return _climb(at_its_speed, chosen, options, observer)
+
+
+def _texts(given: str | Sequence[str]) -> tuple[Any, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _climb(

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -32,7 +31,7 @@ from advbench.models.checkpoint.read import read_state_dicts
 from advbench.reports.training import TRAINING_FILES
 from advbench.results.trained import Measured, Paired
 from advbench.runs.folder import check_free, unfinished_run
-from advbench.runs.provenance import origin_of
+from advbench.runs.provenance import now, origin_of
 from advbench.training.feed import plan_of_epoch
 from advbench.training.folder import LAST, STATE, TrainingFolder, open_training_folder
 from advbench.training.loop import StepDone, train
@@ -133,7 +132,7 @@ def _train_and_measure(
         training = _result(job, models, _measured(job, models, watcher), folder.manifest, folder.path)
         for form, name in TRAINING_FILES.items():
             folder.write_text(name, training.table(form))
-        folder.update(status="done", finished=_now())
+        folder.update(status="done", finished=now())
     except BaseException as error:
         _give_up(folder, error, ranks)
         raise
@@ -163,7 +162,7 @@ def _folder(
 ) -> TrainingFolder:
     if not ranks.leads:
         return TrainingFolder(Path(ranks.await_post("folder", lambda: None).decode()), manifest)
-    started = {"status": "running", "started": _now(), **manifest}
+    started = {"status": "running", "started": now(), **manifest}
     out = settings.out
     if out is None and (settings.resume or ranks.restarted):
         out = unfinished_run(started)
@@ -297,8 +296,4 @@ def _result(
 def _give_up(folder: TrainingFolder, error: BaseException, ranks: Ranks) -> None:
     if ranks.leads and not isinstance(error, RunError):  # a disk that is full takes no last word either
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        folder.update(status=status, finished=_now())
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+        folder.update(status=status, finished=now())

@@ -9,10 +9,10 @@ from typing import Any, final
 
 import pandas as pd
 
-from advbench.errors import RunFolderError, SpecError, nearest
+from advbench.errors import RunFolderError
 from advbench.reports import render, table_frame
 from advbench.reports.charts import Chart, ladder
-from advbench.reports.figures import FigureFormat, check_matplotlib, draw
+from advbench.reports.figures import FigureFormat, draw_named
 from advbench.reports.formats import Format
 from advbench.reports.html_table import html_table
 from advbench.reports.runs import is_sweep
@@ -121,10 +121,7 @@ class Run:
             SpecError: a figure that the run has no records for.
             InputError: matplotlib is not installed.
         """
-        check_matplotlib()
-        if name not in self.charts:
-            raise SpecError(f"the run has no figure {name!r}. {nearest(name, self.charts)}")
-        return draw(self.charts[name], format)
+        return draw_named(self.charts, name, format, "run")
 
     def __eq__(self, other: object) -> bool:
         """Whether both are the same run with the same records."""

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +37,7 @@ from advbench.runs.folder import (
     open_folder,
     unfinished_run,
 )
+from advbench.runs.provenance import now
 
 Accept = Callable[[Sequence[int], Sequence[int]], Sequence[str]]
 """Labels and predictions of all clean images to the notes of the table."""
@@ -113,7 +113,7 @@ class Recorder:
             {index: digest for part in self.digests for index, digest in part.items()}
         )
         self.manifest["execution"]["batch_size"] = checked.batch_size
-        manifest = {"status": "running", "started": _now(), **self.manifest}
+        manifest = {"status": "running", "started": now(), **self.manifest}
         label = f"{manifest['settings']['model']}-{manifest['settings']['dataset']}"
         out = self.settings.out
         if out is None and self.ranks.restarted:  # by torchrun, which cannot say --out
@@ -208,7 +208,7 @@ class Recorder:
         elif not isinstance(error, RunError):  # a disk that is full takes no last word either
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             shown = added_up([self.tally.earlier, self.tally.shown.images])
-            self.folder.update(status=status, finished=_now(), **{SHOWN: shown})
+            self.folder.update(status=status, finished=now(), **{SHOWN: shown})
 
     def write(self, found: Evaluation, formats: Sequence[Format]) -> Run:
         """Write the results; returns the run as its folder holds it."""
@@ -227,7 +227,7 @@ class Recorder:
             folder.write_text(FILE_NAMES[form], render(found.rows, form, self.origin, self.settings.style))
         folder.update(
             status="done",
-            finished=_now(),
+            finished=now(),
             notes=list(found.heading.notes),
             **{SHOWN: added_up([self.tally.earlier, found.shown])},
             heading=asdict(found.heading),
@@ -313,7 +313,3 @@ def _unpack(contents: bytes, like: Evaluation, digests: dict[int, bytes]) -> Eva
         digests,
         shown=shown,
     )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

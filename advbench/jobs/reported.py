@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -13,12 +12,12 @@ from typing import Final, assert_never, cast, final
 import pandas as pd
 
 import advbench
-from advbench.errors import InputError, RunFolderError, SpecError, nearest
+from advbench.errors import InputError, RunFolderError, SpecError
 from advbench.files import write_whole
 from advbench.jobs.report_page import charts_of, page_of, pictures_of
 from advbench.reports.baseline import Comparison, paired_csv, paired_grid, paired_json
 from advbench.reports.charts import Chart, Curves
-from advbench.reports.figures import FigureFormat, check_matplotlib, draw, draw_gallery
+from advbench.reports.figures import FigureFormat, check_matplotlib, draw, draw_gallery, draw_named
 from advbench.reports.formats import FILE_NAMES, HTML, Format, markdown_grid, render
 from advbench.reports.frame import table_frame
 from advbench.reports.html_table import html_table
@@ -30,6 +29,7 @@ from advbench.reports.style import Style
 from advbench.results.records import Row
 from advbench.runs.claimed_folder import looking_into
 from advbench.runs.manifest import MANIFEST
+from advbench.runs.provenance import now
 
 REPORT: Final = "report.json"
 _DRAWN: Final = 6  # pictures of a gallery for a paper
@@ -118,10 +118,7 @@ class Report:
             SpecError: a figure that there are no records for.
             InputError: matplotlib is not installed.
         """
-        check_matplotlib()
-        if name not in self.charts:
-            raise SpecError(f"the report has no figure {name!r}. {nearest(name, self.charts)}")
-        return draw(self.charts[name], format)
+        return draw_named(self.charts, name, format, "report")
 
     def files(self, formats: Sequence[str], figures: Sequence[FigureFormat] = ()) -> dict[str, bytes]:
         """The files of a report by their names.
@@ -178,7 +175,7 @@ class Report:
         files = self.files(formats, figures)
         told = {
             "command": list(self.command),
-            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "written": now(),
             "advbench": advbench.__version__,
             "tables": self.style.settings(),
             "runs": [{"name": run.name, "run": run.origin["run"], "done": run.is_done} for run in self.runs],

@@ -13,6 +13,7 @@ from advbench.defended.model import Placement
 from advbench.defended.own_functions import adapted
 from advbench.defenses import DEFENSES
 from advbench.errors import InputError, ModelError, SpecError
+from advbench.evaluation.plan import Links
 from advbench.jobs.build_subject import make_chain
 from advbench.jobs.own_images import images_of
 from advbench.jobs.state_digest import is_told_by_settings
@@ -20,8 +21,6 @@ from advbench.names import registry
 from advbench.names.grammar import INPUT, Spec, parse_chain, parse_spec
 from advbench.names.registry import Entry, Kind
 from advbench.results.records import UNDEFENDED
-
-Links = tuple[Placement, ...]
 
 
 def model_of(given: Any) -> tuple[str, nn.Module | None]:

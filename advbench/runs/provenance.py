@@ -7,6 +7,7 @@ import platform
 import shlex
 import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     import torch
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn")
+
+
+def now() -> str:
+    """The time as records have it: UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions() -> dict[str, str]:

@@ -4,7 +4,6 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -19,7 +18,7 @@ from advbench.jobs.watcher import PartWatcher, Unwatched, Watcher, check_stop
 from advbench.reports import render
 from advbench.reports.formats import FILE_NAMES, HTML, Format, formats_of
 from advbench.results.records import UNDEFENDED
-from advbench.runs.provenance import commits, versions
+from advbench.runs.provenance import commits, now, versions
 from advbench.runs.read import FinishedRun, read_finished_run
 from advbench.speed.memory import release_memory
 
@@ -224,7 +223,7 @@ def _write(sweep: _Sweep, status: str) -> None:
         sweep.folder.write_text(FILE_NAMES[form], text)
     sweep.folder.update(
         status=status,
-        finished=_now() if status == "done" else None,
+        finished=now() if status == "done" else None,
         cells=[_account(cell, sweep.outcomes.get(cell.key)) for cell in sweep.cells],
     )
 
@@ -243,7 +242,7 @@ def _account(cell: Cell, outcome: Outcome | None) -> dict[str, Any]:
 def _manifest(settings: SweepSettings, grid: Grid) -> dict[str, Any]:
     return {
         "status": "running",
-        "started": _now(),
+        "started": now(),
         "command": list(settings.command),
         "file": str(grid.file or grid.name),
         "sha256": grid.digest,
@@ -257,7 +256,3 @@ def _announce(sweep: _Sweep, planned: Sequence[Planned]) -> None:
     begun = sum(job.state == "begun" for job in planned)
     notes = [f"{there} done already"] * (there > 0) + [f"{begun} runs go on"] * (begun > 0)
     sweep.watcher.note(", ".join([f"{len(sweep.cells)} cells in {len(planned)} runs", *notes]))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
