@@ -19,6 +19,7 @@ from advbench.defended.left_as_found import in_full_precision, prepared
 from advbench.draws.sampling import DRAWS, JUDGED
 from advbench.errors import InputError
 from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed, samples_of
+from advbench.evaluation.binarization import binarization
 from advbench.evaluation.choose_substitutes import Chooser, Options, options_for, ready, with_exact
 from advbench.evaluation.faster_plan import at_speed
 from advbench.evaluation.measure_indicators import Subject, measured
@@ -26,7 +27,7 @@ from advbench.evaluation.observer import UNOBSERVED, Checked, Observer
 from advbench.evaluation.passable import passable
 from advbench.evaluation.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
 from advbench.evaluation.search_substitutes import Choice
-from advbench.results.indicators import added
+from advbench.results.indicators import TESTS, Test, added
 from advbench.results.records import UNDEFENDED, Candidate, Row, Rung, join_samples
 from advbench.results.shown import added_up
 from advbench.results.table import Cell, Heading, rows_of
@@ -74,7 +75,7 @@ def evaluate(
     threat: Threat,
     attacks: Mapping[str, Attack],
     defenses: Mapping[str, Chain] | None = None,
-    rungs: Sequence[Rung] = ("bpda",),
+    rungs: Sequence[Rung | Test] = ("bpda",),
     gradient_free: Mapping[str, Attack] = MappingProxyType({}),
     substitute: str | Sequence[str] = (),
     calibration: int = CALIBRATION,
@@ -103,7 +104,8 @@ def evaluate(
             `none`, is always there too.
         rungs: what to run beside the clean and the shattered rung: `records.LADDER` is all there is. On the
             static rung each defense is shown the examples that the same attack made on the undefended model;
-            worst counts the images that stand on every rung that is run.
+            worst counts the images that stand on every rung that is run. `binarization` beside `worst` also
+            tests the attacks (`advbench.evaluation.binarization`).
         gradient_free: the attack of the gradient-free rung by its name, for all rows of a defense.
         substitute: what stands in for the defenses in the bpda rung: a name, of a chain `a+b`, several to
             choose from, or `search`; by default what each defense lists, and a search where it lists several
@@ -146,7 +148,8 @@ def evaluate(
         chains=chains,
         attacks=attacks,
         threat=threat,
-        rungs=("shattered", *wanted_rungs),
+        rungs=("shattered", *(rung for rung in wanted_rungs if rung not in TESTS)),
+        tests=tuple(test for test in TESTS if test in wanted_rungs),
         seed=seed,
         eot=eot,
         judge_draws=judge_draws,
@@ -199,7 +202,11 @@ def _climb(
     whole |= {Cell(defense, "", "clean"): records for defense, records in clean.samples.items()}
     if "worst" in plan.rungs:
         with plan.shown.counted_as("indicators"):
-            heading = heading.with_indicators(measured(plan, _probed(plan, stand_ins), whole))
+            probed = _probed(plan, stand_ins)
+            indicators = measured(plan, probed, whole)
+            if "binarization" in plan.tests:
+                indicators += binarization(plan, probed, chosen)
+            heading = heading.with_indicators(indicators)
     samples = join_samples([whole[cell] for cell in heading.cells()])
     candidates = tuple(candidate for choice in stand_ins.values() for candidate in choice.candidates)
     return Evaluation(heading, samples, clean.digests, candidates, added_up([plan.shown.images]))

@@ -113,7 +113,7 @@ def _evaluate(settings: RunSettings, job: Job, recorder: Recorder, ranks: Ranks)
         threat=subject.threat,
         attacks=job.attacks.objects,
         defenses=subject.defenses.objects,
-        rungs=job.rungs,
+        rungs=(*job.rungs, *job.tests),
         gradient_free=job.gradient_free.objects,
         substitute=settings.substitutes,
         calibration=settings.calibration,

@@ -260,6 +260,9 @@ def _broken(case: Case) -> Iterator[Told]:
     undecided = int((mine["prediction"] < 0).sum())
     if undecided > FLAT * case.n:
         yield f"{undecided} of {case.n} examples gave NaN logits", ("mend the model's numbers",)
+    missed = case.tripped(rung).get("binarization")
+    if missed is not None:
+        yield _told(missed, case)
     unbounded = case.tripped(rung).get("unbounded")
     if unbounded is not None and (cut or not _saturates(case)):
         yield _told(unbounded, case)

@@ -15,6 +15,7 @@ from advbench.jobs.build_attacks import (
     make_attacks,
     rungs_of,
     shared_parameters,
+    tests_of,
 )
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
@@ -38,6 +39,13 @@ THREAT = Threat.parse("linf", "0.1")
 )
 def test_rungs_stand_in_the_order_of_the_ladder(options: dict[str, Any], rungs: list[str]) -> None:
     assert list(rungs_of(RunSettings(**options))) == rungs
+
+
+def test_a_test_of_the_attacks_is_run_with_the_ladder() -> None:
+    options = RunSettings(tests=("binarization",))
+    assert tests_of(options) == ("binarization",)
+    assert rungs_of(options) == LADDER
+    assert tests_of(RunSettings()) == ()
 
 
 def test_shared_options_are_those_that_were_set() -> None:
@@ -106,6 +114,7 @@ def test_callers_give_words_attacks_or_both() -> None:
             "there is no rung 'stairs'; known: static, shattered",
         ),
         (lambda: rungs_of(RunSettings(rungs="clean")), "there is no rung 'clean'"),
+        (lambda: tests_of(RunSettings(tests=("blind",))), "there is no test 'blind'"),
         (lambda: full_attack("pgd@logits", {}), "an attack has no place, got 'pgd@logits'."),
         (lambda: full_attack("pdg", {}), "there is no attack called 'pdg'"),
         (lambda: gradient_free_attack(RunSettings(gradient_free="sqare")), "Did you mean 'square'"),

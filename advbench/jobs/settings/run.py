@@ -92,6 +92,14 @@ class RunSettings:
         help="All rungs: static, shattered, bpda, gradient-free, and the worst of them.",
         panel=_ATTACK,
     )
+    tests: tuple[str, ...] = option(
+        (),
+        word="--test",
+        help="binarization: also attack a readout that has an adversarial example in every ball, and say how "
+        "often the attack finds it; implies --ladder.",
+        panel=_ATTACK,
+        shown="none",
+    )
     fail_on: str = option(
         "",
         help="Exit code 1 where a row's verdict is one of these: masked, unreliable, "
@@ -241,7 +249,7 @@ class RunSettings:
     @property
     def wants_ladder(self) -> bool:
         """Whether all rungs are run; a verdict rests on all of them."""
-        return self.ladder or bool(self.fail_on) or self.min_robust is not None
+        return self.ladder or bool(self.tests) or bool(self.fail_on) or self.min_robust is not None
 
     @property
     def kept_examples(self) -> Literal["all", "successful"] | None:
