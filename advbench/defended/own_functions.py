@@ -83,7 +83,7 @@ class Plugin:
         return y
 
     def _found_out(self, x: Tensor) -> tuple[Form, Tensor]:
-        said = []
+        failures = []
         for form in FORMS:
             try:
                 return form, self._tried(form, x)
@@ -92,10 +92,10 @@ class Plugin:
             except Exception as error:  # a function that was meant for something else may raise anything
                 if ran_out_of_memory(error):
                     raise
-                said.append(f"{form}: {type(error).__name__}: {first_line(error)}")
+                failures.append(f"{form}: {type(error).__name__}: {first_line(error)}")
         raise DefenseError(
-            f"defense {self.__name__} takes neither tensors nor arrays nor PIL images ({'; '.join(said)}). "
-            "Say what it takes: advbench.numpy_defense or advbench.pil_defense."
+            f"defense {self.__name__} takes neither tensors nor arrays nor PIL images "
+            f"({'; '.join(failures)}). Say what it takes: advbench.numpy_defense or advbench.pil_defense."
         )
 
 
@@ -192,8 +192,8 @@ def adapted(defense: Any) -> Map:
         hasattr(defense, name) for name in ("substitutes", "substitute")
     )
     if known or (is_random(defense) and takes_draws(defense)):
-        found: Map = defense  # it knows the contract
-        return found
+        function: Map = defense  # it knows the contract
+        return function
     return Plugin(defense, random=is_random(defense))
 
 
@@ -272,11 +272,12 @@ def _form_told(function: Callable[..., Any]) -> Form | None:
 def _needs_an_argument(function: Callable[..., Any]) -> bool:
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
-        found = inspect.signature(function).parameters.values()
+        arguments = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # built in functions may have none
         return True
     return any(
-        parameter.kind in positional and parameter.default is inspect.Parameter.empty for parameter in found
+        parameter.kind in positional and parameter.default is inspect.Parameter.empty
+        for parameter in arguments
     )
 
 
