@@ -23,7 +23,7 @@ from advbench.draws.sampling import is_random, takes_draws
 from advbench.errors import AdvbenchError, DefenseError, SpecError, first_line, ran_out_of_memory
 from advbench.names.grammar import Spec
 from advbench.names.registry import converted, parameters, takes_more
-from advbench.names.user_code import as_own_program, told
+from advbench.names.user_code import as_own_program, failure_sentence
 
 Form = Literal["tensor", "array", "images", "pil"]
 """A tensor or an array `(n, c, h, w)`, or image by image an array `(h, w, c)` or a PIL image."""
@@ -177,7 +177,7 @@ def _called(make: Callable[..., Any], spec: Spec, given: Mapping[str, Any]) -> A
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         if ran_out_of_memory(error):
             raise
-        raise SpecError(f"defense {spec.name} failed: {told(error, spec.name)}") from error
+        raise SpecError(f"defense {spec.name} failed: {failure_sentence(error, spec.name)}") from error
 
 
 def adapted(defense: Any) -> Map:

@@ -198,7 +198,7 @@ class Chooser:
                 "origin": dict(self.store.origin),
             }
             self.store.save(name, json.dumps(kept).encode())
-            self.note(_said(defense, candidates))
+            self.note(_standings_line(defense, candidates))
         best = sorted(
             (candidate for candidate in candidates if candidate.rank), key=lambda candidate: candidate.rank
         )
@@ -249,7 +249,7 @@ def _seen(model: DefendedModel, position: int, x: Tensor) -> tuple[Tensor, Tenso
     return pairs[0][0][: len(x)], pairs[0][1][: len(x)]
 
 
-def _said(defense: str, candidates: Sequence[Candidate]) -> str:
+def _standings_line(defense: str, candidates: Sequence[Candidate]) -> str:
     graded = sorted(
         (candidate for candidate in candidates if not candidate.note),
         key=lambda candidate: candidate.rank or len(candidates) + 1,

@@ -221,7 +221,7 @@ def _weak(case: Case) -> Iterator[Ground]:
     one_step = case.tripped(case.resting).get("one_step")
     if one_step is not None and one_step.value >= HIDDEN:
         yield from _dead(case, case.resting)  # a step that leads nowhere is no matter of its length
-        yield _told(one_step, case)
+        yield _ground_of(one_step, case)
 
 
 def _hidden(case: Case) -> Iterator[Ground]:
@@ -262,7 +262,7 @@ def _broken(case: Case) -> Iterator[Ground]:
         yield f"{undecided} of {case.n} examples gave NaN logits", ("mend the model's numbers",)
     unbounded = case.tripped(rung).get("unbounded")
     if unbounded is not None and (cut or not _saturates(case)):
-        yield _told(unbounded, case)
+        yield _ground_of(unbounded, case)
 
 
 def _dead(case: Case, rung: Rung) -> Iterator[Ground]:
@@ -279,7 +279,7 @@ def _cut(case: Case, rung: Rung) -> Iterator[Ground]:
         yield sentence, about_gradient(case.setup)
     for name in _NO_GRADIENT:
         if name in tripped:
-            yield _told(tripped[name], case)
+            yield _ground_of(tripped[name], case)
 
 
 def _misled(case: Case, rung: Rung) -> Iterator[Ground]:
@@ -287,7 +287,7 @@ def _misled(case: Case, rung: Rung) -> Iterator[Ground]:
     tripped = case.tripped(rung)
     for name in _NO_GUIDE:
         if name in tripped and not (name == "zero_coordinates" and _agreement(case, rung) >= FAITHFUL):
-            yield _told(tripped[name], case)
+            yield _ground_of(tripped[name], case)
     cosine = _agreement(case, rung)
     if "agreement" not in tripped and cosine < FAITHFUL:
         sentence = f"the gradient foretells only a part of how the loss changes (cosine {cosine:.2f})"
@@ -340,7 +340,7 @@ def _unsettled(case: Case) -> Iterator[Ground]:
     if missing:
         yield f"not run: {', '.join(missing)}", ("--ladder",)
     if "autograd_in_forward" in tripped:
-        yield _told(tripped["autograd_in_forward"], case)
+        yield _ground_of(tripped["autograd_in_forward"], case)
     if _saturates(case):
         yield (
             f"{_flat(case, case.resting)} of {case.n} images stand where the cross-entropy has no gradient",
@@ -361,7 +361,7 @@ def _unsettled(case: Case) -> Iterator[Ground]:
         signs.append("incomplete")  # else what comes of more steps is known
     for name in signs:
         if name in tripped:
-            yield _told(tripped[name], case)
+            yield _ground_of(tripped[name], case)
     if wilson_interval(case.worst, case.n).low * case.n < STANDS * case.right:
         sentence = (
             f"{case.worst} of {case.n} stand, too few images to tell whether a third of the clean ones would"
@@ -374,7 +374,7 @@ def _left(case: Case, what: str) -> str:
     return f"{case.worst} of {case.n} images {what} ({100 * low:.1f} to {100 * high:.1f} %)"
 
 
-def _told(indicator: Indicator, case: Case) -> Ground:
+def _ground_of(indicator: Indicator, case: Case) -> Ground:
     return indicator.sentence, about(indicator.name, case.setup)
 
 
