@@ -243,10 +243,10 @@ def _ordered(samples: pd.DataFrame, chosen: Sequence[int]) -> pd.DataFrame:
     return samples.set_index("index").loc[list(chosen)].reset_index()
 
 
-def merge(found: Sequence[Evaluation]) -> Evaluation:
+def merge(evaluations: Sequence[Evaluation]) -> Evaluation:
     """One evaluation out of those of disjoint images, by the same attacks on the same model; by index."""
-    samples = join_samples([part.samples for part in found]).sort_values("index", kind="stable")
-    headings = [part.heading for part in found]
+    samples = join_samples([part.samples for part in evaluations]).sort_values("index", kind="stable")
+    headings = [part.heading for part in evaluations]
     doubts = {
         defense: tuple(
             dict.fromkeys(doubt for heading in headings for doubt in heading.doubts.get(defense, ()))
@@ -260,9 +260,9 @@ def merge(found: Sequence[Evaluation]) -> Evaluation:
     cells = {cell: number for number, cell in enumerate(heading.cells())}
     order = [cells[Cell(*key)] for key in zip(*(samples[name] for name in Cell._fields), strict=True)]
     samples = samples.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
-    digests = {key: digest for part in found for key, digest in part.digests.items()}
-    shown = added_up([part.shown for part in found])
-    return Evaluation(heading, samples, digests, found[0].candidates, shown)
+    digests = {key: digest for part in evaluations for key, digest in part.digests.items()}
+    shown = added_up([part.shown for part in evaluations])
+    return Evaluation(heading, samples, digests, evaluations[0].candidates, shown)
 
 
 def fingerprint(digests: Mapping[int, bytes]) -> str:
@@ -354,14 +354,14 @@ def _rung(plan: Plan, target: Target, clean: _Clean, done: Mapping[Cell, set[int
     def attack(batch: Batch) -> list[RungDone]:
         if any(clean.digests[index] != digest for index, digest in image_digests(batch).items()):
             raise InputError("the data set gives other images when read again; switch random transforms off.")
-        found = attacked(plan, target, batch)
-        assert found.x_adv is not None
-        return [found, *replayed(plan, target, batch, found.x_adv)]
+        rung_done = attacked(plan, target, batch)
+        assert rung_done.x_adv is not None
+        return [rung_done, *replayed(plan, target, batch, rung_done.x_adv)]
 
     images = [index for index in own["index"] if index in todo]
     growing = is_chunked(plan.attack_of(target.cell))
-    for found in in_batches(plan.dataset, images, plan.size, attack, growing=growing):
-        yield from (new for part in found if len((new := part.without(done[part.cell])).samples))
+    for outcomes in in_batches(plan.dataset, images, plan.size, attack, growing=growing):
+        yield from (new for part in outcomes if len((new := part.without(done[part.cell])).samples))
     for cell, known in done.items():
         own = clean.samples[cell.defense]
         rest = own[~(own["robust"] & own["index"].isin(todo)) & ~own["index"].isin(known)]
@@ -373,5 +373,5 @@ def _of_cell(known: pd.DataFrame | None, cell: Cell, chosen: Sequence[int]) -> p
     """The records that are there already of one rung; none without an earlier start."""
     if known is None:
         return join_samples([])
-    mine = cell.records(known)
-    return mine[mine["index"].isin(list(chosen))]
+    records = cell.records(known)
+    return records[records["index"].isin(list(chosen))]

@@ -171,10 +171,10 @@ class Indicator:
 _FLAGS = ("softmax_output", "few_classes", "autograd_in_forward")
 
 
-def added(found: Sequence[Indicator]) -> tuple[Indicator, ...]:
+def added(indicators: Sequence[Indicator]) -> tuple[Indicator, ...]:
     """The indicators of several shares of the images as those of all."""
     sums: dict[tuple[str, ...], Indicator] = {}
-    for indicator in found:
+    for indicator in indicators:
         key = (indicator.defense, indicator.attack, indicator.rung, indicator.name)
         known = sums.get(key)
         sums[key] = (
@@ -187,15 +187,15 @@ def added(found: Sequence[Indicator]) -> tuple[Indicator, ...]:
 
 def incomplete(samples: pd.DataFrame, defense: str, attack: str, rung: Rung) -> Indicator:
     """How many images stand whose loss has not settled, from what the attack recorded (`late_gain`)."""
-    mine = samples[
+    records = samples[
         (samples["defense"] == defense) & (samples["attack"] == attack) & (samples["rung"] == rung)
     ]
-    gains = mine[mine["robust"]]["late_gain"]
+    gains = records[records["robust"]]["late_gain"]
     return Indicator(
         defense=defense,
         attack=attack,
         rung=rung,
         name="incomplete",
         part=float((gains > LATE).sum()),
-        whole=float(len(mine)),
+        whole=float(len(records)),
     )

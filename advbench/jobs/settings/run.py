@@ -301,14 +301,14 @@ def words_of(values: Mapping[str, Any]) -> list[str]:
 
 def values_of(settings: RunSettings) -> dict[str, Any]:
     """What settings say, by the keys of a file and as a file would hold it; nothing for what is not said."""
-    said: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, setting in file_settings().items():
         value = getattr(settings, setting.name)
         # What is 0 or false unless told stays away, so that the folders of earlier curves are found again.
         if value in (None, ()) or (value == 0 and setting.default == 0):
             continue
-        said[key] = setting.parse(_as_in_a_file(value))
-    return said
+        values[key] = setting.parse(_as_in_a_file(value))
+    return values
 
 
 def _as_in_a_file(value: Any) -> Any:
