@@ -56,14 +56,14 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
         InputError: whatever is wrong, in one line.
     """
     threat = make_threat(options.subject, objects.entry or find_dataset(names_of(options.subject)[1]))
-    tests_of(options)
+    attack_tests(options)
     attacks, rungs = make_attacks(options, threat, objects.attacks), rungs_of(options)
     no_queries = "gradient_free" not in rungs
     queries = Named({}, {}) if no_queries else _gradient_free(options, threat, objects.gradient_free)
     subject = load_subject(options.subject, ranks, options.batch_size, objects)
     if len(subject.indices) < ranks.count:
         raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
-    return Job(subject, attacks, rungs, tests_of(options), queries, objects.nameless)
+    return Job(subject, attacks, rungs, attack_tests(options), queries, objects.nameless)
 
 
 def make_attacks(
@@ -148,7 +148,7 @@ def rungs_of(options: RunSettings) -> tuple[Rung, ...]:
     return tuple(rung for rung in LADDER if rung in wanted)
 
 
-def tests_of(options: RunSettings) -> tuple[Test, ...]:
+def attack_tests(options: RunSettings) -> tuple[Test, ...]:
     """What is measured beside the ladder.
 
     Raises:

@@ -262,7 +262,7 @@ def _broken(case: Case) -> Iterator[Ground]:
         yield f"{undecided} of {case.n} examples gave NaN logits", ("mend the model's numbers",)
     missed = case.tripped(rung).get("binarization")
     if missed is not None:
-        yield _told(missed, case)
+        yield _ground_of(missed, case)
     unbounded = case.tripped(rung).get("unbounded")
     if unbounded is not None and (cut or not _saturates(case)):
         yield _ground_of(unbounded, case)
