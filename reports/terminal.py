@@ -1,6 +1,8 @@
 """The table for the terminal."""
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from rich import box
 from rich.console import Console, Group
@@ -15,13 +17,20 @@ from .style import GAP, PLAIN, Style, arranged
 
 _SHORTEST_LABEL = 10
 
+_TABULAR: Final = 80
+"""Columns from which on a table is drawn as one even where its lines are longer."""
+
+_PIECES: Final = re.compile(r"(?<=[ :,;+@/])(?=[^ :,;+@/])")
+"""Where a name may be broken: behind the signs of its grammar."""
+
 
 def print_table(rows: Sequence[Row], console: Console, style: Style = PLAIN) -> None:
     """Print the table with its caption and its notes, as wide as the console, and never a number cut short.
 
     Where the console is too narrow, cells are broken at their interval, and columns move together; where
-    that is not enough, intervals are left out; and where that is not, lines are longer than the console. The
-    interval of the masking gap is told where nothing has to give way to it, or where the gap is asked for.
+    that is not enough, intervals are left out; and where that is not, lines are longer than the console. On
+    one below 80 columns rows become blocks instead. The interval of the masking gap is told where nothing has
+    to give way to it, or where the gap is asked for.
     """
     rows = [rows[place] for place in arranged(rows, style)]
     asked, broken = GAP in style.columns, ("\n", "\n")
@@ -35,7 +44,8 @@ def print_grid(versions: Sequence[Grid], console: Console) -> None:
     """Print a table of words.
 
     Args:
-        versions: the same table, each narrower than the one before; the first that fits is printed.
+        versions: the same table, each narrower than the one before; the first that fits is printed. Where
+            none fits a console of less than 80 columns, the first or the last is printed a block a row.
         console: where it is printed.
     """
     first, *others = versions
@@ -44,9 +54,15 @@ def print_grid(versions: Sequence[Grid], console: Console) -> None:
         frame = _frame(words, console, gap)
         if sum(_least_widths(words)) + frame <= room:
             break
+    else:
+        if room < _TABULAR:
+            blocks = [_blocks(words, room) for words in (first, versions[-1])]
+            fits = max(map(len, blocks[0])) <= room
+            _print_blocks(*((first, blocks[0]) if fits else (versions[-1], blocks[1])), console)
+            return
     widths = _widths(words, room - frame)
     notes = Text("\n".join(words.notes), style="dim")
-    console.print(Group(Text(words.caption), Text()))
+    console.print(Group(Text(in_phrases(words.caption, room)), Text()))
     console.width = max(room, sum(widths) + frame)  # rich would crop at the console's own width
     console.print(_table(words, widths, gap))
     console.width = room
@@ -61,18 +77,65 @@ def _table(words: Grid, widths: Sequence[int], gap: int) -> Table:
         else:
             table.add_column(title, justify="right", no_wrap=True, min_width=width, max_width=width)
     for line in words.lines:
-        table.add_row(*map(Text, line))
+        labels = [folded(cell, width) for cell, width in zip(line[: words.labels], widths, strict=False)]
+        table.add_row(*map(Text, [*labels, *line[words.labels :]]))
     return table
+
+
+def _blocks(words: Grid, room: int) -> list[str]:
+    """The lines of a block a row: its name, and below it a line a column; an empty line before each."""
+    titles = [title.replace("-\n", "-").replace("\n", " ") for title in words.header]
+    margin = max(map(len, titles[1:])) + 4
+    lines: list[str] = []
+    for name, *cells in words.lines:
+        lines += ["", *folded(name, room).splitlines()]
+        lines += [
+            f"  {title}".ljust(margin) + cell.replace("\n", " ")
+            for title, cell in zip(titles[1:], cells, strict=True)
+        ]
+    return lines
+
+
+def _print_blocks(words: Grid, lines: Sequence[str], console: Console) -> None:
+    notes = Text("\n".join(words.notes), style="dim")
+    console.print(
+        Group(Text(in_phrases(words.caption, console.width)), Text("\n".join(lines)), Text(), notes)
+    )
+
+
+def in_phrases(caption: str, room: int) -> str:
+    """A caption `a: b; c: d` on lines of at most `room` characters, broken behind semicolons if possible."""
+    return _on_lines(re.split(r"(?<=;) ", caption), room, " ")
+
+
+def folded(label: str, width: int) -> str:
+    """A name on lines of at most `width` characters, broken behind the signs of its grammar where it can be.
+
+    A piece that is longer than that is left for the table to break.
+    """
+    return "\n".join(_on_lines(_PIECES.split(line), width) for line in label.split("\n"))
+
+
+def _on_lines(pieces: Sequence[str], room: int, between: str = "") -> str:
+    lines = [""]
+    for piece in pieces:
+        longer = f"{lines[-1]}{between if lines[-1] else ''}{piece}"
+        if lines[-1] and len(longer.rstrip()) > room:
+            lines.append(piece)
+        else:
+            lines[-1] = longer
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _widths(words: Grid, room: int) -> list[int]:
     """The width of each column: numbers are whole, and the longest labels fold until all fits."""
-    widths, least = _full_widths(words), _least_widths(words)
-    while sum(widths) > room:
-        foldable = [number for number, width in enumerate(widths) if width > least[number]]
-        if not foldable:
-            break
-        widths[max(foldable, key=lambda number: widths[number])] -= 1
+    widths = _full_widths(words)
+    for least in (_whole_pieces(words), _least_widths(words)):
+        while sum(widths) > room:
+            foldable = [number for number, width in enumerate(widths) if width > least[number]]
+            if not foldable:
+                break
+            widths[max(foldable, key=lambda number: widths[number])] -= 1
     return widths
 
 
@@ -87,6 +150,15 @@ def _least_widths(words: Grid) -> list[int]:
         min(width, _SHORTEST_LABEL) if number < words.labels else width
         for number, width in enumerate(_full_widths(words))
     ]
+
+
+def _whole_pieces(words: Grid) -> list[int]:
+    """The widths at which every number is whole, and every piece of a label."""
+    columns = zip(words.header, *words.lines, strict=True)
+    longest = [
+        max(len(piece.rstrip()) for cell in column for piece in _PIECES.split(cell)) for column in columns
+    ]
+    return [max(pair) for pair in zip(longest, _least_widths(words), strict=True)]
 
 
 def _frame(words: Grid, console: Console, gap: int) -> int:

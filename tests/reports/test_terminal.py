@@ -8,6 +8,7 @@ from rich.console import Console
 
 from advbench.reports import print_table
 from advbench.reports.style import Style
+from advbench.reports.terminal import folded, in_phrases
 from advbench.results.records import RUNGS, Rate, Row
 from tests.reports.records import NONE_TEN as NONE
 from tests.reports.records import PAIRED_TEN as PAIRED
@@ -51,6 +52,41 @@ def test_the_terminal_folds_long_names_within_80_columns() -> None:
     text = on_terminal(NONE, replace(ROUND, defense=name, attack="pgd:steps=1000,restarts=10"))
     assert max(map(len, text.splitlines())) <= 80
     assert "[59.6, 98.2]" in text
+
+
+def test_a_name_is_broken_behind_the_signs_of_its_grammar() -> None:
+    assert (
+        folded("bit-depth:bits=3+round:step=0.1@layer1", 14) == "bit-depth:\nbits=3+round:\nstep=0.1@\nlayer1"
+    )
+    assert folded("identity; soft", 10) == "identity;\nsoft"
+    assert folded("round", 3) == "round", "a single piece is left to the table"
+
+
+def test_a_caption_is_broken_behind_its_semicolons() -> None:
+    caption = "model: digits-cnn; threat: linf, eps = 0.15; attack: pgd"
+    assert in_phrases(caption, 80) == caption
+    assert in_phrases(caption, 50) == "model: digits-cnn; threat: linf, eps = 0.15;\nattack: pgd"
+    assert in_phrases(caption, 10).splitlines()[0] == "model: digits-cnn;"
+
+
+def test_no_parameter_is_broken_in_mid_word_within_80_columns() -> None:
+    rates = {rung: Rate(k, 10) for k, rung in enumerate(RUNGS, start=1)}
+    row = replace(ROUND, defense="bit-depth:bits=3", substitute="identity; soft", rates=rates)
+    words = on_terminal(replace(NONE, rates=rates), row).split()
+    assert {"bit-depth:", "bits=3", "identity;", "soft"} <= set(words)
+
+
+@pytest.mark.parametrize(("width", "intervals"), [(30, False), (40, True)])
+def test_a_narrow_terminal_has_a_block_a_row(width: int, intervals: bool) -> None:
+    file = io.StringIO()
+    print_table((NONE, replace(ROUND, substitute="soft")), Console(file=file, width=width))
+    lines = [line.rstrip() for line in file.getvalue().splitlines()]
+    assert lines.index("none") < lines.index("round")
+    block = lines[lines.index("round") :]
+    assert block[1].split() == ["substitute", "soft"]
+    assert [line.split()[0] for line in block[2:5]] == ["clean", "shattered", "BPDA"]
+    assert ("[59.6, 98.2]" in block[2]) == intervals
+    assert "9/10" in block[2]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
