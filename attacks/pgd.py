@@ -169,5 +169,9 @@ def fgsm(*, loss: LossName = "ce", target: Target | None = None) -> PGD:
     """Fast gradient sign method: one step of length eps from the image itself.
 
     Goodfellow, Shlens, Szegedy 2015, section 4; in L2 the step follows the gradient's direction.
+
+    Args:
+        loss: as PGD's.
+        target: as PGD's.
     """
     return PGD(steps=1, random_start=False, loss=loss, target=target)
