@@ -35,6 +35,9 @@ napoleon_custom_sections = [("Keywords", "params_style")]
 # Other projects' names are no pages here, and nothing is fetched to find theirs.
 nitpick_ignore_regex = [("py:.*", r"(?!advbench\.[A-Za-z]+$).*")]
 
+# Two hyphens are an option, not a dash.
+smartquotes = False
+
 html_theme = "furo"
 html_title = f"advbench {VERSION}"
 html_static_path = ["_static"]

@@ -24,7 +24,7 @@ def attack(out: Path, *arguments: str | Path) -> dict[tuple[str, str], float]:
 
 
 def test_lenet5_on_mnist_under_pgd_40(shared: Path, tmp_path: Path) -> None:
-    """Published with the checkpoint: accuracy 98.89 %, error 100 %; the page of published figures shows the robust one."""
+    """Published with the checkpoint: accuracy 98.89 %, error 100 %; a page shows the robust one."""
     table = attack(
         tmp_path / "run",
         *("--checkpoint", shared / "checkpoints/mnist_lenet5_clntrained.pt", "--model", "lenet5"),

@@ -184,5 +184,6 @@ def _shortened(columns: Mapping[str, str]) -> dict[str, str]:
     """The columns of losses in one line for the first and one for the end: the others say the same."""
     first, *_, last, end = LOSS_COLUMNS
     kept = {name: told for name, told in columns.items() if name not in LOSS_COLUMNS or name in (first, end)}
-    kept[first] = f"{columns[first]}; likewise `loss_2`, `loss_4` and so on up to `{last}`"
+    others = f"likewise `loss_2`, `loss_4` and so on up to `{last}`"
+    kept[first] = f"the attack's own loss at its best iterate after 1 gradient pass, or NaN; {others}"
     return kept

@@ -49,7 +49,7 @@ def _line(parameter: inspect.Parameter, told: ArgumentInfo | OptionInfo) -> list
     words = _words(parameter, told)
     values = "" if isinstance(told, ArgumentInfo) else _values(kind)
     shown = f"{', '.join(map(code, words))} {code(values)}".strip()
-    return [shown, _default(parameter, told), escaped(_plain(told.help or ""))]
+    return [shown, _default(parameter, told), _with_options(escaped(_plain(told.help or "")))]
 
 
 def _words(parameter: inspect.Parameter, told: ArgumentInfo | OptionInfo) -> list[str]:
@@ -84,12 +84,17 @@ def _default(parameter: inspect.Parameter, told: ArgumentInfo | OptionInfo) -> s
 
 def _help(act: Any) -> str:
     """The help of a command, a paragraph a line."""
-    return re.sub(r"(?<!\n)\n(?!\n)", " ", escaped_lines(inspect.getdoc(act) or ""))
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", _with_options(escaped_lines(inspect.getdoc(act) or "")))
 
 
 def escaped_lines(text: str) -> str:
     """A text of several lines with each line as Markdown shows it."""
     return "\n".join(escaped(line) for line in text.splitlines())
+
+
+def _with_options(text: str) -> str:
+    """A text with the options that it names as code."""
+    return re.sub(r"(?<![\w-])--[a-z][\w-]*", r"`\g<0>`", text)
 
 
 def _plain(text: str) -> str:
