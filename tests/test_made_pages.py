@@ -14,7 +14,7 @@ from advbench.training.state import EpochRecord
 from docs.made.columns import FILES, columns_of
 from docs.made.commands import commands
 from docs.made.docstrings import docstring_of, with_formulas
-from docs.made.listing import Page, page_of, pages_below
+from docs.made.listing import Page, names_below, page_of, pages_below, with_all_pages
 from docs.made.markdown import escaped, prose
 from docs.made.marks import filled
 from docs.made.names import names_as_markdown, names_for_autodoc
@@ -157,10 +157,19 @@ def test_a_page_has_a_title_and_a_first_sentence() -> None:
     assert page_of("# A title\n\n```text\nx.\n```\n") == Page("A title", "")
 
 
-def test_a_page_that_is_added_is_listed(tmp_path: Path) -> None:
-    for name, text in {"index": "# How to", "b": "# Bee\n\nOf bees.", "a": "# Cat\n\nOf cats."}.items():
+def test_a_page_that_is_added_is_listed_behind_those_that_the_contents_name(tmp_path: Path) -> None:
+    contents = "```{toctree}\n:hidden:\n\nb\na\n*\n```\n"
+    texts = {
+        "index": f"# How to\n\n{contents}",
+        "a": "# Ant\n\nOf ants.",
+        "b": "# Bee\n\nOf bees.",
+        "c": "# Cat",
+    }
+    for name, text in texts.items():
         (tmp_path / f"{name}.md").write_text(text)
-    assert pages_below(tmp_path) == "- [Bee](b.md): Of bees.\n- [Cat](a.md): Of cats.\n"
+    assert names_below(tmp_path) == ["index", "b", "a", "c"]
+    assert with_all_pages(contents, tmp_path) == "```{toctree}\n:hidden:\n\nb\na\nc\n```\n"
+    assert pages_below(tmp_path) == "- [Bee](b.md): Of bees.\n- [Ant](a.md): Of ants.\n- [Cat](c.md)\n"
 
 
 def test_a_mark_that_nothing_fills_is_an_error(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import advbench
 from advbench.attacks import ATTACKS
 from advbench.defenses import DEFENSES
 from docs.made.commands import command_names
+from docs.made.marks import MARK
 from tests.pages import DOCS, ROOT
 
 pytestmark = pytest.mark.slow
@@ -44,7 +45,7 @@ def test_the_list_for_programs_names_every_page_once(site: Path) -> None:
 
 def test_no_mark_stays_unfilled(site: Path) -> None:
     for path in (*site.rglob("*.md"), *site.rglob("*.html")):
-        assert "<!-- made:" not in path.read_text(encoding="utf-8"), path
+        assert not MARK.search(path.read_text(encoding="utf-8")), path
 
 
 def test_the_markdown_has_no_directive_of_sphinx(site: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 from docs.made.docstrings import with_formulas
+from docs.made.listing import with_all_pages
 from docs.made.marks import filled
 from docs.made.plain_pages import write_plain_pages
 
@@ -20,7 +21,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def _fill(app: Sphinx, docname: str, source: list[str]) -> None:
-    source[0] = filled(source[0], Path(app.srcdir), for_sphinx=True)
+    home = Path(app.srcdir)
+    source[0] = filled(with_all_pages(source[0], (home / docname).parent), home, for_sphinx=True)
     if "<!-- made:" in source[0]:
         raise ValueError(f"{docname} has a mark that nothing fills")
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 INDEX = "index.md"
 
+_CONTENTS = re.compile(r"^```\{toctree\}\n((?:.*\n)*?)```", re.MULTILINE)
+
 
 class Page(NamedTuple):
     """What a list says of a page."""
@@ -25,15 +27,40 @@ def page_of(text: str) -> Page:
     return Page(title[1] if title else "", f"{said[:-1]}." if said.endswith(":") else said)
 
 
+def names_below(folder: Path) -> list[str]:
+    """The pages of a folder: its index, then the others in the order of the index's contents.
+
+    Pages that the contents do not name come last.
+    """
+    names = [path.stem for path in folder.glob("*.md")]
+    index = (folder / INDEX).read_text(encoding="utf-8") if (folder / INDEX).exists() else ""
+    order = _named_by(index)
+    places = {"index": -1, **{name: place for place, name in enumerate(order)}}
+    return sorted(names, key=lambda name: (places.get(name, len(order)), name))
+
+
+def with_all_pages(index: str, folder: Path) -> str:
+    """An index whose contents name the pages that were added to its folder in the place of a `*`."""
+    added = [name for name in names_below(folder) if name not in ("index", *_named_by(index))]
+    return re.sub(r"^\*\n", "".join(f"{name}\n" for name in added), index, flags=re.MULTILINE)
+
+
+def _named_by(index: str) -> list[str]:
+    """What the contents of an index name, in their order."""
+    contents = _CONTENTS.search(index)
+    return contents[1].split() if contents else []
+
+
+def line_of(page: Page, target: str) -> str:
+    """A page as a line of a list."""
+    return f"- [{page.title}]({target}): {page.first_sentence}".removesuffix(": ")
+
+
 def pages_below(folder: Path) -> str:
-    """A list of links to the pages of a folder, but for its index, in the order of their titles."""
-    pages = {path.name: page_of(path.read_text(encoding="utf-8")) for path in folder.glob("*.md")}
-    lines = [
-        f"- [{page.title}]({name}): {page.first_sentence}".removesuffix(": ")
-        for name, page in sorted(pages.items(), key=lambda known: known[1].title.lower())
-        if name != INDEX
-    ]
-    return "\n".join(lines) + "\n"
+    """A list of links to the pages of a folder, but for its index."""
+    files = [f"{name}.md" for name in names_below(folder)]
+    texts = {name: (folder / name).read_text(encoding="utf-8") for name in files if name != INDEX}
+    return "\n".join(line_of(page_of(text), name) for name, text in texts.items()) + "\n"
 
 
 def without_links(text: str) -> str:

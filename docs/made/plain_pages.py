@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from advbench.version import VERSION
-from docs.made.listing import page_of
+from docs.made.listing import line_of, names_below, page_of
 from docs.made.marks import filled
 
 _TOCTREE: Final = re.compile(r"^```\{toctree\}\n(?:.*\n)*?```\n?", re.MULTILINE)
@@ -33,7 +33,7 @@ def write_plain_pages(home: Path, pages: Mapping[str, Path], out: Path) -> None:
     plain = {name: plain_page(path, home) for name, path in pages.items()}
     for name, text in plain.items():
         (out / f"{name}.md").write_text(text, encoding="utf-8")
-    (out / "llms.txt").write_text(llms_text(plain), encoding="utf-8")
+    (out / "llms.txt").write_text(llms_text(plain, home), encoding="utf-8")
 
 
 def plain_page(path: Path, home: Path) -> str:
@@ -46,19 +46,16 @@ def plain_page(path: Path, home: Path) -> str:
     return _INCLUDE.sub(included, _TOCTREE.sub("", text)).rstrip() + "\n"
 
 
-def llms_text(plain: Mapping[str, str]) -> str:
+def llms_text(plain: Mapping[str, str], home: Path) -> str:
     """The list of all pages, as llmstxt.org describes it.
 
     Args:
         plain: the Markdown of every page, by its name.
+        home: the folder of all pages, whose indices give the order.
     """
     parts = [f"# advbench {VERSION}\n", f"> {page_of(plain['index']).first_sentence}\n"]
     for folder, title in _SECTIONS.items():
-        here = [name for name in plain if name.rpartition("/")[0] == folder]
-        names = sorted(here, key=lambda name: (not name.endswith("index"), name))
-        lines = []
-        for name in names:
-            page = page_of(plain[name])
-            lines.append(f"- [{page.title}]({name}.md): {page.first_sentence}".removesuffix(": "))
+        names = [f"{folder}/{name}".lstrip("/") for name in names_below(home / folder)]
+        lines = [line_of(page_of(plain[name]), f"{name}.md") for name in names]
         parts.append("\n".join([f"## {title}\n", *lines, ""]))
     return "\n".join(parts)
