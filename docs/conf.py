@@ -40,6 +40,8 @@ smartquotes = False
 
 html_theme = "furo"
 html_title = f"advbench {VERSION}"
+html_theme_options = {"top_of_page_buttons": ["view"]}
+templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False

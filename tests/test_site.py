@@ -71,6 +71,12 @@ def test_the_reference_has_everything_that_can_be_named(site: Path, ending: str)
     assert not [name for name in advbench.__all__ if f"advbench.{name}" not in text("python")]
 
 
+def test_a_page_leads_to_its_markdown(site: Path) -> None:
+    text = (site / "howto/sweeps.html").read_text(encoding="utf-8")
+    assert '<a class="muted-link" href="sweeps.md"' in text
+    assert '<link rel="alternate" type="text/markdown" href="sweeps.md" />' in text
+
+
 def test_a_page_fetches_nothing(site: Path) -> None:
     """No page needs the network: the site works from a folder."""
     for path in site.rglob("*.html"):

@@ -47,7 +47,7 @@ def _section(words: str, act: Any) -> str:
 def _line(parameter: inspect.Parameter, told: ArgumentInfo | OptionInfo) -> list[str]:
     kind, *_ = get_args(parameter.annotation)
     words = _words(parameter, told)
-    values = "" if isinstance(told, ArgumentInfo) else _values(kind)
+    values = "" if isinstance(told, ArgumentInfo) and get_origin(kind) is not Literal else _values(kind)
     shown = f"{', '.join(map(code, words))} {code(values)}".strip()
     return [shown, _default(parameter, told), _with_options(escaped(_plain(told.help or "")))]
 
