@@ -161,7 +161,7 @@ def attempt(
     try:
         with kept, here, global_draws(draws) as seed, quiet(), torch.enable_grad():
             case = Case(watched, x.clone(), y.clone(), threat, seed)
-            found = torch.as_tensor(perturb(case)).detach().to(x)
+            x_adv = torch.as_tensor(perturb(case)).detach().to(x)
     except Exception as error:
         # What is ours has its sentence already, and a batch that was too large is run again in halves.
         if isinstance(error, AdvbenchError) or ran_out_of_memory(error):
@@ -170,9 +170,9 @@ def attempt(
         raise RunError(f"{label} failed in its library: {type(error).__name__}: {reason}") from error
     finally:
         watched.let_go()
-    if found.shape != x.shape:
-        raise RunError(f"{label} returned {tuple(found.shape)}, not images {tuple(x.shape)}.")
-    return Attempt(found, watched.steps, watched.queries, watched.flat)
+    if x_adv.shape != x.shape:
+        raise RunError(f"{label} returned {tuple(x_adv.shape)}, not images {tuple(x.shape)}.")
+    return Attempt(x_adv, watched.steps, watched.queries, watched.flat)
 
 
 @contextlib.contextmanager

@@ -91,16 +91,16 @@ class FMN:
     def _walk(self, model: Model, images: Images, threat: Threat, best: Best) -> None:
         """The descent to the boundary with one rival; `best` takes what it finds."""
         x_adv, radius = images.x, torch.full(images.x.shape[:1], torch.inf, device=images.x.device)
-        found = torch.zeros_like(radius, dtype=torch.bool)
+        fallen = torch.zeros_like(radius, dtype=torch.bool)
         for number in range(self.steps):
             if len(images.rows) == 0:
                 return
             logits, loss, grad = loss_and_gradient(model, x_adv, partial(self._loss_of_a_piece, images))
             fell = offer_smallest(best, images, x_adv, logits, threat, grad=grad)
-            found = found | fell
+            fallen = fallen | fell
             gamma = _cosine(*_GAMMA, number / self.steps)
             to_boundary = threat.distance(x_adv, images.x) - loss / _DUAL[threat.norm](grad)
-            outward = (1.0 + gamma) * torch.where(found, radius, to_boundary)
+            outward = (1.0 + gamma) * torch.where(fallen, radius, to_boundary)
             inward = torch.minimum(-best.loss[images.rows], (1.0 - gamma) * radius)
             radius = torch.where(fell, inward, outward).nan_to_num(torch.inf, posinf=torch.inf)
             length = self._step_size(threat, number) * radius.clamp_max(1.0)
@@ -108,11 +108,11 @@ class FMN:
             x_adv = threat.project(x_adv, images.x, radius)
             wanted = best.still_wanted(images.rows)
             if wanted is not None:
-                images, x_adv, radius, found = (
+                images, x_adv, radius, fallen = (
                     images.take(wanted),
                     x_adv[wanted],
                     radius[wanted],
-                    found[wanted],
+                    fallen[wanted],
                 )
 
     def _loss_of_a_piece(self, images: Images, logits: Tensor, piece: slice) -> Tensor:

@@ -52,7 +52,7 @@ RECIPES = {
 
 
 @dataclass(frozen=True)
-class Found:
+class Result:
     """What one training came to, as fractions of the test images."""
 
     experiment: str
@@ -83,10 +83,10 @@ class InMemory:
     """A folder of images as bytes: `images[i]` is (pixels in [0, 1], label)."""
 
     def __init__(self, folder: Path, every: int) -> None:
-        found = load_dataset("imagefolder", Place(root=folder.parent, split=folder.name))
-        kept = range(0, len(found), every)
-        self.x = torch.stack([found[i][0].mul(255).round().to(torch.uint8) for i in kept])
-        self.y = found.labels[::every].tolist()
+        images = load_dataset("imagefolder", Place(root=folder.parent, split=folder.name))
+        kept = range(0, len(images), every)
+        self.x = torch.stack([images[i][0].mul(255).round().to(torch.uint8) for i in kept])
+        self.y = images.labels[::every].tolist()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -119,7 +119,7 @@ def first_model(task: Task, checkpoint: Path | None) -> Normalized:
     return Normalized(network, normalization.mean, normalization.std)
 
 
-def run(task: Task, given: argparse.Namespace, images: dict[str, InMemory]) -> Found:
+def run(task: Task, given: argparse.Namespace, images: dict[str, InMemory]) -> Result:
     """Do one training, from where it stands, and measure it."""
     model, state = first_model(task, given.checkpoint).train(), given.out / f"{task.name}.state"
     training = begin(model, task.recipe, CPU)
@@ -144,7 +144,7 @@ def run(task: Task, given: argparse.Namespace, images: dict[str, InMemory]) -> F
     return measured(task, training, images)
 
 
-def measured(task: Task, training: TrainingState, images: dict[str, InMemory]) -> Found:
+def measured(task: Task, training: TrainingState, images: dict[str, InMemory]) -> Result:
     """Accuracies of the last weights on the test images."""
     test, every = images["test"], range(len(images["test"]))
     clean = correct(training.model, test, every, CPU).float().mean()
@@ -156,9 +156,9 @@ def measured(task: Task, training: TrainingState, images: dict[str, InMemory]) -
             with noisy_statistics(training.model, size, generator):
                 draws.append(float(correct(training.model, test, every, CPU).float().mean()))
         noisy.append(statistics.mean(draws))
-    seconds = sum(each.seconds for each in training.history)
+    seconds = sum(record.seconds for record in training.history)
     recipe = task.recipe
-    return Found(
+    return Result(
         experiment=task.experiment,
         way=task.way,
         seed=recipe.seed,
@@ -171,19 +171,22 @@ def measured(task: Task, training: TrainingState, images: dict[str, InMemory]) -
     )
 
 
-def write(found: list[Found], path: Path) -> None:
+def write(results: list[Result], path: Path) -> None:
     """Write the results as CSV."""
-    lines = [",".join(asdict(found[0])), *(",".join(map(str, asdict(each).values())) for each in found)]
+    lines = [
+        ",".join(asdict(results[0])),
+        *(",".join(map(str, asdict(result).values())) for result in results),
+    ]
     write_whole(path, ("\n".join(lines) + "\n").encode())
 
 
-def read(path: Path) -> list[Found]:
+def read(path: Path) -> list[Result]:
     """The results that are there."""
     if not path.exists():
         return []
     with path.open() as file:
         return [
-            Found(
+            Result(
                 line["experiment"],
                 line["way"],
                 *(int(line[name]) for name in ("seed", "images", "epochs")),
@@ -193,22 +196,24 @@ def read(path: Path) -> list[Found]:
         ]
 
 
-def print_table(found: list[Found]) -> None:
+def print_table(results: list[Result]) -> None:
     """Mean and spread over seeds of each way, and the difference from plain training in pairs of seeds."""
     print(
         "| experiment | way | images | epochs | seeds | clean | statistics off by 0.1 | by 0.2 "
         "| clean minus plain |"
     )
     print("|:--|:--|--:|--:|--:|--:|--:|--:|--:|")
-    for experiment, way in dict.fromkeys((each.experiment, each.way) for each in found):
-        mine = [each for each in found if (each.experiment, each.way) == (experiment, way)]
-        base = [each for each in found if (each.experiment, each.way) == (experiment, "plain")]
-        plain = {each.seed: each.clean for each in base}
-        apart = [each.clean - plain[each.seed] for each in mine if each.seed in plain]
-        cells = [spread([getattr(each, name) for each in mine]) for name in ("clean", "noise_01", "noise_02")]
+    for experiment, way in dict.fromkeys((result.experiment, result.way) for result in results):
+        group = [result for result in results if (result.experiment, result.way) == (experiment, way)]
+        base = [result for result in results if (result.experiment, result.way) == (experiment, "plain")]
+        plain = {result.seed: result.clean for result in base}
+        apart = [result.clean - plain[result.seed] for result in group if result.seed in plain]
+        cells = [
+            spread([getattr(result, name) for result in group]) for name in ("clean", "noise_01", "noise_02")
+        ]
         difference = "–" if way == "plain" or not apart else spread(apart)
         print(
-            f"| {experiment} | {way} | {mine[0].images} | {mine[0].epochs} | {len(mine)} "
+            f"| {experiment} | {way} | {group[0].images} | {group[0].epochs} | {len(group)} "
             f"| {' | '.join(cells)} | {difference} |"
         )
 
@@ -233,18 +238,18 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only print the table of what is there")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    found = read(given.out / "results.csv")
+    results = read(given.out / "results.csv")
     if not given.table:
         images = {
-            split: InMemory(given.data_root / split, each)
-            for split, each in (("train", given.every), ("test", 1))
+            split: InMemory(given.data_root / split, stride)
+            for split, stride in (("train", given.every), ("test", 1))
         }
-        done = {(each.experiment, each.way, each.seed) for each in found}
+        done = {(result.experiment, result.way, result.seed) for result in results}
         for task in tasks(given.experiments, given.seeds):
             if (task.experiment, task.way, task.recipe.seed) not in done:
-                found.append(run(task, given, images))
-                write(found, given.out / "results.csv")
-    print_table(found)
+                results.append(run(task, given, images))
+                write(results, given.out / "results.csv")
+    print_table(results)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def time_them(batch: int, size: int, rounds: int) -> None:
     for name in tasks:
         times = []
         for kind in (walls, processes):
-            seconds, plain = (statistics.median(kind[each][2:]) for each in (name, "plain"))
+            seconds, plain = (statistics.median(kind[task][2:]) for task in (name, "plain"))
             times.append(f"{seconds * 1000:8.1f} ms  {seconds / plain:5.3f} of plain")
         print(f"{name:18s} {times[0]}   process {times[1]}")
 

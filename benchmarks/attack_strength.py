@@ -134,7 +134,7 @@ def markdown(lines: Sequence[dict[str, Any]]) -> str:
     rows = [
         header,
         [":--", ":--", *["--:"] * 4],
-        *([each.get(name, "–") for name in header] for each in lines),
+        *([figures.get(name, "–") for name in header] for figures in lines),
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

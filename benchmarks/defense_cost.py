@@ -50,13 +50,13 @@ def seen(model: nn.Module, at: str, x: Tensor) -> Tensor:
     """What a defense at this place is given."""
     if at == "input":
         return x
-    found: list[Tensor] = []
+    inputs: list[Tensor] = []
     if at == "logits":
         at = ""  # the output of the network itself
-    handle = model.get_submodule(at).register_forward_hook(lambda _m, _i, y: found.append(y.detach()))
+    handle = model.get_submodule(at).register_forward_hook(lambda _m, _i, y: inputs.append(y.detach()))
     model(x)
     handle.remove()
-    return found[0]
+    return inputs[0]
 
 
 def parts(name: str, model: nn.Module, x: Tensor) -> tuple[str, dict[str, Callable[[], object]]]:
@@ -95,9 +95,9 @@ def cost(names: list[str], batch: int, rounds: int) -> None:
     with prepared(model):
         for name in names:
             which, tasks = parts(name, model, x)
-            times = {each: took.process for each, took in measure(tasks, rounds).items()}
+            times = {part: took.process for part, took in measure(tasks, rounds).items()}
             whole = times["bare"] + times["defense"] + times["substitute"]
-            figures = [f"{times[each] * 1e3:,.1f}" for each in ("bare", "defense", "substitute", "step")]
+            figures = [f"{times[part] * 1e3:,.1f}" for part in ("bare", "defense", "substitute", "step")]
             ratio = f"{times['step'] / whole:.2f}"
             print(f"| {' | '.join([name, which, *figures, ratio])} |", flush=True)
 

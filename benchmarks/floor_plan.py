@@ -25,15 +25,15 @@ OPTIONS = (
 
 def modules(root: Path) -> dict[str, Path]:
     """Every module of the package by its name; the links to the other three folders are not followed."""
-    found = {}
+    paths = {}
     for package in PACKAGES:
         for path in (root / package).rglob("*.py"):
             parts = path.relative_to(root).with_suffix("").parts
             if any(parent.is_symlink() for parent in path.parents):
                 continue
             name = ".".join(parts if package == "advbench" else ("advbench", *parts))
-            found[name.removesuffix(".__init__")] = path
-    return found
+            paths[name.removesuffix(".__init__")] = path
+    return paths
 
 
 def imports(name: str, path: Path, known: Mapping[str, Path]) -> Iterator[str]:
@@ -63,7 +63,7 @@ def circles(graph: Mapping[str, set[str]]) -> list[set[str]]:
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
-    found: list[set[str]] = []
+    components: list[set[str]] = []
 
     def visit(node: str) -> None:
         index[node] = low[node] = len(index)
@@ -78,12 +78,12 @@ def circles(graph: Mapping[str, set[str]]) -> list[set[str]]:
             circle = set(stack[stack.index(node) :])
             del stack[stack.index(node) :]
             if len(circle) > 1:
-                found.append(circle)
+                components.append(circle)
 
     for node in graph:
         if node not in index:
             visit(node)
-    return found
+    return components
 
 
 def files_that_name(option: str, root: Path) -> int:

@@ -102,7 +102,7 @@ DITHER: Any = _Dither()  # random, which plain maps are not
 
 def digits() -> tuple[Tensor, Tensor]:
     """Images `(1797, 1, 8, 8)` in [0, 1], and labels."""
-    x, y = (torch.from_numpy(each) for each in load_digits(return_X_y=True))
+    x, y = (torch.from_numpy(array) for array in load_digits(return_X_y=True))
     return x.float().view(-1, 1, 8, 8) / 16, y
 
 
@@ -206,7 +206,7 @@ def look_at(exhibit: Exhibit, count: int = 100) -> Row:
     """Climb the ladder; returns the row of the defense, or of the network where there is none."""
     x, y = digits()
     held_out = slice(TRAINED_ON, TRAINED_ON + count)
-    found = evaluate(
+    evaluation = evaluate(
         exhibit.model().eval(),
         TensorDataset(x[held_out], y[held_out]),
         threat=Threat("linf", EPS),
@@ -216,7 +216,7 @@ def look_at(exhibit: Exhibit, count: int = 100) -> Row:
         rungs=LADDER,
         **exhibit.settings,
     )
-    return found.rows[-1]
+    return evaluation.rows[-1]
 
 
 def lines(exhibits: tuple[Exhibit, ...] = EXHIBITS) -> Iterator[str]:

@@ -106,7 +106,7 @@ def subject(setting: Setting) -> tuple[nn.Module, TensorDataset]:
 def processor_seconds(setting: Setting) -> float:
     """What an evaluation costs in this process."""
     model, data = subject(setting)
-    defenses: dict[str, Chain] = {f"round {each}": Round(step=_LEVEL) for each in range(setting.defenses)}
+    defenses: dict[str, Chain] = {f"round {number}": Round(step=_LEVEL) for number in range(setting.defenses)}
     began = time.process_time()
     evaluate(
         model,
@@ -138,24 +138,26 @@ def axes(base: Setting) -> list[Axis]:
     images = [base.images * factor // 2 for factor in (1, 2, 4, 8)]
     steps = [base.steps * factor for factor in (1, 2, 4, 8)]
     classes, sides, defenses, processes = (10, 100, 1000), (8, 16, 32, 64), (1, 2, 4, 8), (1, 2)
-    by_images = [replace(base, images=each) for each in images]
-    by_steps = [replace(base, steps=each) for each in steps]
-    by_classes = [replace(base, classes=each) for each in classes]
-    by_side = [replace(base, side=each) for each in sides]
-    by_defenses = [replace(base, defenses=each) for each in defenses]
+    by_images = [replace(base, images=value) for value in images]
+    by_steps = [replace(base, steps=value) for value in steps]
+    by_classes = [replace(base, classes=value) for value in classes]
+    by_side = [replace(base, side=value) for value in sides]
+    by_defenses = [replace(base, defenses=value) for value in defenses]
     by_processes = [
-        replace(base, processes=each, images=min(2 * base.images, 360), steps=200 * base.steps)
-        for each in processes
+        replace(base, processes=value, images=min(2 * base.images, 360), steps=200 * base.steps)
+        for value in processes
     ]
-    squares = [each**2 for each in sides]
+    squares = [side**2 for side in sides]
     undefended = [base] * len(defenses)
     return [
-        Axis("images", images, by_images, [each.idle() for each in by_images], processor_seconds),
-        Axis("steps", steps, by_steps, [each.idle() for each in by_steps], processor_seconds),
-        Axis("classes", classes, by_classes, [each.idle() for each in by_classes], processor_seconds),
-        Axis("pixels", squares, by_side, [each.idle() for each in by_side], processor_seconds),
+        Axis("images", images, by_images, [setting.idle() for setting in by_images], processor_seconds),
+        Axis("steps", steps, by_steps, [setting.idle() for setting in by_steps], processor_seconds),
+        Axis("classes", classes, by_classes, [setting.idle() for setting in by_classes], processor_seconds),
+        Axis("pixels", squares, by_side, [setting.idle() for setting in by_side], processor_seconds),
         Axis("defenses", defenses, by_defenses, undefended, processor_seconds),
-        Axis("processes", processes, by_processes, [each.idle() for each in by_processes], shared_seconds),
+        Axis(
+            "processes", processes, by_processes, [setting.idle() for setting in by_processes], shared_seconds
+        ),
     ]
 
 
@@ -174,18 +176,18 @@ def measure(chosen: Sequence[Axis], rounds: int) -> list[Curve]:
         rounds: how often each is run.
     """
     processor_seconds(Setting(images=_FEW, steps=1))  # wakes libraries up
-    tasks = {(axis.seconds, each) for axis in chosen for each in (*axis.settings, *axis.fixed)}
+    tasks = {(axis.seconds, setting) for axis in chosen for setting in (*axis.settings, *axis.fixed)}
     taken: dict[tuple[Callable[[Setting], float], Setting], list[float]] = {task: [] for task in tasks}
     for number in range(rounds):
         for task in random.sample(list(tasks), len(tasks)):
             seconds, setting = task
             taken[task].append(seconds(setting))
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-    medians = {task: statistics.median(each) for task, each in taken.items()}
+    medians = {task: statistics.median(times) for task, times in taken.items()}
     curves = []
     for axis in chosen:
-        whole = [medians[axis.seconds, each] for each in axis.settings]
-        fixed = [medians[axis.seconds, each] for each in axis.fixed]
+        whole = [medians[axis.seconds, setting] for setting in axis.settings]
+        fixed = [medians[axis.seconds, setting] for setting in axis.fixed]
         rest = [one - other for one, other in zip(whole, fixed, strict=True)]
         curves.append(Curve(axis.name, axis.x, whole, fixed, exponent(axis.x, rest)))
     return curves
@@ -195,7 +197,7 @@ def markdown(curves: Sequence[Curve]) -> str:
     """A line an axis: its values, seconds with the fixed cost in brackets, and the exponent."""
     lines = ["| grows with | values | seconds (of them fixed) | exponent |", "| :-- | :-- | :-- | --: |"]
     for curve in curves:
-        values = ", ".join(f"{each:,.0f}" for each in curve.x)
+        values = ", ".join(f"{value:,.0f}" for value in curve.x)
         pairs = zip(curve.seconds, curve.fixed, strict=True)
         seconds = ", ".join(f"{whole:.2f} ({fixed:.2f})" for whole, fixed in pairs)
         lines.append(f"| {curve.name} | {values} | {seconds} | {curve.exponent:.2f} |")
@@ -246,7 +248,7 @@ def main(given: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     base = Setting()
-    names = [each.name for each in axes(base)]
+    names = [axis.name for axis in axes(base)]
     parser.add_argument("--out", type=Path, required=True, help="where table and figure go")
     parser.add_argument("--axes", default=",".join(names), help=f"of {', '.join(names)}, with commas between")
     parser.add_argument("--images", type=int, default=base.images)
@@ -258,7 +260,7 @@ def main(given: Sequence[str] | None = None) -> None:
         parser.error(f"there is no axis {min(unknown)!r}; known: {', '.join(names)}")
     torch.set_num_threads(1)
     chosen = [
-        each for each in axes(replace(base, images=words.images, steps=words.steps)) if each.name in wanted
+        axis for axis in axes(replace(base, images=words.images, steps=words.steps)) if axis.name in wanted
     ]
     curves = measure(chosen, words.rounds)
     write(curves, words.out)

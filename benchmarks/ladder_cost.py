@@ -60,7 +60,7 @@ def main() -> None:
     data = held_out(count)
     sys.stdout.write("| defense | attacks | the whole ladder | ratio |\n|:--|--:|--:|--:|\n")
     for name in DEFENSES:
-        attacks, whole = (passes_of(name, data, whole=each) for each in (False, True))
+        attacks, whole = (passes_of(name, data, whole=is_whole) for is_whole in (False, True))
         sys.stdout.write(f"| {name} | {attacks:,} | {whole:,} | {whole / attacks:.2f} |\n")
         sys.stdout.flush()
 

@@ -12,7 +12,7 @@ def peak_of_this_process() -> float:
     """
     status = Path("/proc/self/status")
     if status.exists():
-        (line,) = (each for each in status.read_text().splitlines() if each.startswith("VmHWM"))
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return float(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)

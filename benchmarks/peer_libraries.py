@@ -102,11 +102,11 @@ def seeded(seed: int) -> Iterator[None]:
 
 def _ours(attack: Callable[[Work], Attack]) -> Runner:
     def run(job: Job) -> Tensor:
-        found = job.case.x.clone()
+        x_adv = job.case.x.clone()
 
         def keep(done: RungDone) -> None:
             if done.x_adv is not None:
-                found[torch.tensor(done.samples["index"].to_numpy())] = done.x_adv.cpu()
+                x_adv[torch.tensor(done.samples["index"].to_numpy())] = done.x_adv.cpu()
 
         evaluate(
             job.case.model,
@@ -118,7 +118,7 @@ def _ours(attack: Callable[[Work], Attack]) -> Runner:
             batch_size=job.batch,
             observer=Hooks(keep=keep),
         )
-        return found
+        return x_adv
 
     return run
 
@@ -210,11 +210,11 @@ def _autoattack(job: Job) -> Tensor:
         device=case.device,
     )
     attack.apgd.n_restarts = 1
-    for each in (attack.apgd, attack.apgd_targeted, attack.fab):
-        each.n_iter = work.steps
+    for leg in (attack.apgd, attack.apgd_targeted, attack.fab):
+        leg.n_iter = work.steps
     attack.square.n_queries = work.queries
-    found: Tensor = attack.run_standard_evaluation(case.x, case.y, bs=job.batch)
-    return found
+    x_adv: Tensor = attack.run_standard_evaluation(case.x, case.y, bs=job.batch)
+    return x_adv
 
 
 def _ascents(job: Job) -> None:

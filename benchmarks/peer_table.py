@@ -51,7 +51,9 @@ class Entry:
 
 def table(entries: Sequence[Entry]) -> pd.DataFrame:
     """A row an entry; empty where nothing was measured, with the reason in the last column."""
-    return pd.DataFrame([_row(each, [one for one in entries if one.point == each.point]) for each in entries])
+    return pd.DataFrame(
+        [_row(entry, [other for other in entries if other.point == entry.point]) for entry in entries]
+    )
 
 
 def _row(entry: Entry, beside: Sequence[Entry]) -> dict[str, Any]:
@@ -103,10 +105,10 @@ def markdown(entries: Sequence[Entry]) -> str:
     ]
     parts = []
     rows = table(entries)
-    for point, mine in rows.groupby("point", sort=False):
-        title = next(each.title for each in entries if each.point == point)
+    for point, point_rows in rows.groupby("point", sort=False):
+        title = next(entry.title for entry in entries if entry.point == point)
         lines = [f"**{title}**", "", _line(header), _line([":--", *["--:"] * 7])]
-        lines += [_line(_words(row)) for row in mine.to_dict("records")]
+        lines += [_line(_words(row)) for row in point_rows.to_dict("records")]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
@@ -153,27 +155,30 @@ def draw(entries: Sequence[Entry], out: Path, clock: Clock) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415  # an extra
     from matplotlib.ticker import LogLocator  # noqa: PLC0415
 
-    measured = [each for each in entries if each.process]
-    points = list(dict.fromkeys(each.point for each in measured))
-    sizes = [sum(each.point == point for each in measured) for point in points]
+    measured = [entry for entry in entries if entry.process]
+    points = list(dict.fromkeys(entry.point for entry in measured))
+    sizes = [sum(entry.point == point for entry in measured) for point in points]
     figure = Figure(figsize=(7.0, 0.9 * len(points) + 0.25 * sum(sizes)), layout="constrained")
     panels = figure.subplots(len(points), 1, squeeze=False, sharex=True, height_ratios=sizes)[:, 0]
     for panel, point in zip(panels, points, strict=True):
-        mine = [each for each in measured if each.point == point]
-        unit, of_what = _unit(mine, clock)
-        for number, each in enumerate(reversed(mine)):
-            relative = [seconds / unit for seconds in getattr(each, clock)]
-            colour = "C3" if each.ours else "0.45"
+        point_entries = [entry for entry in measured if entry.point == point]
+        unit, of_what = _unit(point_entries, clock)
+        for number, entry in enumerate(reversed(point_entries)):
+            relative = [seconds / unit for seconds in getattr(entry, clock)]
+            colour = "C3" if entry.ours else "0.45"
             panel.plot(relative, [number] * len(relative), "o", color=colour, alpha=0.35, markersize=4)
             panel.plot([statistics.median(relative)], [number], "|", color=colour, markersize=14, mew=2)
-        panel.set_yticks(range(len(mine)), [f"{each.contestant} {each.version}" for each in reversed(mine)])
-        panel.set_ylim(-0.6, len(mine) - 0.4)
+        panel.set_yticks(
+            range(len(point_entries)),
+            [f"{entry.contestant} {entry.version}" for entry in reversed(point_entries)],
+        )
+        panel.set_ylim(-0.6, len(point_entries) - 0.4)
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         panel.xaxis.set_minor_formatter(lambda *_: "")
         panel.axvline(1.0, color="0.8", linewidth=0.8, zorder=0)
-        panel.set_title(f"{mine[0].title} (1 is {of_what})", fontsize="small", loc="left")
+        panel.set_title(f"{point_entries[0].title} (1 is {of_what})", fontsize="small", loc="left")
         panel.tick_params(labelsize="small")
     panels[-1].set_xlabel(f"the {CLOCKS[clock]} seconds, relative; bars are medians", fontsize="small")
     for ending in ("png", "svg"):
@@ -181,9 +186,9 @@ def draw(entries: Sequence[Entry], out: Path, clock: Clock) -> None:
 
 
 def _unit(entries: Sequence[Entry], clock: Clock) -> tuple[float, str]:
-    medians = {each.contestant: statistics.median(getattr(each, clock)) for each in entries}
+    medians = {entry.contestant: statistics.median(getattr(entry, clock)) for entry in entries}
     if LIMIT in medians:
         return medians[LIMIT], "the limit"
-    others = {each.contestant: medians[each.contestant] for each in entries if not each.ours} or medians
-    name = min(others, key=lambda each: others[each])
+    others = {entry.contestant: medians[entry.contestant] for entry in entries if not entry.ours} or medians
+    name = min(others, key=lambda contestant: others[contestant])
     return others[name], name

@@ -62,7 +62,7 @@ def timed(contestant: Contestant, job: Job) -> dict[str, Any]:
     if x_adv is None:
         return {**seconds, "standing": None}
     threat, standing = job.work.threat, 0
-    parts = zip(*(torch.split(each, CHUNK) for each in (x_adv, case.x, case.y)), strict=True)
+    parts = zip(*(torch.split(tensor, CHUNK) for tensor in (x_adv, case.x, case.y)), strict=True)
     with torch.no_grad():
         for part, x, y in parts:
             inside = threat.project(part.to(x), x)
@@ -87,7 +87,7 @@ def best_batch(contestant: Contestant, job: Job, home: Path) -> Batch:
     The first run is not counted, and happens in any case: libraries wake up outside of the measured rounds.
     """
     file = home / "batch.json"
-    sizes = [each for each in contestant.sizes if each == "auto" or each <= len(job.case.x)]
+    sizes = [size for size in contestant.sizes if size == "auto" or size <= len(job.case.x)]
     sizes = sizes or [len(job.case.x)]
     short = job._replace(work=job.work.short())
     if file.exists():
@@ -118,7 +118,7 @@ def measure(points: Sequence[Point], cases: dict[str, Case], rounds: int, out: P
     batches: dict[Path, Batch] = {}
     for number in range(rounds):
         for point in points:
-            there = [each for each in CONTESTANTS if not each.absence(point.work.attack)]
+            there = [contestant for contestant in CONTESTANTS if not contestant.absence(point.work.attack)]
             for contestant in random.sample(there, len(there)):
                 home = home_of(out, point, contestant)
                 file = home / f"round-{number}.json"
@@ -127,10 +127,10 @@ def measure(points: Sequence[Point], cases: dict[str, Case], rounds: int, out: P
                 job = Job(cases[point.name], point.work, 1, number)
                 if home not in batches:
                     batches[home] = best_batch(contestant, job, home)
-                found = timed(contestant, job._replace(batch=batches[home]))
-                write_whole(file, json.dumps(found).encode())
-                said = f"{point.name}, round {number + 1}/{rounds}, {contestant.name}"
-                print(f"{said}: {found['process']:.2f} s", file=sys.stderr, flush=True)
+                figures = timed(contestant, job._replace(batch=batches[home]))
+                write_whole(file, json.dumps(figures).encode())
+                heading = f"{point.name}, round {number + 1}/{rounds}, {contestant.name}"
+                print(f"{heading}: {figures['process']:.2f} s", file=sys.stderr, flush=True)
 
 
 def home_of(out: Path, point: Point, contestant: Contestant) -> Path:
@@ -140,12 +140,12 @@ def home_of(out: Path, point: Point, contestant: Contestant) -> Path:
 
 def entries(points: Sequence[Point], cases: dict[str, Case], out: Path) -> list[Entry]:
     """What was measured, a line a point and contestant."""
-    found = []
+    lines = []
     for point in points:
         for contestant in CONTESTANTS:
             home = home_of(out, point, contestant)
-            rounds = [json.loads(each.read_text()) for each in sorted(home.glob("round-*.json"))]
-            found.append(
+            rounds = [json.loads(path.read_text()) for path in sorted(home.glob("round-*.json"))]
+            lines.append(
                 Entry(
                     point=point.name,
                     title=f"{point.title.format(steps=point.work.steps)}; {len(cases[point.name].x)} images",
@@ -153,18 +153,18 @@ def entries(points: Sequence[Point], cases: dict[str, Case], out: Path) -> list[
                     version=contestant.version,
                     batch=json.loads((home / "batch.json").read_text())["best"] if rounds else None,
                     images=len(cases[point.name].x),
-                    process=[each["process"] for each in rounds],
-                    wall=[each["wall"] for each in rounds],
-                    standing=[each["standing"] for each in rounds if each["standing"] is not None],
+                    process=[figures["process"] for figures in rounds],
+                    wall=[figures["wall"] for figures in rounds],
+                    standing=[figures["standing"] for figures in rounds if figures["standing"] is not None],
                     reason=contestant.absence(point.work.attack),
                 )
             )
-    return found
+    return lines
 
 
 def settings_of(point: Point, case: Case) -> dict[str, Any]:
     """What the rounds of a point must have in common to stand in one table."""
-    versions = {each.name: each.version for each in CONTESTANTS if each.name != LIMIT}
+    versions = {contestant.name: contestant.version for contestant in CONTESTANTS if contestant.name != LIMIT}
     return {
         "machine": machine(case.device),
         "allocator": {name: os.environ.get(name) for name in KEEP_MEMORY},
@@ -209,24 +209,24 @@ def chosen_points(words: argparse.Namespace, sources: dict[str, Source]) -> list
     """
     if words.points:
         named = set(words.points.split(","))
-        points = [each for each in POINTS if each.name in named]
-        unknown = named - {each.name for each in points}
+        points = [point for point in POINTS if point.name in named]
+        unknown = named - {point.name for point in points}
         if unknown:
-            known = ", ".join(each.name for each in POINTS)
+            known = ", ".join(point.name for point in POINTS)
             raise InputError(f"there is no point {min(unknown)!r}; known: {known}.")
         sources |= {"digits": Source("digits-cnn", "digits")}
-        lacking = [each.name for each in points if each.source not in sources]
+        lacking = [point.name for point in points if point.source not in sources]
         if lacking:
             raise InputError(f"{lacking[0]} needs its data and checkpoint: see --help.")
     else:
-        points = [each for each in POINTS if each.default and each.source in sources]
+        points = [point for point in POINTS if point.default and point.source in sources]
     return [
         replace(
-            each,
-            images=words.images or each.images,
-            work=replace(each.work, steps=words.steps or each.work.steps),
+            point,
+            images=words.images or point.images,
+            work=replace(point.work, steps=words.steps or point.work.steps),
         )
-        for each in points
+        for point in points
     ]
 
 
@@ -236,16 +236,16 @@ def compare(words: argparse.Namespace) -> None:
         torch.set_num_threads(words.threads)
     sources = sources_of(words)
     points = chosen_points(words, sources)
-    cases = {each.name: case_of(each, sources[each.source], words.device) for each in points}
-    for each in points:
-        hold_to(settings_of(each, cases[each.name]), words.out / "rounds" / each.name)
+    cases = {point.name: case_of(point, sources[point.source], words.device) for point in points}
+    for point in points:
+        hold_to(settings_of(point, cases[point.name]), words.out / "rounds" / point.name)
     measure(points, cases, words.rounds, words.out)
-    found = entries(points, cases, words.out)
+    lines = entries(points, cases, words.out)
     some = next(iter(cases.values()))
-    write_tables(found, words.out, clock_of(some))
+    write_tables(lines, words.out, clock_of(some))
     at = machine(some.device)
     print(f"{at['device']}, {at['name']}, {at['threads']} threads, medians of {words.rounds} rounds\n")
-    print(markdown(found))
+    print(markdown(lines))
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -262,7 +262,9 @@ def main(given: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--mnist-data", type=Path, help="folder of MNIST")
     parser.add_argument("--mnist-checkpoint", type=Path, help="of advertorch's robust LeNet5")
-    parser.add_argument("--points", help=f"of {', '.join(each.name for each in POINTS)}, with commas between")
+    parser.add_argument(
+        "--points", help=f"of {', '.join(point.name for point in POINTS)}, with commas between"
+    )
     parser.add_argument("--images", type=int, help="of each point, in place of its own number")
     parser.add_argument("--steps", type=int, help="or queries of each point, in place of its own number")
     parser.add_argument("--rounds", type=int, default=5)

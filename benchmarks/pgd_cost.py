@@ -113,9 +113,9 @@ def cost(steps: int, batch: int, rounds: int) -> None:
         )
     threads = torch.get_num_threads()
     print(f"ResNet20, {batch} images of 3x32x32, {steps} steps, {threads} threads, median of {rounds} rounds")
-    for name, each in times.items():
-        ratio = each.wall / times["bare"].wall
-        print(f"{name:32s} {each.wall:7.2f} s  {ratio:5.3f} of bare   process {each.process:7.2f} s")
+    for name, timing in times.items():
+        ratio = timing.wall / times["bare"].wall
+        print(f"{name:32s} {timing.wall:7.2f} s  {ratio:5.3f} of bare   process {timing.process:7.2f} s")
 
 
 def peak_megabytes(images: int, batch: int) -> float:

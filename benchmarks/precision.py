@@ -31,14 +31,14 @@ RADII: Final = {
 ATTACKS: Final[dict[str, Attack]] = {"pgd:steps=20": PGD(steps=20), "apgd:steps=50": APGD(steps=50)}
 
 
-class Found(NamedTuple):
+class Outcome(NamedTuple):
     """What one evaluation came to."""
 
     standing: set[int]
     seconds: float
 
 
-def found(case: Case, eps: str, attack: str, precision: Precision) -> Found:
+def outcome_of(case: Case, eps: str, attack: str, precision: Precision) -> Outcome:
     """Evaluate the undefended network."""
     began = time.process_time()
     done = evaluate(
@@ -52,7 +52,7 @@ def found(case: Case, eps: str, attack: str, precision: Precision) -> Found:
     seconds = time.process_time() - began
     samples = done.samples
     standing = samples[(samples["rung"] == "shattered") & samples["robust"]]["index"]
-    return Found(set(standing), seconds)
+    return Outcome(set(standing), seconds)
 
 
 def main() -> None:
@@ -81,8 +81,8 @@ def main() -> None:
         network = point.name.removesuffix("-pgd")
         for eps in RADII[point.name]:
             for attack in ATTACKS:
-                found(case._replace(x=case.x[:32], y=case.y[:32]), eps, attack, "bf16")
-                exact, rough = (found(case, eps, attack, each) for each in ("fp32", "bf16"))
+                outcome_of(case._replace(x=case.x[:32], y=case.y[:32]), eps, attack, "bf16")
+                exact, rough = (outcome_of(case, eps, attack, precision) for precision in ("fp32", "bf16"))
                 alone = len(exact.standing ^ rough.standing)
                 print(
                     f"| {network} | {eps} | {attack} | {len(case.x)} | {len(exact.standing)} "

@@ -113,7 +113,7 @@ def make_rows() -> list[Row]:
 
 def render_rows(rows: list[Row], form: str) -> int:
     """Render the rows in a format; returns the length of the text."""
-    (chosen,) = [each for each in FILE_NAMES if each == form]
+    (chosen,) = [name for name in FILE_NAMES if name == form]
     return len(render(rows, chosen))
 
 

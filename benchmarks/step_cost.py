@@ -55,14 +55,14 @@ class Line(NamedTuple):
 
 def step(model: nn.Module, x: Tensor, y: Tensor, pieces: int) -> Tensor:
     """The loss's gradient at `x`, `(n, c, h, w)`, computed in pieces."""
-    found = []
+    grads = []
     for part, labels in zip(torch.split(x, pieces), torch.split(y, pieces), strict=True):
         point = part.detach().requires_grad_()
         loss = F.cross_entropy(model(point).float(), labels, reduction="sum")
-        found.append(torch.autograd.grad(loss, point)[0])
+        grads.append(torch.autograd.grad(loss, point)[0])
     if x.device.type != "cpu":
         torch.accelerator.synchronize(x.device)
-    return torch.cat(found)
+    return torch.cat(grads)
 
 
 def lines_of(name: str, words: argparse.Namespace) -> list[Line]:
@@ -81,31 +81,42 @@ def lines_of(name: str, words: argparse.Namespace) -> list[Line]:
         if words.device.startswith("cuda"):
             torch.backends.cudnn.allow_tf32 = False
             copies["tf32"] = copies["float32"]
-        made = {each: copy for each, copy in copies.items() if copy is not None}
+        made = {copy_name: copy for copy_name, copy in copies.items() if copy is not None}
         sizes = {
-            each: min(64, words.limit) if each == "compiled" else probed_size(copy, x[:1], words.limit)
-            for each, copy in made.items()
+            copy_name: min(64, words.limit)
+            if copy_name == "compiled"
+            else probed_size(copy, x[:1], words.limit)
+            for copy_name, copy in made.items()
         }
 
-        def step_of(each: str) -> Tensor:
-            with torch.backends.cudnn.flags(enabled=True, allow_tf32=each == "tf32"):
-                return step(made[each], x, y, sizes[each])
+        def step_of(copy_name: str) -> Tensor:
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=copy_name == "tf32"):
+                return step(made[copy_name], x, y, sizes[copy_name])
 
-        tasks: dict[str, Callable[[], object]] = {each: partial(step_of, each) for each in made}
+        tasks: dict[str, Callable[[], object]] = {
+            copy_name: partial(step_of, copy_name) for copy_name in made
+        }
         times = measure({"bare": lambda: step(model, x, y, words.limit), **tasks}, words.rounds)
         meant = step(model, x, y, words.limit)
-        signs = {each: _same_signs(step_of(each), meant) for each in made}
+        signs = {copy_name: _same_signs(step_of(copy_name), meant) for copy_name in made}
     on_cpu = words.device == "cpu"
-    seconds = {each: time.process if on_cpu else time.wall for each, time in times.items()}
+    seconds = {copy_name: time.process if on_cpu else time.wall for copy_name, time in times.items()}
     return [
-        Line(name, each, sizes[each], seconds[each] / seconds["bare"], signs[each], seconds[each])
-        for each in made
+        Line(
+            name,
+            copy_name,
+            sizes[copy_name],
+            seconds[copy_name] / seconds["bare"],
+            signs[copy_name],
+            seconds[copy_name],
+        )
+        for copy_name in made
     ]
 
 
-def _same_signs(found: Tensor, meant: Tensor) -> float:
+def _same_signs(grad: Tensor, meant: Tensor) -> float:
     there = meant != 0.0
-    return float((found[there].sign() == meant[there].sign()).float().mean())
+    return float((grad[there].sign() == meant[there].sign()).float().mean())
 
 
 def flops_of(name: str, size: int) -> int:
@@ -133,12 +144,12 @@ def main() -> None:
     if not words.here:
         command = [sys.executable, "-m", "benchmarks.step_cost", *sys.argv[1:], "--here"]
         sys.exit(subprocess.run(command, check=False, env={**os.environ, **KEEP_MEMORY}).returncode)
-    found = [line for name in words.models for line in lines_of(name, words)]
+    lines = [line for name in words.models for line in lines_of(name, words)]
     print(f"{torch.get_num_threads()} threads, {words.limit} images, median of {words.rounds} rounds\n")
     peak = " of peak |" if words.peak else ""
     print(f"| model | copy | images at a time | of bare | same signs |{peak}")
     print(f"| :-- | :-- | --: | --: | --: |{' --: |' if words.peak else ''}")
-    for line in found:
+    for line in lines:
         last = ""
         if words.peak:
             rate = flops_of(line.model, words.size) * words.limit / line.seconds / 1e12
@@ -146,7 +157,7 @@ def main() -> None:
         print(
             f"| {line.model} | {line.copy} | {line.pieces} | {line.ratio:.2f} | {line.same_signs:.4f} |{last}"
         )
-    kept = [line.ratio for line in found if line.copy == "float32"]
+    kept = [line.ratio for line in lines if line.copy == "float32"]
     print(f"\nfloat32: at most {max(kept):.2f} of bare, median {statistics.median(kept):.2f}")
 
 

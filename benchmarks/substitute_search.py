@@ -50,7 +50,7 @@ def lines() -> list[str]:
 def measured(network: nn.Module, images: LabelledImages, name: str, words: argparse.Namespace) -> Any:
     """One line's figures: accuracies by rung, seconds of one core, and what a search found."""
     began = time.process_time()
-    found = evaluate(
+    evaluation = evaluate(
         network,
         images,
         threat=Threat("linf", EPS),
@@ -61,25 +61,26 @@ def measured(network: nn.Module, images: LabelledImages, name: str, words: argpa
         batch_size=100,
     )
     return {
-        "rates": {rung: rate.accuracy for rung, rate in found.rows[1].rates.items()},
+        "rates": {rung: rate.accuracy for rung, rate in evaluation.rows[1].rates.items()},
         "seconds": time.process_time() - began,
-        "substitutes": found.heading.substitutes["chain"],
+        "substitutes": evaluation.heading.substitutes["chain"],
         "candidates": [
-            [each.substitute, each.standing, each.n, each.agreement, each.rank] for each in found.candidates
+            [candidate.substitute, candidate.standing, candidate.n, candidate.agreement, candidate.rank]
+            for candidate in evaluation.candidates
         ],
     }
 
 
-def markdown(found: dict[str, Any]) -> str:
+def markdown(results: dict[str, Any]) -> str:
     """The table."""
     rows = [
         ["backward pass", "images left standing", "seconds"],
         [":--", "--:", "--:"],
-        ["none: shattered", f"{found['identity']['rates']['shattered']:.1%}", ""],
+        ["none: shattered", f"{results['identity']['rates']['shattered']:.1%}", ""],
     ]
-    for name, each in found.items():
-        words = f"search: {each['substitutes']}" if name == SEARCH else name
-        rows.append([words, f"{each['rates']['bpda']:.1%}", f"{each['seconds']:.0f}"])
+    for name, result in results.items():
+        words = f"search: {result['substitutes']}" if name == SEARCH else name
+        rows.append([words, f"{result['rates']['bpda']:.1%}", f"{result['seconds']:.0f}"])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -101,17 +102,17 @@ def main(words: Sequence[str] | None = None) -> None:
     ).network
     images = load_dataset("mnist", Place(root=options.data_root, split="test"))
     options.out.mkdir(parents=True, exist_ok=True)
-    found = {}
+    results = {}
     for name in lines():
         kept = options.out / f"{name}-{options.images}-{options.steps}.json"
         if not kept.is_file():
             write_whole(kept, json.dumps(measured(network, images, name, options)).encode())
-        found[name] = json.loads(kept.read_bytes())
-        print(f"{name:28}{found[name]['rates']['bpda']:7.1%}", flush=True)
-    for name, standing, n, agreement, rank in found[SEARCH]["candidates"]:
+        results[name] = json.loads(kept.read_bytes())
+        print(f"{name:28}{results[name]['rates']['bpda']:7.1%}", flush=True)
+    for name, standing, n, agreement, rank in results[SEARCH]["candidates"]:
         cosine = "" if agreement is None else f"{agreement:6.3f}"
         print(f"  {name:26}{standing}/{n} {cosine} {rank or ''}")
-    print(markdown(found))
+    print(markdown(results))
 
 
 if __name__ == "__main__":

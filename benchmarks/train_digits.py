@@ -96,7 +96,7 @@ def write(network: DigitsCNN, path: Path) -> str:
         file=path.name,
         size=path.stat().st_size / 1000,
         digest=sha256(path),
-        parameters=sum(each.numel() for each in network.parameters()),
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
         n_train=len(load_dataset("digits", Place(root=Path(), split="train"))),
         accuracy=rate.accuracy,
         count=rate.count,

@@ -100,8 +100,10 @@ def fgsm_from_random_start(model: nn.Module, x: Tensor, y: Tensor, generator: to
 def accuracies(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
     """Clean and PGD-10 accuracy of some images."""
     data = TensorDataset(images.float() / 255, labels)
-    found = evaluate(model, data, threat=Threat("linf", EPS), attacks={"pgd": PGD(steps=10)}, batch_size=128)
-    rates = found.rows[0].rates
+    evaluation = evaluate(
+        model, data, threat=Threat("linf", EPS), attacks={"pgd": PGD(steps=10)}, batch_size=128
+    )
+    rates = evaluation.rows[0].rates
     return rates["clean"].accuracy, rates["shattered"].accuracy
 
 
@@ -124,8 +126,8 @@ def main() -> None:
         print(f"epoch {epoch + 1} of {EPOCHS}: clean {clean:.1%}, PGD-10 {robust:.1%}", flush=True)
         keep(training, epoch + 1, state)
     weights = {
-        name: each.half() if each.is_floating_point() else each
-        for name, each in training.model.network.state_dict().items()
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in training.model.network.state_dict().items()
     }
     safetensors.torch.save_file(weights, given.out)
 

@@ -68,33 +68,35 @@ def compare(side: Side, baseline: Side) -> list[Comparison]:
     if not side.fingerprint or side.fingerprint != baseline.fingerprint:
         reason = f"the images of {side.name} are not those of {baseline.name}"
         return [Comparison(row=row, reason=reason) for row in side.rows]
-    found = []
+    comparisons = []
     for row in side.rows:
         other = _counterpart(row, baseline.rows)
         if other is None:
             reason = f"{baseline.name} has no single row to compare with"
-            found.append(Comparison(row=row, reason=reason))
+            comparisons.append(Comparison(row=row, reason=reason))
             continue
         for rung in [rate for rate in row.rates if rate in other.rates]:
-            mine, theirs = _standing(side.samples, row, rung), _standing(baseline.samples, other, rung)
-            found.append(_compared(row, other, rung, (mine, theirs)))
-    return found
+            standing = _standing(side.samples, row, rung), _standing(baseline.samples, other, rung)
+            comparisons.append(_compared(row, other, rung, standing))
+    return comparisons
 
 
 def _compared(
     row: Row, other: Row, rung: Rung, standing: "tuple[pd.Series[bool], pd.Series[bool]]"
 ) -> Comparison:
-    mine, theirs = standing
-    if not mine.index.equals(theirs.index):
+    row_standing, other_standing = standing
+    if not row_standing.index.equals(other_standing.index):
         return Comparison(row=row, other=other, reason="the two runs chose other images of the data set")
-    return Comparison(row=row, other=other, rung=rung, pairs=count_pairs(mine.to_numpy(), theirs.to_numpy()))
+    return Comparison(
+        row=row, other=other, rung=rung, pairs=count_pairs(row_standing.to_numpy(), other_standing.to_numpy())
+    )
 
 
 def _standing(samples: pd.DataFrame, row: Row, rung: Rung) -> "pd.Series[bool]":
     """Whether each image of a row stands on a rung, by its index; on the worst, whether on all of them."""
     shared = samples["rung"].isin(["clean", "gradient_free"])
-    mine = samples[(samples["defense"] == row.defense) & (shared | (samples["attack"] == row.attack))]
-    return (mine if rung == "worst" else mine[mine["rung"] == rung]).groupby("index")["robust"].all()
+    records = samples[(samples["defense"] == row.defense) & (shared | (samples["attack"] == row.attack))]
+    return (records if rung == "worst" else records[records["rung"] == rung]).groupby("index")["robust"].all()
 
 
 def _counterpart(row: Row, rows: Sequence[Row]) -> Row | None:
@@ -154,13 +156,13 @@ def paired_json(comparisons: Sequence[Comparison]) -> str:
     return f"{json.dumps(fields, indent=2, ensure_ascii=False)}\n"
 
 
-def paired_fields(each: Comparison) -> Mapping[str, Any]:
+def paired_fields(comparison: Comparison) -> Mapping[str, Any]:
     """One comparison as a flat dictionary, None where nothing is compared; differences are fractions."""
-    pairs, other = each.pairs, each.other
+    pairs, other = comparison.pairs, comparison.other
     return {
-        **{name: getattr(each.row, name) for name in _TRAITS},
+        **{name: getattr(comparison.row, name) for name in _TRAITS},
         **{f"baseline_{name}": getattr(other, name) if other else None for name in _TRAITS},
-        "rung": each.rung,
+        "rung": comparison.rung,
         "n": pairs.n if pairs else None,
         "difference": pairs.difference if pairs else None,
         "low": pairs.interval.low if pairs else None,
@@ -169,7 +171,7 @@ def paired_fields(each: Comparison) -> Mapping[str, Any]:
         "only_row": pairs.only_first if pairs else None,
         "only_baseline": pairs.only_second if pairs else None,
         "p": pairs.p_value if pairs else None,
-        "reason": each.reason,
+        "reason": comparison.reason,
     }
 
 
@@ -178,12 +180,12 @@ def p_text(p: float) -> str:
     return f"< {_SMALLEST:.4f}" if p < _SMALLEST else f"{p:.2g}"
 
 
-def _against(each: Comparison) -> str:
-    assert each.other is not None
-    same_model = each.other.model == each.row.model
-    if each.other.defense == each.row.defense:
-        return "the same" if same_model else each.other.model
-    return each.other.defense if same_model else f"{each.other.model}, {each.other.defense}"
+def _against(comparison: Comparison) -> str:
+    assert comparison.other is not None
+    same_model = comparison.other.model == comparison.row.model
+    if comparison.other.defense == comparison.row.defense:
+        return "the same" if same_model else comparison.other.model
+    return comparison.other.defense if same_model else f"{comparison.other.model}, {comparison.other.defense}"
 
 
 def _difference(pairs: PairedCounts | None, style: Style) -> str:

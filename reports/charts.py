@@ -24,7 +24,7 @@ class Point:
     value: float
     low: float
     high: float
-    said: str
+    label: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,10 +155,10 @@ def row_names(rows: Sequence[Row]) -> list[str]:
 
 def agreement(candidates: Sequence[Candidate]) -> Dots | None:
     """How far the gradient of each substitute agrees with the defended loss; None without a search."""
-    found = [candidate for candidate in candidates if candidate.agreement is not None]
-    if not found:
+    graded_candidates = [candidate for candidate in candidates if candidate.agreement is not None]
+    if not graded_candidates:
         return None
-    defenses = len({candidate.defense for candidate in found}) > 1
+    defenses = len({candidate.defense for candidate in graded_candidates}) > 1
     rows = [
         (
             f"{candidate.defense} · {candidate.substitute}" if defenses else candidate.substitute,
@@ -177,7 +177,7 @@ def agreement(candidates: Sequence[Candidate]) -> Dots | None:
                 )
             ],
         )
-        for candidate in found[:MOST_ROWS]
+        for candidate in graded_candidates[:MOST_ROWS]
         if candidate.agreement is not None
     ]
     return Dots(
@@ -187,7 +187,9 @@ def agreement(candidates: Sequence[Candidate]) -> Dots | None:
         limits=(-1, 1),
         kinds=["attacks", "graded only"],
         rows=rows,
-        note=f"the first {MOST_ROWS} of {len(found)} substitutes" if len(found) > MOST_ROWS else "",
+        note=f"the first {MOST_ROWS} of {len(graded_candidates)} substitutes"
+        if len(graded_candidates) > MOST_ROWS
+        else "",
     )
 
 

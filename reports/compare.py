@@ -29,12 +29,12 @@ def first_difference(form: Format, text: str, expected: str, leave_out: Collecti
     if leave_out and form in ("markdown", "latex"):
         counts, promised = (_COUNT.findall(version) for version in (text, expected))
         return None if counts == promised else "has other counts"
-    found, wanted = _lines(form, text), _lines(form, expected)
-    if found is None or wanted is None:
+    lines, wanted = _lines(form, text), _lines(form, expected)
+    if lines is None or wanted is None:
         return "cannot be read"
-    if len(found) != len(wanted):
-        return f"has {len(found)} lines, not {len(wanted)}"
-    for number, (line, other) in enumerate(zip(found, wanted, strict=True), start=1):
+    if len(lines) != len(wanted):
+        return f"has {len(lines)} lines, not {len(wanted)}"
+    for number, (line, other) in enumerate(zip(lines, wanted, strict=True), start=1):
         for name, value in other.items():
             if name not in leave_out and not _same(line.get(name), value):
                 return f"line {number}: {name} is {line.get(name)!r}, not {value!r}"

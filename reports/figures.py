@@ -96,7 +96,7 @@ def draw_gallery(pictures: Sequence[Picture], form: FigureFormat) -> bytes:
                 if place < len(picture.panels):
                     panel = picture.panels[place]
                     axis.imshow(panel.pixels, interpolation="nearest")
-                    axis.set_title(f"{panel.title}\n{panel.said}", fontsize=6.5)
+                    axis.set_title(f"{panel.title}\n{panel.caption}", fontsize=6.5)
             name = f"{picture.defense}\n{TITLES[picture.rung]}"
             line[0].text(
                 -0.08,

@@ -60,9 +60,9 @@ def render(rows: Sequence[Row], form: Format, origin: Origin = None, style: Styl
             columns = {name: [origin.get(name, "") for origin in origins] for name in names}
             return str(table_frame(rows).assign(**columns).to_csv(index=False, lineterminator="\n"))
         case "markdown":
-            return markdown(rows, style) + markdown_comment(_told(origins, names))
+            return markdown(rows, style) + markdown_comment(_origin_entries(origins, names))
         case "latex":
-            return latex_comment(_told(origins, names)) + latex(rows, style)
+            return latex_comment(_origin_entries(origins, names)) + latex(rows, style)
         case "json":
             flat = (
                 {**row, **{name: origin.get(name, "") for name in names}}
@@ -79,10 +79,10 @@ def _json_item(row: Mapping[str, Any]) -> str:
     return "  " + json.dumps(row, indent=2, ensure_ascii=False).replace("\n", "\n  ")
 
 
-def _told(origins: Sequence[Mapping[str, str]], names: Sequence[str]) -> dict[str, str]:
+def _origin_entries(origins: Sequence[Mapping[str, str]], names: Sequence[str]) -> dict[str, str]:
     """Where rows come from, each thing once."""
-    told = {name: dict.fromkeys(filter(None, (origin.get(name) for origin in origins))) for name in names}
-    return {name: " | ".join(texts) for name, texts in told.items()}
+    entries = {name: dict.fromkeys(filter(None, (origin.get(name) for origin in origins))) for name in names}
+    return {name: " | ".join(texts) for name, texts in entries.items()}
 
 
 def markdown(rows: Sequence[Row], style: Style = PLAIN) -> str:

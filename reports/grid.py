@@ -67,9 +67,9 @@ def layout(rows: Sequence[Row], style: Style = PLAIN) -> Layout:
     column.
     """
     traits = _traits(rows)
-    said = {name: len(set(values)) > 1 for name, values in traits.items()}
-    said |= {"defense": True, "substitute": any(row.substitute for row in rows)}
-    labels = [name for name in LABELS if said[name]]
+    differs = {name: len(set(values)) > 1 for name, values in traits.items()}
+    differs |= {"defense": True, "substitute": any(row.substitute for row in rows)}
+    labels = [name for name in LABELS if differs[name]]
     rungs = rungs_run(rows)
     gap = any(row.masking_gap is not None for row in rows)
     if style.columns:
@@ -81,7 +81,7 @@ def layout(rows: Sequence[Row], style: Style = PLAIN) -> Layout:
         "defense": [row.defense for row in rows],
         "substitute": [row.substitute or MISSING for row in rows],
     }
-    shared = [name for name in traits if name not in labels and not said[name]]
+    shared = [name for name in traits if name not in labels and not differs[name]]
     return Layout(
         caption="; ".join(f"{name}: {traits[name][0]}" for name in shared),
         names={name: texts[name] for name in labels},
@@ -233,17 +233,17 @@ def notes_of(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
         for note in row.notes:
             understood.setdefault(note, []).append(row.model)
     several = len({row.model for row in rows}) > 1
-    told = [
+    note_lines = [
         f"NOTE ({', '.join(dict.fromkeys(models))}): {note}." if several else f"NOTE: {note}."
         for note, models in understood.items()
     ]
-    return notes + list(dict.fromkeys(missing + told + doubts))
+    return notes + list(dict.fromkeys(missing + note_lines + doubts))
 
 
 def _under_way(rows: Sequence[Row]) -> list[str]:
     """How far each row of a run under way has come, a sentence each; those that are to come in one."""
     differing = _differing(rows) if any(row.pending for row in rows) else []
-    told, later = [], []
+    sentences, later = [], []
     for row in rows:
         name = ", ".join([*_names(row, differing), row.defense])
         # What follows from the others needs no word of its own.
@@ -253,8 +253,8 @@ def _under_way(rows: Sequence[Row]) -> list[str]:
             later.append(name)
         elif open_rungs:
             parts = [so_far_text(rung, open_rung, row.n) for rung, open_rung in open_rungs.items()]
-            told.append(f"NOT FINISHED ({name}): {'; '.join(parts)}.")
-    return told + ([f"NOT BEGUN: {'; '.join(later)}."] if later else [])
+            sentences.append(f"NOT FINISHED ({name}): {'; '.join(parts)}.")
+    return sentences + ([f"NOT BEGUN: {'; '.join(later)}."] if later else [])
 
 
 def so_far_text(rung: Rung, so_far: SoFar, n: int) -> str:

@@ -170,11 +170,11 @@ def _marks(rows: Sequence[Row], rung: Rung) -> dict[int, str]:
             key = (row.dataset, row.norm, row.eps)
             groups.setdefault(key, {})[number] = row.rates[rung].accuracy
     marks: dict[int, str] = {}
-    for found in groups.values():
-        high, low = max(found.values()), min(found.values())
+    for accuracies in groups.values():
+        high, low = max(accuracies.values()), min(accuracies.values())
         if high > low:
-            marks |= {number: BOLD for number, value in found.items() if value == high}
-            marks |= {number: BOLD_ITALIC for number, value in found.items() if value == low}
+            marks |= {number: BOLD for number, value in accuracies.items() if value == high}
+            marks |= {number: BOLD_ITALIC for number, value in accuracies.items() if value == low}
     return marks
 
 

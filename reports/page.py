@@ -102,11 +102,11 @@ def _header(title: str, caption: str) -> str:
 
 
 def _verdicts(rows: Sequence[Row]) -> str:
-    told = [(name, row) for name, row in zip(_names(rows), rows, strict=True) if row.verdict]
-    if not told:
+    judged_rows = [(name, row) for name, row in zip(_names(rows), rows, strict=True) if row.verdict]
+    if not judged_rows:
         return ""
     items = []
-    for name, row in told:
+    for name, row in judged_rows:
         kind, _, evidence = row.verdict.partition(":")
         worst = row.rates.get("worst")
         counted = worst is None or kind in ("robust as measured", "not robust")  # whose evidence is the count
@@ -244,11 +244,11 @@ def _gallery(content: Page) -> str:
     }
     tools = "".join(_choice(name, values) for name, values in traits.items())
     left = len(content.pictures) - len(shown)
-    said = f"<p class=dim>{left} more would make this page too large.</p>" if left else ""
+    remark = f"<p class=dim>{left} more would make this page too large.</p>" if left else ""
     return _section(
         "Gallery",
         f'<div class="tools">{tools}<span id="shown" class="dim">{len(shown)} shown</span></div>'
-        f'<div class="gallery">{"".join(figures)}</div>{said}',
+        f'<div class="gallery">{"".join(figures)}</div>{remark}',
     )
 
 
@@ -261,18 +261,18 @@ def _choice(name: str, values: Sequence[str]) -> str:
     )
 
 
-def _picture(each: Picture) -> str:
+def _picture(picture: Picture) -> str:
     panels = "".join(
         f'<div><img src="{data_uri(panel.pixels)}" alt="{escape(panel.title)}" loading="lazy">'
-        f"<span>{escape(panel.title)}<br>{escape(panel.said)}</span></div>"
-        for panel in each.panels
+        f"<span>{escape(panel.title)}<br>{escape(panel.caption)}</span></div>"
+        for panel in picture.panels
     )
-    said = "fools the model" if each.fooled else "stands"
+    outcome = "fools the model" if picture.fooled else "stands"
     return (
-        f'<figure data-rung="{escape(TITLES[each.rung])}" data-label="{escape(each.label)}" '
-        f'data-defense="{escape(each.defense)}" data-fooled="{"yes" if each.fooled else "no"}">'
-        f"<figcaption>image {each.index} · {escape(each.defense)} · {escape(TITLES[each.rung])} · "
-        f'{escape(each.attack)} · {said}</figcaption><div class="panels">{panels}</div></figure>\n'
+        f'<figure data-rung="{escape(TITLES[picture.rung])}" data-label="{escape(picture.label)}" '
+        f'data-defense="{escape(picture.defense)}" data-fooled="{"yes" if picture.fooled else "no"}">'
+        f"<figcaption>image {picture.index} · {escape(picture.defense)} · {escape(TITLES[picture.rung])} · "
+        f'{escape(picture.attack)} · {outcome}</figcaption><div class="panels">{panels}</div></figure>\n'
     )
 
 
@@ -293,8 +293,8 @@ def _texts(content: Page) -> str:
 
 def _settings(settings: Mapping[str, Mapping[str, str]]) -> str:
     blocks = []
-    for name, said in settings.items():
-        items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>" for key, text in said.items())
+    for name, entries in settings.items():
+        items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>" for key, text in entries.items())
         blocks.append(f"<details><summary>{escape(name)}</summary><dl>{items}</dl></details>")
     return _section("Settings and provenance", "".join(blocks)) if blocks else ""
 

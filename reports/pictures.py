@@ -27,7 +27,7 @@ class Panel:
 
     pixels: Pixels
     title: str
-    said: str
+    caption: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,8 +118,8 @@ def read_runs(
     for path, name in zip(paths, names, strict=True):
         shown = name if names.count(name) == 1 else str(path)
         if is_sweep(path):
-            found, rest = _read_sweep(path, shown)
-            runs += found
+            sweep_runs, rest = _read_sweep(path, shown)
+            runs += sweep_runs
             failed += rest
         else:
             records = read(path)
@@ -204,10 +204,10 @@ def read_sweep(path: Path) -> Mapping[str, Any]:
     """
     try:
         with (path / SWEEP).open("rb") as stream:
-            said: Any = json.loads(stream.read(_LARGEST))
+            entries: Any = json.loads(stream.read(_LARGEST))
     except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(f"{path / SWEEP} is damaged.") from error
-    return said if isinstance(said, dict) else {}
+    return entries if isinstance(entries, dict) else {}
 
 
 def _cells(path: Path) -> list[_Cell]:

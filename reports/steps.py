@@ -23,10 +23,10 @@ _LARGEST: Final = 3e38
 """Beyond any loss in float32, infinity included; the mean of smaller ones is finite."""
 
 Line = list[tuple[float, float]]
-Found = Sequence[tuple[Row, pd.DataFrame]]
+RowRecords = Sequence[tuple[Row, pd.DataFrame]]
 
 
-def success_by_steps(found: Found, style: Style = PLAIN) -> Curves | None:
+def success_by_steps(row_records: RowRecords, style: Style = PLAIN) -> Curves | None:
     """The share of all images that have fallen after so many gradient passes, for each row and rung.
 
     The records hold the passes that were spent on each image until it fell, and so give the curve exactly.
@@ -35,11 +35,11 @@ def success_by_steps(found: Found, style: Style = PLAIN) -> Curves | None:
     row keeps that of its last rung.
 
     Args:
-        found: rows, and the records of each, columns as in `records.SAMPLE_TYPES`.
+        row_records: rows, and the records of each, columns as in `records.SAMPLE_TYPES`.
         style: whether shares are per cent.
     """
     scale = 100.0 if style.percent else 1.0
-    lines, note = _lines(found, lambda _, samples: _fallen(samples, scale))
+    lines, note = _lines(row_records, lambda _, samples: _fallen(samples, scale))
     if not lines:
         return None
     log = max(line[-1][0] for line in lines.values()) > _DECADES
@@ -58,7 +58,7 @@ def success_by_steps(found: Found, style: Style = PLAIN) -> Curves | None:
     )
 
 
-def loss_by_steps(found: Found) -> Curves | None:
+def loss_by_steps(row_records: RowRecords) -> Curves | None:
     """The mean over the attacked images of the attack's own loss, after so many of its iterates.
 
     An image's loss is that of its best iterate so far, and stays what it was when it fell. Attacks that do
@@ -67,9 +67,9 @@ def loss_by_steps(found: Found) -> Curves | None:
     kept counts. Curves are chosen as for `success_by_steps`.
 
     Args:
-        found: rows, and the records of each, columns as in `records.SAMPLE_TYPES`.
+        row_records: rows, and the records of each, columns as in `records.SAMPLE_TYPES`.
     """
-    lines, note = _lines(found, lambda once, samples: _climbing(samples, once))
+    lines, note = _lines(row_records, lambda once, samples: _climbing(samples, once))
     if not lines:
         return None
     return Curves(
@@ -83,16 +83,18 @@ def loss_by_steps(found: Found) -> Curves | None:
     )
 
 
-def _lines(found: Found, line_of: Callable[[bool, pd.DataFrame], Line | None]) -> tuple[dict[str, Line], str]:
+def _lines(
+    row_records: RowRecords, line_of: Callable[[bool, pd.DataFrame], Line | None]
+) -> tuple[dict[str, Line], str]:
     """A curve for each row and rung that has one, as many as can be told apart, and what is left out.
 
     Args:
-        found: rows, and the records of each.
+        row_records: rows, and the records of each.
         line_of: makes the curve of a rung's records; it is told whether each image was attacked only once.
     """
-    names = row_names([row for row, _ in found]) if found else []
+    names = row_names([row for row, _ in row_records]) if row_records else []
     lines: dict[tuple[str, Rung], Line] = {}
-    for name, (row, samples) in zip(names, found, strict=True):
+    for name, (row, samples) in zip(names, row_records, strict=True):
         for rung in _CLIMBED:
             once = rung != "bpda" or ";" not in row.substitute
             line = line_of(once, samples[samples["rung"] == rung]) if rung in row.rates else None
@@ -124,8 +126,8 @@ def _fallen(samples: pd.DataFrame, scale: float) -> Line | None:
 
 def _climbing(samples: pd.DataFrame, once: bool) -> Line | None:
     """The mean loss at each mark that any image reached, and at the end if the records tell when that is."""
-    told = samples[samples["loss_end"].abs() < _LARGEST]
-    losses = told[list(LOSS_COLUMNS)].to_numpy()
+    records = samples[samples["loss_end"].abs() < _LARGEST]
+    losses = records[list(LOSS_COLUMNS)].to_numpy()
     known = np.abs(losses[:, :-1]) < _LARGEST
     marks = np.flatnonzero(known.any(axis=0))
     if len(marks) == 0:
@@ -133,7 +135,7 @@ def _climbing(samples: pd.DataFrame, once: bool) -> Line | None:
     first = known[known.any(axis=1)].argmax(axis=1).max()  # in L1 the first steps are taken outside the ball
     means = np.where(known, losses[:, :-1], losses[:, -1:]).mean(axis=0)
     line = [(float(LOSS_MARKS[mark]), float(means[mark])) for mark in range(first, marks[-1] + 1)]
-    last, most = LOSS_MARKS[marks[-1]], int(told["steps"].max())
+    last, most = LOSS_MARKS[marks[-1]], int(records["steps"].max())
     if once and last <= most < 2 * last:  # or the passes are those of several draws
         line.append((most + 1.0, float(losses[:, -1].mean())))
     return line

@@ -62,18 +62,18 @@ class Style:
 PLAIN: Final = Style()
 
 
-def style_of(said: Any) -> Style:
+def style_of(entries: Any) -> Style:
     """The style that `run.json` says its tables have, which may have been forged.
 
     Raises:
         SpecError: entries that no run has written.
     """
-    if said is None:
+    if entries is None:
         return PLAIN
     try:
-        return read_as(Style, said, Where("run.json", ("tables",)))
+        return read_as(Style, entries, Where("run.json", ("tables",)))
     except RunFolderError as error:
-        raise SpecError(f"no table looks like {said!r:.60}: {error}") from error
+        raise SpecError(f"no table looks like {entries!r:.60}: {error}") from error
 
 
 def arranged(rows: Sequence[Row], style: Style) -> list[int]:

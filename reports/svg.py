@@ -53,7 +53,7 @@ def _dots(chart: Dots) -> str:
         for place, point in enumerate(points):
             at, kind = y + step * (place - (len(points) - 1) / 2), chart.kinds.index(point.kind)
             parts.append(
-                f'<g class="k{kind}"><title>{escape(f"{name}; {point.said}")}</title>'
+                f'<g class="k{kind}"><title>{escape(f"{name}; {point.label}")}</title>'
                 f'<line x1="{x(point.low):.1f}" x2="{x(point.high):.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'
                 f"{_mark(kind, x(point.value), at)}</g>"
             )
@@ -113,8 +113,8 @@ def log_ticks(low: float, high: float) -> list[float]:
     """Powers of ten between two ends, with 2 and 5 times them where there are few; the ends where none is."""
     among = (1, 2, 5) if high < 1000 * low else (1,)
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
-    found = [float(f"{digit}e{power}") for power in powers for digit in among]
-    between = [tick for tick in found if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+    all_ticks = [float(f"{digit}e{power}") for power in powers for digit in among]
+    between = [tick for tick in all_ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
     return between or list(dict.fromkeys((low, high)))
 
 

@@ -47,12 +47,12 @@ def training_lines(rows: Sequence[Measured]) -> list[list[str]]:
     models = list(dict.fromkeys(row.model for row in rows))
     cells: dict[str, dict[str, str]] = {}
     for model in models:
-        mine = [row for row in rows if row.model == model]
-        for title, text in _cells(mine):
+        model_rows = [row for row in rows if row.model == model]
+        for title, text in _cells(model_rows):
             cells.setdefault(title, {})[model] = text
     return [
         ["accuracy", *(_TITLES.get(model, model) for model in models)],
-        *([title, *(found.get(model, MISSING) for model in models)] for title, found in cells.items()),
+        *([title, *(texts.get(model, MISSING) for model in models)] for title, texts in cells.items()),
     ]
 
 

@@ -79,7 +79,7 @@ def _written(parameter: Parameter) -> str:
         return parameter.name
     choices = get_args(parameter.annotation)
     if choices and all(isinstance(choice, str) for choice in choices):
-        ordered = sorted(choices, key=lambda each: each != parameter.default)
+        ordered = sorted(choices, key=lambda choice: choice != parameter.default)
         return f"{parameter.name}={'|'.join(ordered)}"
     if isinstance(parameter.default, float):
         return f"{parameter.name}={short(parameter.default)}"

@@ -68,15 +68,17 @@ def _print(lines: Sequence[_Line], runs: int) -> None:
         return
     known = sum(line.seconds for line in left if line.seconds is not None)
     console.print()
-    said = [
+    sentences = [
         f"{len(lines)} cells in {runs} runs, {len(left)} to do: their attacks take about {spoken(known)} at "
         "most, by a probe of each model and as if every image stood to the end; loading, judging and "
         "searches for substitutes come on top."
     ]
     if any(line.seconds is None for line in left):
-        said.append(f"{MISSING}: not known, and not counted.")
-    said += dict.fromkeys(f"{MISSING} ({line.cell.model}): {line.reason}" for line in left if line.reason)
-    console.print(Text("\n".join(said), style="dim"))
+        sentences.append(f"{MISSING}: not known, and not counted.")
+    sentences += dict.fromkeys(
+        f"{MISSING} ({line.cell.model}): {line.reason}" for line in left if line.reason
+    )
+    console.print(Text("\n".join(sentences), style="dim"))
 
 
 def _entry(line: _Line) -> dict[str, Any]:

@@ -62,16 +62,16 @@ def _parameter(setting: Setting, completions: Completions) -> inspect.Parameter:
     if option.argument:
         if not option.shown:
             described["show_default"] = False
-        told = typer.Argument(**described)
+        declaration = typer.Argument(**described)
     else:
         word = f"{setting.word}/{setting.negation}" if setting.negation else setting.word
         words = [word, option.short] if option.short else [word]
-        told = typer.Option(*words, min=option.least, **described)
+        declaration = typer.Option(*words, min=option.least, **described)
     return inspect.Parameter(
         setting.name,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
         default=inspect.Parameter.empty if default is MISSING else default,
-        annotation=Annotated[kind | None if default is None else kind, told],
+        annotation=Annotated[kind | None if default is None else kind, declaration],
     )
 
 

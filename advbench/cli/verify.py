@@ -24,8 +24,8 @@ def _verify(settings: VerifySettings) -> None:
             sys.stdout.write(f"{'ok   ' if check.holds else 'WRONG'}  {line}\n")
             sys.stdout.flush()
     if settings.json:
-        told = [asdict(check) for check in checks]
-        sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        records = [asdict(check) for check in checks]
+        sys.stdout.write(json.dumps(records, indent=2, ensure_ascii=False) + "\n")
     wrong = [check.what for check in checks if not check.holds]
     if wrong:
         raise RunError(

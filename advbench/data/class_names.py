@@ -58,13 +58,13 @@ def read_class_index(path: Path) -> ClassNames:
     wrong = DatasetError(f'{where}: expected {{"0": ["n01440764", "tench"], ...}}.')
     text = _text(path, "--class-index")
     try:
-        said: Any = json.loads(text)
+        entries: Any = json.loads(text)
     except (ValueError, RecursionError):
         raise wrong from None
-    if not isinstance(said, Mapping) or not said:
+    if not isinstance(entries, Mapping) or not entries:
         raise wrong
     pairs: list[tuple[str, int]] = []
-    for index, names in said.items():
+    for index, names in entries.items():
         listed = names if isinstance(names, list) else [names]
         named = bool(listed) and all(isinstance(name, str) for name in listed)
         if not named or not re.fullmatch(r"\d{1,7}", index, re.ASCII):

@@ -33,8 +33,8 @@ class Digits(NamedTuple):
 
 def load() -> Digits:
     """Read the file that scikit-learn brings along, or ask scikit-learn for it."""
-    found = importlib.util.find_spec("sklearn")  # finds it and does not import it
-    folder = found.submodule_search_locations[0] if found and found.submodule_search_locations else ""
+    spec = importlib.util.find_spec("sklearn")  # finds it and does not import it
+    folder = spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else ""
     path = Path(folder) / _FILE
     if path.is_file():
         table = np.loadtxt(path, delimiter=",")

@@ -75,9 +75,11 @@ def open_folder(root: Path, reading: Reading, *, settled: bool) -> PictureFolder
     classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
     if not classes:
         raise DatasetError("there is no class folder in it.")
-    found = [sorted(_pictures_below(os.path.join(root, name), root)) for name in classes]  # noqa: PTH118  # as os.walk
+    pictures = [sorted(_pictures_below(os.path.join(root, name), root)) for name in classes]  # noqa: PTH118  # as os.walk
     empty = [
-        name for name, folders in zip(classes, found, strict=True) if not any(files for _, files in folders)
+        name
+        for name, folders in zip(classes, pictures, strict=True)
+        if not any(files for _, files in folders)
     ]
     if empty:
         raise DatasetError(
@@ -86,7 +88,7 @@ def open_folder(root: Path, reading: Reading, *, settled: bool) -> PictureFolder
         )
     listed = [
         (f"{folder}{os.sep}{name}", label)
-        for label, folders in enumerate(found)
+        for label, folders in enumerate(pictures)
         for folder, names in folders
         for name in names
     ]

@@ -33,7 +33,7 @@ def balanced_order(labels: Labels, seed: int) -> list[int]:
     shuffled = labels[order]
     turn = np.empty(len(labels), dtype=np.int64)  # how many of its class come before each image
     for label in np.unique(labels):
-        mine = shuffled == label
-        turn[mine] = np.arange(mine.sum())
+        of_class = shuffled == label
+        turn[of_class] = np.arange(of_class.sum())
     in_order: list[int] = order[np.argsort(turn, kind="stable")].tolist()
     return in_order

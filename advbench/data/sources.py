@@ -125,15 +125,15 @@ def _read_arrays(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         if bomb:
             raise DatasetError(f"{path.name} is refused: {bomb}.")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files if name in ("x", "y")}
+            x_and_y = {name: arrays[name] for name in arrays.files if name in ("x", "y")}
             held = ", ".join(arrays.files)
     except DatasetError:
         raise
     except Exception as error:  # a damaged archive can make numpy raise anything
         raise DatasetError(f"{path.name} is damaged, no .npz archive, or holds pickled objects.") from error
-    if len(found) < 2 or not all(isinstance(array, np.ndarray) for array in found.values()):
+    if len(x_and_y) < 2 or not all(isinstance(array, np.ndarray) for array in x_and_y.values()):
         raise DatasetError(f"{path.name} must hold arrays x and y, it holds {held or 'none'}.")
-    return found["x"], found["y"]
+    return x_and_y["x"], x_and_y["y"]
 
 
 @dataclass(frozen=True)

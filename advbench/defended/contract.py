@@ -131,11 +131,11 @@ def _describe_non_finite(model: nn.Module, x: Tensor, logits: Tensor) -> str:
 
 def _first_non_finite(model: nn.Module, x: Tensor) -> str | None:
     """Name of the network's first leaf module whose output is not finite, by running the model once more."""
-    found: list[str] = []
+    names: list[str] = []
 
     def watch(name: str, _module: nn.Module, _inputs: object, output: object) -> None:
-        if not found and isinstance(output, Tensor) and not bool(output.isfinite().all()):
-            found.append(name)
+        if not names and isinstance(output, Tensor) and not bool(output.isfinite().all()):
+            names.append(name)
 
     leaves = {
         name: layer
@@ -148,4 +148,4 @@ def _first_non_finite(model: nn.Module, x: Tensor) -> str | None:
     finally:
         for handle in handles:
             handle.remove()
-    return found[0] if found else None
+    return names[0] if names else None

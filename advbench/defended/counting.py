@@ -55,11 +55,11 @@ class Shown:
 
         Attacks count a query of an image until it has fallen. Up to seven that have fallen stay in a batch.
         """
-        told: list[int] = []
+        query_counts: list[int] = []
         before = self.images["attack"]
         with self.counted_as("attack"):
-            yield told
-        self.move(self.images["attack"] - before - sum(told), "attack", "padding")
+            yield query_counts
+        self.move(self.images["attack"] - before - sum(query_counts), "attack", "padding")
 
     @contextmanager
     def done_again_without_memory(self) -> Iterator[None]:
@@ -121,22 +121,22 @@ class Tally:
     Args:
         shown: in this start, by this process.
         earlier: in earlier starts.
-        told: how much of `shown` the run's parts tell already; below 0 for what earlier starts have left
+        reported: how much of `shown` the run's parts tell already; below 0 for what earlier starts have left
             untold.
     """
 
     shown: Shown = field(default_factory=Shown)
     earlier: dict[str, int] = field(default_factory=lambda: added_up([]))
-    told: dict[str, int] = field(default_factory=lambda: added_up([]))
+    reported: dict[str, int] = field(default_factory=lambda: added_up([]))
 
     def go_on(self, earlier: dict[str, int], in_parts: dict[str, int]) -> None:
         """Begin where earlier starts have ended: what none of their parts tells goes into the next one."""
         self.earlier = earlier
-        self.told = {purpose: in_parts[purpose] - count for purpose, count in earlier.items()}
+        self.reported = {purpose: in_parts[purpose] - count for purpose, count in earlier.items()}
 
     def untold(self) -> dict[str, int]:
         """What the parts do not tell yet; they are to tell it now."""
         now = added_up([self.shown.images])
-        new = {purpose: count - self.told[purpose] for purpose, count in now.items()}
-        self.told = now
+        new = {purpose: count - self.reported[purpose] for purpose, count in now.items()}
+        self.reported = now
         return new

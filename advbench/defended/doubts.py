@@ -67,8 +67,8 @@ def _depends_on_batch(model: DefendedModel, x: Tensor, logits: Tensor) -> bool:
     """Whether the first images get other logits among few, in another order, or alone."""
     few, known = x[:FEW], logits[:FEW]
     return any(
-        not _near(said, wanted, _ALONE)
-        for said, wanted in (
+        not _near(answer, wanted, _ALONE)
+        for answer, wanted in (
             (model(few), known),
             (model(few.flip(0)).flip(0), known),
             (_unfilled(model, x[:1], known[:1]), known[:1]),
@@ -101,10 +101,10 @@ def _differs_with_gradients(model: DefendedModel, x: Tensor, logits: Tensor) -> 
     return not _near(followed, logits[:FEW], _ALONE)
 
 
-def _near(said: Tensor, wanted: Tensor, tolerance: float) -> bool:
-    if torch.equal(said, wanted):
+def _near(answer: Tensor, wanted: Tensor, tolerance: float) -> bool:
+    if torch.equal(answer, wanted):
         return True
-    return torch.allclose(said, wanted, rtol=tolerance, atol=tolerance * float(wanted.abs().max()))
+    return torch.allclose(answer, wanted, rtol=tolerance, atol=tolerance * float(wanted.abs().max()))
 
 
 def _batches_told(model: DefendedModel, x: Tensor, y: Tensor, logits: Tensor) -> str:
@@ -117,7 +117,7 @@ def _batches_told(model: DefendedModel, x: Tensor, y: Tensor, logits: Tensor) ->
             for first in range(0, len(x), small)
         ]
     )
-    judged, alone = (100 * float((said.argmax(1) == y).float().mean()) for said in (logits, answers))
+    judged, alone = (100 * float((outputs.argmax(1) == y).float().mean()) for outputs in (logits, answers))
     return (
         "an image's logits depend on its batch (BatchNorm in training mode?): clean accuracy is "
         f"{judged:.0f} % in batches of {whole}, in which everything here is judged, and {alone:.0f} % "

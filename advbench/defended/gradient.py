@@ -49,13 +49,15 @@ def loss_and_gradient(model: Model, x: Tensor, loss: Loss) -> Ascent:
     else:
         network = model if isinstance(model, nn.Module) else None
         draws = [partial(clipped_from_inside, model, network=network)]
-    found = [_joined([_one_piece(draw, x, loss, piece) for piece in pieces], torch.cat) for draw in draws]
-    return _joined(found, lambda each: torch.stack(each).mean(0))
+    ascents = [_joined([_one_piece(draw, x, loss, piece) for piece in pieces], torch.cat) for draw in draws]
+    return _joined(ascents, lambda tensors: torch.stack(tensors).mean(0))
 
 
-def _joined(found: list[Ascent], join: Callable[[list[Tensor]], Tensor]) -> Ascent:
+def _joined(ascents: list[Ascent], join: Callable[[list[Tensor]], Tensor]) -> Ascent:
     return (
-        found[0] if len(found) == 1 else Ascent(*(join(list(pieces)) for pieces in zip(*found, strict=True)))
+        ascents[0]
+        if len(ascents) == 1
+        else Ascent(*(join(list(pieces)) for pieces in zip(*ascents, strict=True)))
     )
 
 

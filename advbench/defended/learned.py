@@ -101,15 +101,15 @@ def pairs_of(seen: Seen, x: Tensor, draws: Draws, threat: Threat) -> Pairs:
         draws: their streams.
         threat: how far an attack may move them.
     """
-    found: list[Pairs] = []
+    batch_pairs: list[Pairs] = []
     for number in range(math.ceil(PAIRS / len(x))):
         stream = draws.stream(number)
         radius = stream.stream("radius").uniform((1,) * (x.dim() - 1)).to(x)
         moved = x + radius * (threat.random_point(x, stream) - x)
-        found += [Pairs(*seen(part)) for part in torch.split(moved, _BATCH)]
-        if sum(tensor.numel() * tensor.element_size() for pair in found for tensor in pair) > _MOST:
+        batch_pairs += [Pairs(*seen(part)) for part in torch.split(moved, _BATCH)]
+        if sum(tensor.numel() * tensor.element_size() for pair in batch_pairs for tensor in pair) > _MOST:
             break
-    return Pairs(*(torch.cat(tensors) for tensors in zip(*found, strict=True)))
+    return Pairs(*(torch.cat(tensors) for tensors in zip(*batch_pairs, strict=True)))
 
 
 def fitted(pairs: Pairs, seed: int) -> Imitation:

@@ -27,13 +27,15 @@ def way_to_logits(output: Any) -> Way | None:
         None where none of these is a tensor.
     """
     ways = [
-        Way("its .logits", lambda found: found.logits),
-        Way("its ['logits']", lambda found: found["logits"]),
-        Way("its first element", lambda found: None if isinstance(found, Mapping) else found[0]),
+        Way("its .logits", lambda returned: returned.logits),
+        Way("its ['logits']", lambda returned: returned["logits"]),
+        Way("its first element", lambda returned: None if isinstance(returned, Mapping) else returned[0]),
         Way(
             "its one entry",
-            lambda found: (
-                next(iter(found.values())) if isinstance(found, Mapping) and len(found) == 1 else None
+            lambda returned: (
+                next(iter(returned.values()))
+                if isinstance(returned, Mapping) and len(returned) == 1
+                else None
             ),
         ),
     ]

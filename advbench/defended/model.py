@@ -14,6 +14,7 @@ from advbench.defended.clips import clipped_from_inside
 from advbench.defended.counting import CountedModel
 from advbench.defended.logits import LogitsOf
 from advbench.defended.normalized import Normalized
+from advbench.defended.readouts import Readouts
 from advbench.defended.substitutes import LEARNED, listed, make_substitute
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import ONE_DRAW, Sampling, is_random
@@ -214,7 +215,7 @@ def network_of(model: nn.Module) -> nn.Module:
     """The user's own network, without the wrappers that defenses, normalisation, logits and counting add."""
     if isinstance(model, DefendedModel | CountedModel):
         return network_of(model.model)
-    return network_of(model.network) if isinstance(model, Normalized | LogitsOf) else model
+    return network_of(model.network) if isinstance(model, Normalized | LogitsOf | Readouts) else model
 
 
 def find_module(model: nn.Module, name: str) -> nn.Module:

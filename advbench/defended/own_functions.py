@@ -23,7 +23,7 @@ from advbench.draws.sampling import is_random, takes_draws
 from advbench.errors import AdvbenchError, DefenseError, SpecError, first_line, ran_out_of_memory
 from advbench.names.grammar import Spec
 from advbench.names.registry import converted, parameters, takes_more
-from advbench.names.user_code import as_own_program, told
+from advbench.names.user_code import as_own_program, failure_sentence
 
 Form = Literal["tensor", "array", "images", "pil"]
 """A tensor or an array `(n, c, h, w)`, or image by image an array `(h, w, c)` or a PIL image."""
@@ -83,7 +83,7 @@ class Plugin:
         return y
 
     def _found_out(self, x: Tensor) -> tuple[Form, Tensor]:
-        said = []
+        failures = []
         for form in FORMS:
             try:
                 return form, self._tried(form, x)
@@ -92,10 +92,10 @@ class Plugin:
             except Exception as error:  # a function that was meant for something else may raise anything
                 if ran_out_of_memory(error):
                     raise
-                said.append(f"{form}: {type(error).__name__}: {first_line(error)}")
+                failures.append(f"{form}: {type(error).__name__}: {first_line(error)}")
         raise DefenseError(
-            f"defense {self.__name__} takes neither tensors nor arrays nor PIL images ({'; '.join(said)}). "
-            "Say what it takes: advbench.numpy_defense or advbench.pil_defense."
+            f"defense {self.__name__} takes neither tensors nor arrays nor PIL images "
+            f"({'; '.join(failures)}). Say what it takes: advbench.numpy_defense or advbench.pil_defense."
         )
 
 
@@ -177,7 +177,7 @@ def _called(make: Callable[..., Any], spec: Spec, given: Mapping[str, Any]) -> A
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         if ran_out_of_memory(error):
             raise
-        raise SpecError(f"defense {spec.name} failed: {told(error, spec.name)}") from error
+        raise SpecError(f"defense {spec.name} failed: {failure_sentence(error, spec.name)}") from error
 
 
 def adapted(defense: Any) -> Map:
@@ -192,8 +192,8 @@ def adapted(defense: Any) -> Map:
         hasattr(defense, name) for name in ("substitutes", "substitute")
     )
     if known or (is_random(defense) and takes_draws(defense)):
-        found: Map = defense  # it knows the contract
-        return found
+        function: Map = defense  # it knows the contract
+        return function
     return Plugin(defense, random=is_random(defense))
 
 
@@ -272,11 +272,12 @@ def _form_told(function: Callable[..., Any]) -> Form | None:
 def _needs_an_argument(function: Callable[..., Any]) -> bool:
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
-        found = inspect.signature(function).parameters.values()
+        arguments = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # built in functions may have none
         return True
     return any(
-        parameter.kind in positional and parameter.default is inspect.Parameter.empty for parameter in found
+        parameter.kind in positional and parameter.default is inspect.Parameter.empty
+        for parameter in arguments
     )
 
 

@@ -116,8 +116,10 @@ def samples_of(cell: Cell, batch: Batch, judged: Judgement, attempt: Attempt | N
         "fooled_share": judged.fooled_share,
         "late_gain": nothing if attempt is None or attempt.late_gain is None else attempt.late_gain,
     }
-    told = None if attempt is None else attempt.losses
-    losses = torch.full((len(batch.y), len(LOSS_COLUMNS)), torch.nan) if told is None else told
+    attempt_losses = None if attempt is None else attempt.losses
+    losses = (
+        torch.full((len(batch.y), len(LOSS_COLUMNS)), torch.nan) if attempt_losses is None else attempt_losses
+    )
     columns |= dict(zip(LOSS_COLUMNS, losses.double().cpu().unbind(1), strict=True))
     frame = pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
     return frame.assign(rung=cell.rung, defense=cell.defense, attack=cell.attack)[list(SAMPLE_TYPES)]
@@ -163,7 +165,7 @@ def _attacked_once(plan: Plan, model: DefendedModel, target: Target, number: int
     draws = Draws(plan.seed, indices).stream(cell.rung)
     if number > 0:  # the first choice attacks as it would alone
         draws = draws.stream(f"choice {number}")
-    with plan.shown.attacking() as told:
+    with plan.shown.attacking() as query_counts:
         attempt = plan.attack_of(cell)(model, x, y, plan.threat, draws)
         if not isinstance(attempt, Attempt):
             raise InputError(
@@ -172,17 +174,17 @@ def _attacked_once(plan: Plan, model: DefendedModel, target: Target, number: int
             )
         passes = len(model.draws())
         attempt = attempt._replace(steps=passes * attempt.steps, queries=passes * attempt.queries)
-        told.append(int(attempt.queries.sum()))
-    found = attempt.x_adv.detach()
-    x_adv = plan.threat.project(found, x)
+        query_counts.append(int(attempt.queries.sum()))
+    iterates = attempt.x_adv.detach()
+    x_adv = plan.threat.project(iterates, x)
     with plan.shown.counted_as("judging"):
-        judged, smallest = _judge_found(plan, cell.defense, (found, x_adv, x, y))
+        judged, smallest = _judge_iterates(plan, cell.defense, (iterates, x_adv, x, y))
     samples = samples_of(cell, batch, judged, attempt).assign(smallest=smallest.double().cpu().numpy())
     return Outcome(samples, x_adv)
 
 
 @torch.no_grad()
-def _judge_found(
+def _judge_iterates(
     plan: Plan, defense: str, images: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> tuple[Judgement, Tensor]:
     """Judge the examples in the ball, and those that an attack for the smallest perturbation found outside.
@@ -195,14 +197,16 @@ def _judge_found(
     Returns:
         The judgement, and the norms of the smallest perturbations known to fool, NaN where none is.
     """
-    found, x_adv, x, y = images
+    iterates, x_adv, x, y = images
     model = plan.judged(defense)
     judged = judge(model.sampled(x_adv), x_adv, x, y, plan.threat)
     smallest = torch.where(judged.robust, torch.nan, judged.distance)
     wide = replace(plan.threat, eps=1.0 if plan.threat.norm == "linf" else float(x[0].numel()))
-    outside = (judged.robust & ~plan.threat.contains(found, x) & wide.contains(found, x)).nonzero().flatten()
+    outside = (
+        (judged.robust & ~plan.threat.contains(iterates, x) & wide.contains(iterates, x)).nonzero().flatten()
+    )
     if len(outside):
-        far, near = found[outside], x[outside]
+        far, near = iterates[outside], x[outside]
         at_any_size = judge(model.sampled(far), far, near, y[outside], wide)
         smallest[outside] = torch.where(at_any_size.robust, torch.nan, at_any_size.distance)
     return judged, smallest

@@ -35,8 +35,8 @@ def fit_for_defenses(plan: Plan, x: Tensor, note: Callable[[str], None]) -> Plan
         differences = (_difference(plan, defense, network, x) for network in copies)
         why = next(filter(None, differences), "")
         if why:
-            found = f"behind {defense}, a copy of the model {why}, and is not used"
-            note(f"attacks may take longer, and find the same: {found}")
+            reason = f"behind {defense}, a copy of the model {why}, and is not used"
+            note(f"attacks may take longer, and find the same: {reason}")
             return replace(plan, working=None, rough=None)
     return plan
 

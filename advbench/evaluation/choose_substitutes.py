@@ -69,11 +69,15 @@ class Options(NamedTuple):
         names = split_chain(words)
         if len(names) != len(self.elements):
             return None
-        found = [
+        combination = [
             next((candidate for candidate in candidates if element_name(candidate) == name), None)
             for name, candidates in zip(names, self.elements, strict=True)
         ]
-        return tuple(candidate for candidate in found if candidate is not None) if None not in found else None
+        return (
+            tuple(candidate for candidate in combination if candidate is not None)
+            if None not in combination
+            else None
+        )
 
 
 def options_for(defense: str, chain: Links, wanted: Sequence[str]) -> Options:
@@ -183,24 +187,26 @@ class Chooser:
         if options.sole is not None:
             return Choice((realised(chain, options.sole, fit),), words_of(options.sole))
         name = f"search-{_digest(defense)}.json"
-        found = _read_candidates(self.store.load(name), defense)
-        if found is None or any(
-            candidate.rank and options.named(candidate.substitute) is None for candidate in found
+        candidates = _read_candidates(self.store.load(name), defense)
+        if candidates is None or any(
+            candidate.rank and options.named(candidate.substitute) is None for candidate in candidates
         ):
             search = Search(self.plan, defense, fit)
-            found = search.run(options.elements, separate=options.separate)
+            candidates = search.run(options.elements, separate=options.separate)
             kept = {
-                "candidates": [asdict(candidate) for candidate in found],
+                "candidates": [asdict(candidate) for candidate in candidates],
                 "origin": dict(self.store.origin),
             }
             self.store.save(name, json.dumps(kept).encode())
-            self.note(_said(defense, found))
-        best = sorted((candidate for candidate in found if candidate.rank), key=lambda each: each.rank)
+            self.note(_standings_line(defense, candidates))
+        best = sorted(
+            (candidate for candidate in candidates if candidate.rank), key=lambda candidate: candidate.rank
+        )
         combinations = [options.named(candidate.substitute) for candidate in best]
         chains = tuple(
             realised(chain, combination, fit) for combination in combinations if combination is not None
         )
-        return Choice(chains, "; ".join(candidate.substitute for candidate in best), found)
+        return Choice(chains, "; ".join(candidate.substitute for candidate in best), candidates)
 
     def _fit(self, defense: str, position: int) -> Imitation:
         """The network that imitates an element of a chain: an earlier one, or one that is fitted now."""
@@ -229,10 +235,10 @@ class Chooser:
 
 def _seen(model: DefendedModel, position: int, x: Tensor) -> tuple[Tensor, Tensor]:
     """What an element of the chain is given, and what it makes of it, `(n, ...)` each."""
-    found: list[tuple[Tensor, Tensor]] = []
+    pairs: list[tuple[Tensor, Tensor]] = []
 
     def watch(_stage: torch.nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        found.append((inputs[0].detach().clone(), output.detach().clone()))
+        pairs.append((inputs[0].detach().clone(), output.detach().clone()))
 
     handle = model.stages[position].register_forward_hook(watch)
     try:
@@ -240,28 +246,29 @@ def _seen(model: DefendedModel, position: int, x: Tensor) -> tuple[Tensor, Tenso
             model(x)
     finally:
         handle.remove()
-    return found[0][0][: len(x)], found[0][1][: len(x)]
+    return pairs[0][0][: len(x)], pairs[0][1][: len(x)]
 
 
-def _said(defense: str, found: Sequence[Candidate]) -> str:
+def _standings_line(defense: str, candidates: Sequence[Candidate]) -> str:
     graded = sorted(
-        (candidate for candidate in found if not candidate.note), key=lambda each: each.rank or len(found) + 1
+        (candidate for candidate in candidates if not candidate.note),
+        key=lambda candidate: candidate.rank or len(candidates) + 1,
     )
     few = ", ".join(
         f"{candidate.substitute} leaves {candidate.standing} of {candidate.n}" for candidate in graded[:4]
     )
-    more = f", and {len(found) - 4} more" if len(found) > 4 else ""
+    more = f", and {len(candidates) - 4} more" if len(candidates) > 4 else ""
     return f"substitutes for {defense}: {few}{more}"
 
 
 def _read_candidates(contents: bytes | None, defense: str) -> tuple[Candidate, ...] | None:
     """What an earlier start has found; None where that is nothing, or damaged."""
     try:
-        found = tuple(Candidate(**entry) for entry in json.loads(contents or b"{}")["candidates"])
+        candidates = tuple(Candidate(**entry) for entry in json.loads(contents or b"{}")["candidates"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    whole = all(candidate.defense == defense and _is_sound(candidate) for candidate in found)
-    return found if whole and any(candidate.rank == 1 for candidate in found) else None
+    whole = all(candidate.defense == defense and _is_sound(candidate) for candidate in candidates)
+    return candidates if whole and any(candidate.rank == 1 for candidate in candidates) else None
 
 
 def _is_sound(candidate: Any) -> bool:

@@ -129,5 +129,5 @@ def _felled(model: DefendedModel, images: tuple[Tensor, Tensor], threat: Threat,
 
 def _ascent(model: DefendedModel, x: Tensor, y: Tensor) -> Ascent:
     """Logits `(n, k)`, the margin and its gradient at `x`, each the mean over a random defense's draws."""
-    found = loss_and_gradient(model, x, lambda logits, piece: margin(logits, y[piece]))
-    return found._replace(grad=found.grad.nan_to_num())
+    ascent = loss_and_gradient(model, x, lambda logits, piece: margin(logits, y[piece]))
+    return ascent._replace(grad=ascent.grad.nan_to_num())

@@ -98,10 +98,10 @@ def recheck(evidence: Evidence, examples: Iterable[Examples], *, as_8bit: bool =
             findings[cell].images = len(records[cell])
             if cell.rung == "clean":
                 _check_clean(evidence, records[cell], findings[cell])
-        for found in examples:
-            if found.cell in findings:
-                seen[found.cell].extend(found.indices.tolist())
-                _check_examples(evidence, found, records[found.cell], findings[found.cell])
+        for batch in examples:
+            if batch.cell in findings:
+                seen[batch.cell].extend(batch.indices.tolist())
+                _check_examples(evidence, batch, records[batch.cell], findings[batch.cell])
     for cell in cells:
         if cell.rung != "clean":
             clean = records[Cell(cell.defense, "", "clean")]
@@ -117,12 +117,12 @@ def _check_clean(evidence: Evidence, records: pd.DataFrame, finding: Finding) ->
     """The model's answers on clean images, which decide what was attacked at all."""
 
     def work(batch: Batch) -> None:
-        indices, mine = batch.indices.numpy(), records.loc[batch.indices.numpy()]
-        _check_prediction(model, batch.x.to(_device(evidence.model)), mine, finding)
-        wrong = mine["label"].to_numpy() != batch.y.numpy()
+        indices, batch_records = batch.indices.numpy(), records.loc[batch.indices.numpy()]
+        _check_prediction(model, batch.x.to(_device(evidence.model)), batch_records, finding)
+        wrong = batch_records["label"].to_numpy() != batch.y.numpy()
         finding.blame("another label than the data set's", indices, wrong)
-        right = mine["prediction"].to_numpy() == mine["label"].to_numpy()
-        finding.blame("counted other than predicted", indices, mine["robust"].to_numpy() != right)
+        right = batch_records["prediction"].to_numpy() == batch_records["label"].to_numpy()
+        finding.blame("counted other than predicted", indices, batch_records["robust"].to_numpy() != right)
         finding.examples += len(indices)
 
     model = _defended(evidence, finding.cell.defense)
@@ -131,16 +131,18 @@ def _check_clean(evidence: Evidence, records: pd.DataFrame, finding: Finding) ->
         pass
 
 
-def _check_examples(evidence: Evidence, found: Examples, records: pd.DataFrame, finding: Finding) -> None:
+def _check_examples(
+    evidence: Evidence, kept_examples: Examples, records: pd.DataFrame, finding: Finding
+) -> None:
     """The examples of one batch, judged together as they were by the run."""
-    known = np.isin(found.indices.numpy(), records.index)
-    finding.blame("no record of the example", found.indices.numpy(), ~known)
-    rows = {int(index): row for row, index in enumerate(found.indices) if known[row]}
+    known = np.isin(kept_examples.indices.numpy(), records.index)
+    finding.blame("no record of the example", kept_examples.indices.numpy(), ~known)
+    rows = {int(index): row for row, index in enumerate(kept_examples.indices) if known[row]}
     model = _defended(evidence, finding.cell.defense)
 
     def work(batch: Batch) -> None:
-        x_adv = found.x_adv[[rows[int(index)] for index in batch.indices]]
-        indices, mine = batch.indices.numpy(), records.loc[batch.indices.numpy()]
+        x_adv = kept_examples.x_adv[[rows[int(index)] for index in batch.indices]]
+        indices, batch_records = batch.indices.numpy(), records.loc[batch.indices.numpy()]
         if x_adv.shape != batch.x.shape:
             finding.blame("another shape than the image's", indices, np.ones(len(indices), bool))
             return
@@ -150,9 +152,9 @@ def _check_examples(evidence: Evidence, found: Examples, records: pd.DataFrame, 
             survive = fooled(
                 _vote(model, (on_device * 255.0).round() / 255.0, batch.y).prediction, batch.y
             ).numpy()
-        fools = _check_prediction(model, on_device, mine, finding)
-        fools &= _check_geometry(evidence.threat, x_adv, batch, mine, finding)
-        finding.blame("counted other than judged", indices, mine["robust"].to_numpy() == fools)
+        fools = _check_prediction(model, on_device, batch_records, finding)
+        fools &= _check_geometry(evidence.threat, x_adv, batch, batch_records, finding)
+        finding.blame("counted other than judged", indices, batch_records["robust"].to_numpy() == fools)
         finding.examples += len(indices)
         finding.fooling += int(fools.sum())
         if finding.as_8bit is not None:
@@ -163,7 +165,7 @@ def _check_examples(evidence: Evidence, found: Examples, records: pd.DataFrame, 
 
 
 def _check_geometry(
-    threat: Threat, x_adv: Tensor, batch: Batch, mine: pd.DataFrame, finding: Finding
+    threat: Threat, x_adv: Tensor, batch: Batch, records: pd.DataFrame, finding: Finding
 ) -> Flags:
     """Box, ball and distance, `(n,)`: whether each example was allowed."""
     indices = batch.indices.numpy()
@@ -172,33 +174,33 @@ def _check_geometry(
     contained: Flags = threat.contains(x_adv, batch.x).numpy()
     finding.blame("outside [0, 1]", indices, ~in_box)
     finding.blame("outside the ball", indices, in_box & ~contained)
-    moved = np.abs(distance - mine["distance"].to_numpy()) > _DISTANCE * threat.eps + ROUNDING
+    moved = np.abs(distance - records["distance"].to_numpy()) > _DISTANCE * threat.eps + ROUNDING
     finding.blame("another distance than recorded", indices, in_box & contained & moved)
-    known = mine["smallest"].to_numpy()
-    allowed = np.where(mine["robust"], np.isnan(known) | (known >= 0.0), known == mine["distance"])
+    known = records["smallest"].to_numpy()
+    allowed = np.where(records["robust"], np.isnan(known) | (known >= 0.0), known == records["distance"])
     finding.blame("another smallest perturbation than it can have", indices, ~allowed)
     return contained
 
 
-def _check_prediction(model: DefendedModel, x: Tensor, mine: pd.DataFrame, finding: Finding) -> Flags:
+def _check_prediction(model: DefendedModel, x: Tensor, records: pd.DataFrame, finding: Finding) -> Flags:
     """Whether the defended model says what was recorded; returns who is fooled by the record, `(n,)`.
 
     Where it does not, the recorded class must be within rounding of the predicted one: in the batch, or
     with the image alone (a quantiser inside the network makes a whole step of the last bit); behind a random
     defense a draw or two may have come out otherwise.
     """
-    recorded, labels = torch.from_numpy(mine[["prediction", "label"]].to_numpy(copy=True)).unbind(1)
-    said = _vote(model, x, labels)
-    share = torch.from_numpy(mine["fooled_share"].to_numpy(copy=True))
-    off = (said.fooled_share.double() - share).abs()
+    recorded, labels = torch.from_numpy(records[["prediction", "label"]].to_numpy(copy=True)).unbind(1)
+    vote_again = _vote(model, x, labels)
+    share = torch.from_numpy(records["fooled_share"].to_numpy(copy=True))
+    off = (vote_again.fooled_share.double() - share).abs()
     far = off > (_DRAWS_OFF / model.sampling.count if model.is_random else 0.0)
-    wrong = (said.prediction != recorded) | (off > 0.0)
+    wrong = (vote_again.prediction != recorded) | (off > 0.0)
     excused = wrong & ~far
     if not model.is_random:
         excused = _excused(model, x, recorded, wrong)
     finding.by_rounding += int(excused.sum())
-    finding.blame("another prediction than recorded", mine.index.to_numpy(), (wrong & ~excused).numpy())
-    fools: Flags = fooled(torch.where(wrong & ~excused, said.prediction, recorded), labels).numpy()
+    finding.blame("another prediction than recorded", records.index.to_numpy(), (wrong & ~excused).numpy())
+    fools: Flags = fooled(torch.where(wrong & ~excused, vote_again.prediction, recorded), labels).numpy()
     return fools
 
 
@@ -243,13 +245,17 @@ def check_records(samples: pd.DataFrame, heading: Heading, indices: list[int]) -
     Returns:
         A sentence, or None if nothing is wrong.
     """
-    found = samples.groupby(list(Cell._fields), sort=False)["index"].agg(list).to_dict()
+    indices_by_cell = samples.groupby(list(Cell._fields), sort=False)["index"].agg(list).to_dict()
     for cell in heading.cells():
-        mine = found.pop(tuple(cell), [])
-        if sorted(mine) != sorted(indices):
+        cell_indices = indices_by_cell.pop(tuple(cell), [])
+        if sorted(cell_indices) != sorted(indices):
             rung = " · ".join(filter(None, cell))
-            return f"{rung} has {len(mine)} records, not one for each of its {len(indices)} images"
-    return f"there are records of a rung that was not run: {next(iter(found))}" if found else None
+            return f"{rung} has {len(cell_indices)} records, not one for each of its {len(indices)} images"
+    return (
+        f"there are records of a rung that was not run: {next(iter(indices_by_cell))}"
+        if indices_by_cell
+        else None
+    )
 
 
 def _defended(evidence: Evidence, defense: str) -> DefendedModel:

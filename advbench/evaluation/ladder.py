@@ -19,6 +19,7 @@ from advbench.defended.left_as_found import in_full_precision, prepared
 from advbench.draws.sampling import DRAWS, JUDGED
 from advbench.errors import InputError
 from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed, samples_of
+from advbench.evaluation.binarization import binarization
 from advbench.evaluation.choose_substitutes import Chooser, Options, options_for, ready, with_exact
 from advbench.evaluation.faster_plan import at_speed
 from advbench.evaluation.measure_indicators import Subject, measured
@@ -26,7 +27,7 @@ from advbench.evaluation.observer import UNOBSERVED, Checked, Observer
 from advbench.evaluation.passable import passable
 from advbench.evaluation.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
 from advbench.evaluation.search_substitutes import Choice
-from advbench.results.indicators import added
+from advbench.results.indicators import TESTS, Test, added
 from advbench.results.records import UNDEFENDED, Candidate, Row, Rung, join_samples
 from advbench.results.shown import added_up
 from advbench.results.table import Cell, Heading, rows_of
@@ -74,7 +75,7 @@ def evaluate(
     threat: Threat,
     attacks: Mapping[str, Attack],
     defenses: Mapping[str, Chain] | None = None,
-    rungs: Sequence[Rung] = ("bpda",),
+    rungs: Sequence[Rung | Test] = ("bpda",),
     gradient_free: Mapping[str, Attack] = MappingProxyType({}),
     substitute: str | Sequence[str] = (),
     calibration: int = CALIBRATION,
@@ -103,7 +104,8 @@ def evaluate(
             `none`, is always there too.
         rungs: what to run beside the clean and the shattered rung: `records.LADDER` is all there is. On the
             static rung each defense is shown the examples that the same attack made on the undefended model;
-            worst counts the images that stand on every rung that is run.
+            worst counts the images that stand on every rung that is run. `binarization` beside `worst` also
+            tests the attacks (`advbench.evaluation.binarization`).
         gradient_free: the attack of the gradient-free rung by its name, for all rows of a defense.
         substitute: what stands in for the defenses in the bpda rung: a name, of a chain `a+b`, several to
             choose from, or `search`; by default what each defense lists, and a search where it lists several
@@ -146,7 +148,8 @@ def evaluate(
         chains=chains,
         attacks=attacks,
         threat=threat,
-        rungs=("shattered", *wanted_rungs),
+        rungs=("shattered", *(rung for rung in wanted_rungs if rung not in TESTS)),
+        tests=tuple(test for test in TESTS if test in wanted_rungs),
         seed=seed,
         eot=eot,
         judge_draws=judge_draws,
@@ -199,7 +202,11 @@ def _climb(
     whole |= {Cell(defense, "", "clean"): records for defense, records in clean.samples.items()}
     if "worst" in plan.rungs:
         with plan.shown.counted_as("indicators"):
-            heading = heading.with_indicators(measured(plan, _probed(plan, stand_ins), whole))
+            probed = _probed(plan, stand_ins)
+            indicators = measured(plan, probed, whole)
+            if "binarization" in plan.tests:
+                indicators += binarization(plan, probed, chosen)
+            heading = heading.with_indicators(indicators)
     samples = join_samples([whole[cell] for cell in heading.cells()])
     candidates = tuple(candidate for choice in stand_ins.values() for candidate in choice.candidates)
     return Evaluation(heading, samples, clean.digests, candidates, added_up([plan.shown.images]))
@@ -236,10 +243,10 @@ def _ordered(samples: pd.DataFrame, chosen: Sequence[int]) -> pd.DataFrame:
     return samples.set_index("index").loc[list(chosen)].reset_index()
 
 
-def merge(found: Sequence[Evaluation]) -> Evaluation:
+def merge(evaluations: Sequence[Evaluation]) -> Evaluation:
     """One evaluation out of those of disjoint images, by the same attacks on the same model; by index."""
-    samples = join_samples([part.samples for part in found]).sort_values("index", kind="stable")
-    headings = [part.heading for part in found]
+    samples = join_samples([part.samples for part in evaluations]).sort_values("index", kind="stable")
+    headings = [part.heading for part in evaluations]
     doubts = {
         defense: tuple(
             dict.fromkeys(doubt for heading in headings for doubt in heading.doubts.get(defense, ()))
@@ -253,9 +260,9 @@ def merge(found: Sequence[Evaluation]) -> Evaluation:
     cells = {cell: number for number, cell in enumerate(heading.cells())}
     order = [cells[Cell(*key)] for key in zip(*(samples[name] for name in Cell._fields), strict=True)]
     samples = samples.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
-    digests = {key: digest for part in found for key, digest in part.digests.items()}
-    shown = added_up([part.shown for part in found])
-    return Evaluation(heading, samples, digests, found[0].candidates, shown)
+    digests = {key: digest for part in evaluations for key, digest in part.digests.items()}
+    shown = added_up([part.shown for part in evaluations])
+    return Evaluation(heading, samples, digests, evaluations[0].candidates, shown)
 
 
 def fingerprint(digests: Mapping[int, bytes]) -> str:
@@ -347,14 +354,14 @@ def _rung(plan: Plan, target: Target, clean: _Clean, done: Mapping[Cell, set[int
     def attack(batch: Batch) -> list[RungDone]:
         if any(clean.digests[index] != digest for index, digest in image_digests(batch).items()):
             raise InputError("the data set gives other images when read again; switch random transforms off.")
-        found = attacked(plan, target, batch)
-        assert found.x_adv is not None
-        return [found, *replayed(plan, target, batch, found.x_adv)]
+        rung_done = attacked(plan, target, batch)
+        assert rung_done.x_adv is not None
+        return [rung_done, *replayed(plan, target, batch, rung_done.x_adv)]
 
     images = [index for index in own["index"] if index in todo]
     growing = is_chunked(plan.attack_of(target.cell))
-    for found in in_batches(plan.dataset, images, plan.size, attack, growing=growing):
-        yield from (new for part in found if len((new := part.without(done[part.cell])).samples))
+    for outcomes in in_batches(plan.dataset, images, plan.size, attack, growing=growing):
+        yield from (new for part in outcomes if len((new := part.without(done[part.cell])).samples))
     for cell, known in done.items():
         own = clean.samples[cell.defense]
         rest = own[~(own["robust"] & own["index"].isin(todo)) & ~own["index"].isin(known)]
@@ -366,5 +373,5 @@ def _of_cell(known: pd.DataFrame | None, cell: Cell, chosen: Sequence[int]) -> p
     """The records that are there already of one rung; none without an earlier start."""
     if known is None:
         return join_samples([])
-    mine = cell.records(known)
-    return mine[mine["index"].isin(list(chosen))]
+    records = cell.records(known)
+    return records[records["index"].isin(list(chosen))]

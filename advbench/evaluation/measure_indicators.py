@@ -63,7 +63,7 @@ def measured(
         One an indicator, defense, attack and rung; `incomplete` comes from the records instead.
     """
     last = {subject.defense: subject for subject in subjects}
-    found: list[Indicator] = []
+    indicators: list[Indicator] = []
     for subject in subjects:
         clean = records[Cell(subject.defense, "", "clean")]
         right = set(clean[clean["robust"]]["index"])
@@ -71,15 +71,23 @@ def measured(
 
         def work(batch: Batch, subject: Subject = subject) -> list[Indicator]:
             probe = _Probe(plan, subject, batch.to(plan.device))
-            told = [*probe.flags(), *probe.gradients(), probe.border(), probe.agreement(), probe.unstable()]
+            batch_indicators = [
+                *probe.flags(),
+                *probe.gradients(),
+                probe.border(),
+                probe.agreement(),
+                probe.unstable(),
+            ]
             if last[subject.defense] is subject:
                 for name in plan.attacks:
-                    told += probe.attacked(name, records[Cell(subject.defense, name, subject.rung)])
-            return told
+                    batch_indicators += probe.attacked(
+                        name, records[Cell(subject.defense, name, subject.rung)]
+                    )
+            return batch_indicators
 
         for outcomes in in_batches(plan.dataset, images, plan.size, work):
-            found += outcomes
-    return added(found)
+            indicators += outcomes
+    return added(indicators)
 
 
 class _Probe:
@@ -215,9 +223,9 @@ class _Probe:
         standing = torch.ones_like(rows)
         if bool(rows.any()):
             draws = self.draws.take(rows.nonzero().flatten()).stream(name)
-            found = attack(self._model(f"probe/{name}"), x[rows], y[rows], threat, draws)
+            attempt = attack(self._model(f"probe/{name}"), x[rows], y[rows], threat, draws)
             x_adv = x.clone()
-            x_adv[rows] = threat.project(found.x_adv.detach(), x[rows])
+            x_adv[rows] = threat.project(attempt.x_adv.detach(), x[rows])
             standing[rows] = self._judged(x_adv, threat)[rows]
         return standing
 

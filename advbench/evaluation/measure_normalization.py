@@ -116,37 +116,39 @@ def _measured(  # noqa: PLR0917  # those of `measure`
     samples: Sequence[Sequence[int]],
     at_once: int,
 ) -> Measured:
-    found: Measured | None = None
+    measurement: Measured | None = None
     with prepared(network), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for news in samples:
-            if found is not None and _is_told(found):
+            if measurement is not None and _is_told(measurement):
                 break
             for start in range(0, len(news), at_once):
                 batch = read_batch(images, news[start : start + at_once]).to(device)
-                found = _shown(network, batch, found, dataset)
-            assert found is not None
-            found = _judged(found)
-    assert found is not None
-    return found
+                measurement = _shown(network, batch, measurement, dataset)
+            assert measurement is not None
+            measurement = _judged(measurement)
+    assert measurement is not None
+    return measurement
 
 
-def _is_told(found: Measured) -> bool:
-    if found.standing.at_chance:
-        return len(found.labels) >= _TO_DESPAIR
-    return len(found.standing.near) == 1
+def _is_told(measurement: Measured) -> bool:
+    if measurement.standing.at_chance:
+        return len(measurement.labels) >= _TO_DESPAIR
+    return len(measurement.standing.near) == 1
 
 
-def _shown(network: nn.Module, batch: Batch, found: Measured | None, dataset: Normalization) -> Measured:
+def _shown(
+    network: nn.Module, batch: Batch, measurement: Measured | None, dataset: Normalization
+) -> Measured:
     """The network's answers with those to a batch; candidates that are one function are put together."""
-    if found is None:
+    if measurement is None:
         return _first_shown(network, batch, candidates(dataset, batch.x.shape[1]))
-    left = [name for name in found.standing.near if name in found.answers]
+    left = [name for name in measurement.standing.near if name in measurement.answers]
     for name in left:
-        logits = _logits(network, found.constants[name], batch)
-        found.answers[name].add(logits, batch.y)
-    found.labels.extend(batch.y.tolist())
-    return found
+        logits = _logits(network, measurement.constants[name], batch)
+        measurement.answers[name].add(logits, batch.y)
+    measurement.labels.extend(batch.y.tolist())
+    return measurement
 
 
 def _first_shown(
@@ -169,8 +171,8 @@ def _first_shown(
     if not logits:
         raise failures[0]
     answers = {name: Answers() for name in logits}
-    for name, told in answers.items():
-        told.add(logits[name], batch.y)
+    for name, tally in answers.items():
+        tally.add(logits[name], batch.y)
     names = tuple(answers)
     return Measured(
         constants=constants,
@@ -181,17 +183,19 @@ def _first_shown(
     )
 
 
-def _judged(found: Measured) -> Measured:
-    left = {name: found.answers[name] for name in found.answers if name in found.standing.near}
-    standing = standing_of(left, found.labels)
+def _judged(measurement: Measured) -> Measured:
+    left = {
+        name: measurement.answers[name] for name in measurement.answers if name in measurement.standing.near
+    }
+    standing = standing_of(left, measurement.labels)
     if standing.at_chance:  # differences between guesses say nothing
         standing = standing._replace(near=tuple(left))
     return Measured(
-        constants=found.constants,
-        answers=found.answers,
-        labels=found.labels,
+        constants=measurement.constants,
+        answers=measurement.answers,
+        labels=measurement.labels,
         standing=standing,
-        alike=found.alike,
+        alike=measurement.alike,
     )
 
 

@@ -16,6 +16,7 @@ from advbench.draws.draws import Draws
 from advbench.draws.sampling import DRAWS, JUDGED, Sampling
 from advbench.errors import InputError
 from advbench.names.grammar import INPUT, LOGITS
+from advbench.results.indicators import TESTS, Test
 from advbench.results.records import RUNGS, UNDEFENDED, Rung
 from advbench.results.table import Cell, Heading
 from advbench.speed.batch_size import BatchSize
@@ -46,6 +47,7 @@ class Plan:
         attacks: the attacks by name.
         threat: what an adversary may do.
         rungs: what is run beside the clean rung.
+        tests: what is measured beside the indicators of the ladder.
         seed: of the images' random streams.
         eot: draws of a random defense behind a gradient.
         judge_draws: draws of a random defense in which an example is judged.
@@ -75,6 +77,7 @@ class Plan:
     images: Sequence[int] = ()
     calibrate_on: int = CALIBRATION
     gradient_free: Mapping[str, Attack] = field(default_factory=dict)
+    tests: Sequence[Test] = ()
     size: BatchSize = field(default_factory=BatchSize)
     working: nn.Module | None = None
     rough: nn.Module | None = None
@@ -90,7 +93,10 @@ class Plan:
             raise InputError("there are no attacks to run.")
         unknown = [rung for rung in self.rungs if rung not in RUNGS[1:]]
         if unknown:
-            raise InputError(f"there is no rung {unknown[0]!r}; known: {', '.join(RUNGS[1:])}.")
+            known = ", ".join((*RUNGS[1:], *TESTS))
+            raise InputError(f"there is no rung {unknown[0]!r}; known: {known}.")
+        if self.tests and "worst" not in self.rungs:
+            raise InputError(f"the test {self.tests[0]!r} belongs to the rung 'worst', which gives verdicts.")
         if ("gradient_free" in self.rungs) != (len(self.gradient_free) == 1):
             raise InputError("the rung 'gradient_free' and one attack for it belong together.")
         if not isinstance(self.model, nn.Module):

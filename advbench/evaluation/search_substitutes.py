@@ -62,7 +62,7 @@ class Grade(NamedTuple):
     """A candidate and what came of it."""
 
     elements: Elements
-    found: Candidate
+    candidate: Candidate
     standing: frozenset[int]
     """Indices of the images that stood."""
 
@@ -103,17 +103,17 @@ class Search:
                 self.grade(elements)
         else:
             self._along(options)
-        fitting = [grade for grade in self.grades.values() if not grade.found.note]
+        fitting = [grade for grade in self.grades.values() if not grade.candidate.note]
         if not fitting:
-            first = next(iter(self.grades.values())).found
+            first = next(iter(self.grades.values())).candidate
             raise DefenseError(f"no substitute fits {self.defense}; {first.substitute}: {first.note}")
         best = min(fitting, key=_standing)
-        rest = [candidate for candidate in fitting if candidate is not best]
-        ranks = {best.found.substitute: 1}
+        rest = [grade for grade in fitting if grade is not best]
+        ranks = {best.candidate.substitute: 1}
         if rest:
-            complement = min(rest, key=lambda each: (len(each.standing & best.standing), *_standing(each)))
-            ranks[complement.found.substitute] = 2
-        return tuple(replace(grade.found, rank=ranks.get(name, 0)) for name, grade in self.grades.items())
+            complement = min(rest, key=lambda grade: (len(grade.standing & best.standing), *_standing(grade)))
+            ranks[complement.candidate.substitute] = 2
+        return tuple(replace(grade.candidate, rank=ranks.get(name, 0)) for name, grade in self.grades.items())
 
     def grade(self, elements: Elements) -> Grade:
         """Grade a combination, once."""
@@ -150,7 +150,7 @@ class Search:
         parts = list(in_batches(plan.dataset, plan.calibration, plan.size, work))
         right = [index for part in parts for index in part.right]
         standing = frozenset(index for part in parts for index in part.standing)
-        found = Candidate(
+        candidate = Candidate(
             defense=self.defense,
             substitute=name,
             n=len(right),
@@ -158,15 +158,15 @@ class Search:
             agreement=_cosine(parts),
             steps=STEPS,
         )
-        return Grade(elements, found, standing)
+        return Grade(elements, candidate, standing)
 
 
 def _standing(grade: Grade) -> tuple[float, float]:
     """The order of candidates: what is left standing, then how well its gradient agrees."""
-    found = grade.found
-    if found.standing is None:
+    candidate = grade.candidate
+    if candidate.standing is None:
         return math.inf, 0.0
-    return found.standing, -2.0 if found.agreement is None else -found.agreement
+    return candidate.standing, -2.0 if candidate.agreement is None else -candidate.agreement
 
 
 def _cosine(parts: Sequence[Graded]) -> float | None:

@@ -24,6 +24,7 @@ from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.words_or_objects import usable_name, written
 from advbench.names import registry
 from advbench.names.grammar import Spec, parse_spec
+from advbench.results.indicators import TESTS, Test
 from advbench.results.records import LADDER, Rung
 from advbench.threat.attack import Attack
 from advbench.threat.threat import Threat
@@ -36,6 +37,7 @@ class Job(NamedTuple):
     attacks: Named
     rungs: tuple[Rung, ...]
     """What is run beside the clean rung, in the order of the ladder."""
+    tests: tuple[Test, ...]
     gradient_free: Named
     """The attack of the gradient-free rung, where that is run."""
     nameless: tuple[str, ...] = ()
@@ -54,13 +56,14 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
         InputError: whatever is wrong, in one line.
     """
     threat = make_threat(options.subject, objects.entry or find_dataset(names_of(options.subject)[1]))
+    attack_tests(options)
     attacks, rungs = make_attacks(options, threat, objects.attacks), rungs_of(options)
     no_queries = "gradient_free" not in rungs
     queries = Named({}, {}) if no_queries else _gradient_free(options, threat, objects.gradient_free)
     subject = load_subject(options.subject, ranks, options.batch_size, objects)
     if len(subject.indices) < ranks.count:
         raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
-    return Job(subject, attacks, rungs, queries, objects.nameless)
+    return Job(subject, attacks, rungs, attack_tests(options), queries, objects.nameless)
 
 
 def make_attacks(
@@ -143,6 +146,18 @@ def rungs_of(options: RunSettings) -> tuple[Rung, ...]:
     if unknown:
         raise SpecError(f"there is no rung {unknown[0]!r}; known: {', '.join(LADDER)}.")
     return tuple(rung for rung in LADDER if rung in wanted)
+
+
+def attack_tests(options: RunSettings) -> tuple[Test, ...]:
+    """What is measured beside the ladder.
+
+    Raises:
+        SpecError: a test that there is not.
+    """
+    unknown = [word for word in options.tests if word not in TESTS]
+    if unknown:
+        raise SpecError(f"there is no test {unknown[0]!r}; known: {', '.join(TESTS)}.")
+    return tuple(test for test in TESTS if test in options.tests)
 
 
 def gradient_free_attack(options: RunSettings) -> tuple[str, Attack]:

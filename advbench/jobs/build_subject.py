@@ -214,8 +214,8 @@ def make_defenses(
 
 def _settings_of(link: Placement, *, is_object: bool) -> dict[str, Any]:
     """A defense in its place, for `run.json`."""
-    told = describe_own(link.defense, link.substitute) if is_object else describe(link.defense)
-    return {"at": link.at, **told, "substitutes": list(listed(link.defense))}
+    description = describe_own(link.defense, link.substitute) if is_object else describe(link.defense)
+    return {"at": link.at, **description, "substitutes": list(listed(link.defense))}
 
 
 def make_chain(text: str) -> tuple[Placement, ...]:
@@ -284,9 +284,9 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if not dataclasses.is_dataclass(value):
         return copy.deepcopy(value)
-    told = {field: getattr(value, field.name) for field in dataclasses.fields(value)}
+    values = {field: getattr(value, field.name) for field in dataclasses.fields(value)}
     return {
         field.name: _plain(item)
-        for field, item in told.items()
+        for field, item in values.items()
         if not (LATER in field.metadata and item == field.default)
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from advbench.errors import InputError
+from advbench.jobs.call_keywords import read_keywords
 from advbench.jobs.finished import Run
 from advbench.jobs.left_as_found import left_as_found
 from advbench.jobs.run import perform
@@ -16,7 +17,6 @@ from advbench.jobs.sweep.curve import grid_of_curve, sweep_of_curve
 from advbench.jobs.sweep.file import Grid, grid_of_tables, read_grid
 from advbench.jobs.sweep.finished import Sweep
 from advbench.jobs.sweep.run import perform_sweep
-from advbench.jobs.told import read_keywords
 from advbench.jobs.watcher import Watcher
 
 
@@ -57,11 +57,11 @@ def run(
         AdvbenchError: whatever is wrong, in one line.
     """
     given = {"model": model, "data": data, "defenses": defenses, "attacks": attacks, **settings}
-    told, objects = read_keywords("run", {**given, "gradient_free": gradient_free})
-    if "," in (told.eps or ""):
+    run_settings, objects = read_keywords("run", {**given, "gradient_free": gradient_free})
+    if "," in (run_settings.eps or ""):
         raise InputError("a run has one eps; advbench.curve takes several.")
     with said_in_keywords(RunSettings), left_as_found():
-        done = perform(told, watcher=watcher, objects=objects)
+        done = perform(run_settings, watcher=watcher, objects=objects)
     assert done is not None, "one process leads"
     return done
 
@@ -97,9 +97,11 @@ def curve(
         AdvbenchError: whatever is wrong, in one line.
     """
     given = {"model": model, "data": data, "defenses": defenses, "attacks": attacks, "eps": eps, **settings}
-    told, objects = read_keywords("curve", {**given, "gradient_free": gradient_free})
+    run_settings, objects = read_keywords("curve", {**given, "gradient_free": gradient_free})
     with said_in_keywords(RunSettings), left_as_found():
-        return perform_sweep(sweep_of_curve(told), grid_of_curve(told), watcher, objects=objects)
+        return perform_sweep(
+            sweep_of_curve(run_settings), grid_of_curve(run_settings), watcher, objects=objects
+        )
 
 
 @with_keywords(SweepSettings)
@@ -129,10 +131,10 @@ def sweep(
     if "dry_run" in settings or "schema" in settings:
         raise InputError("dry_run and schema belong to the command line: advbench sweep --help.")
     path = file if isinstance(file, str | os.PathLike) else None
-    told = settings_from_keywords(SweepSettings, "sweep", {"file": path, **settings})
+    sweep_settings = settings_from_keywords(SweepSettings, "sweep", {"file": path, **settings})
     with said_in_keywords(SweepSettings), left_as_found():
         grid = read_grid(Path(path)) if path is not None else _grid(file)
-        return perform_sweep(told, grid, watcher)
+        return perform_sweep(sweep_settings, grid, watcher)
 
 
 def _grid(given: Any) -> Grid:

@@ -52,13 +52,13 @@ class Carried:
                 yield new, None
 
 
-def _with_examples(samples: pd.DataFrame, found: Examples) -> Iterator[Part]:
+def _with_examples(samples: pd.DataFrame, file_examples: Examples) -> Iterator[Part]:
     """The records that a file holds examples of, beside these."""
-    mine = found.cell.records(samples)
-    rows = torch.isin(found.indices, torch.tensor(mine["index"].tolist(), dtype=torch.int64))
+    cell_records = file_examples.cell.records(samples)
+    rows = torch.isin(file_examples.indices, torch.tensor(cell_records["index"].tolist(), dtype=torch.int64))
     if rows.any():
-        examples = Examples(found.cell, found.indices[rows], found.x_adv[rows])
-        records = mine.set_index("index").loc[examples.indices.tolist()].reset_index()
+        examples = Examples(file_examples.cell, file_examples.indices[rows], file_examples.x_adv[rows])
+        records = cell_records.set_index("index").loc[examples.indices.tolist()].reset_index()
         yield records[list(samples.columns)], examples
 
 
@@ -72,8 +72,8 @@ def carried_from(folders: Sequence[Path]) -> Carried:
     for folder in folders:
         samples, _ = read_samples((folder / SAMPLES).read_bytes(), _MOST)
         before = join_samples(list(felled.values()))
-        mine = _felled(samples).assign(steps=0, queries=0)
-        felled[folder] = mine[~_keys(mine).isin(_keys(before))]
+        records = _felled(samples).assign(steps=0, queries=0)
+        felled[folder] = records[~_keys(records).isin(_keys(before))]
     return Carried(felled)
 
 

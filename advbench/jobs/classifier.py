@@ -103,8 +103,8 @@ def load_classifier(
     given = given_normalization(options, dataset)
     spec = None if model is None or own is not None else parse_spec(model)
     name = shown_name(model, options.checkpoint) if own is None else model or ""
-    found = _load_network(options, spec, name, images, device) if own is None else _given(own, device)
-    looks, whole = Shown(), found.loaded.network
+    source = _load_network(options, spec, name, images, device) if own is None else _given(own, device)
+    looks, whole = Shown(), source.loaded.network
     with looks_counted(whole, looks):
         images = fitted(images, indices, whole)
         x = read_batch(images, indices[:1]).to(device).x
@@ -113,14 +113,14 @@ def load_classifier(
     weights = Weights(
         network=network,
         name=spec.name if spec else name,
-        entry=found.entry,
-        path=found.path,
-        sha256=found.digest or (sha256(found.path) if found.path else None),
+        entry=source.entry,
+        path=source.path,
+        sha256=source.digest or (sha256(source.path) if source.path else None),
         bundled=options.checkpoint is None,
         untrained=options.untrained,
         takes=takes,
     )
-    chosen = given or _told_by_file(found.loaded) or (_PIXELS_TAKEN if own is not None else None)
+    chosen = given or _told_by_file(source.loaded) or (_PIXELS_TAKEN if own is not None else None)
     if chosen is None and ranks is None:
         chosen = Chosen(usual_normalization(weights.entry, dataset), "usual")
     if chosen is None:
@@ -132,14 +132,14 @@ def load_classifier(
     provenance = {
         "path": str(options.checkpoint) if options.checkpoint else None,
         "sha256": weights.sha256,
-        "source": found.loaded.source,
-        "arguments": found.arguments,
-        **found.loaded.record,
+        "source": source.loaded.source,
+        "arguments": source.arguments,
+        **source.loaded.record,
     }
-    notes = (*found.notes, *found.loaded.notes, *filter(None, (word,)))
+    notes = (*source.notes, *source.loaded.notes, *filter(None, (word,)))
     looked = sum(looks.images.values())
     classifier = Classifier(
-        wrapped.to(device), name, provenance, chosen, found.head, notes, found.loaded.remarks, looked, takes
+        wrapped.to(device), name, provenance, chosen, source.head, notes, source.loaded.remarks, looked, takes
     )
     return classifier, images
 
@@ -164,7 +164,7 @@ def shown_name(model: str | None, checkpoint: Path | None) -> str:
     return str(spec)
 
 
-class _Found(NamedTuple):
+class _Source(NamedTuple):
     """A network with its weights, and how it came to them."""
 
     loaded: Loaded
@@ -177,7 +177,7 @@ class _Found(NamedTuple):
     """Of a module that was given, with its weights."""
 
 
-def _given(own: nn.Module, device: torch.device) -> _Found:
+def _given(own: nn.Module, device: torch.device) -> _Source:
     """A module of the caller's, copied where it is wanted on another device."""
     _check_own(own)
     tensors = itertools.chain(own.parameters(), own.buffers())
@@ -185,7 +185,7 @@ def _given(own: nn.Module, device: torch.device) -> _Found:
     network = copy.deepcopy(own).to(device) if moved else own
     home = f"{type(own).__module__}.{type(own).__qualname__}"
     loaded = Loaded(network, "a module given in Python", record={"class": home})
-    return _Found(loaded, None, None, {}, None, (), state_digest(own))
+    return _Source(loaded, None, None, {}, None, (), state_digest(own))
 
 
 def _check_own(model: nn.Module) -> None:
@@ -210,7 +210,7 @@ def _check_own(model: nn.Module) -> None:
 
 def _load_network(
     options: SubjectOptions, spec: Spec | None, name: str, images: LabelledImages, device: torch.device
-) -> _Found:
+) -> _Source:
     """The network with its weights; the head of a checkpoint wins over the number of classes in the data."""
     entry = None if spec is None else find_model(spec.name)
     path = options.checkpoint or (bundled_weights(spec) if spec else None)
@@ -244,7 +244,7 @@ def _load_network(
         loaded = Loaded(build().to(device), "the factory's own weights")
     else:
         raise CheckpointError(f"model {name!r} comes without weights: give --checkpoint FILE.")
-    return _Found(loaded, entry, path, arguments, head, notes)
+    return _Source(loaded, entry, path, arguments, head, notes)
 
 
 def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:

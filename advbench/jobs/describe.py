@@ -46,6 +46,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             "attacks": job.attacks.settings,
             "defenses": subject.defenses.settings,
             "rungs": job.rungs,
+            **({"tests": list(job.tests)} if job.tests else {}),
             "gradient_free": job.gradient_free.settings,
             "substitute": list(options.substitutes) or None,
             "calibration": options.calibration if "bpda" in job.rungs else None,

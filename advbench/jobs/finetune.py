@@ -78,9 +78,9 @@ def finetune(*, watcher: Watcher | None = None, **settings: Any) -> Training | N
     Raises:
         AdvbenchError: whatever is wrong, in one line.
     """
-    told = settings_from_keywords(TrainSettings, "finetune", settings)
+    train_settings = settings_from_keywords(TrainSettings, "finetune", settings)
     with left_as_found():
-        return perform_training(told, join_ranks(), watcher or Unwatched())
+        return perform_training(train_settings, join_ranks(), watcher or Unwatched())
 
 
 def perform_training(settings: TrainSettings, ranks: Ranks, watcher: Watcher) -> Training | None:
@@ -220,8 +220,8 @@ def _train(run: _Running, way: str, recipe: Recipe, model: nn.Module) -> _Traine
 
 def _step_told(way: str, recipe: Recipe, done: StepDone) -> tuple[str, int]:
     """What a step has come to, and how many are done in all."""
-    told = f"{way} · epoch {done.epoch}/{recipe.epochs} · loss {done.loss:.3f} · accuracy {done.accuracy:.1%}"
-    return told, (done.epoch - 1) * done.steps + done.step
+    line = f"{way} · epoch {done.epoch}/{recipe.epochs} · loss {done.loss:.3f} · accuracy {done.accuracy:.1%}"
+    return line, (done.epoch - 1) * done.steps + done.step
 
 
 def _epoch_told(way: str, recipe: Recipe, epoch: EpochRecord) -> str:
@@ -238,7 +238,7 @@ def _kept_models(settings: TrainSettings, job: TrainingJob) -> dict[str, nn.Modu
     models = {_BEFORE: job.classifier.model}
     for way, path in _checkpoints(settings.out).items():
         model = copy.deepcopy(job.classifier.model)
-        (_, weights) = read_state_dicts(path, Format.SAFETENSORS).found[0]
+        (_, weights) = read_state_dicts(path, Format.SAFETENSORS).state_dicts[0]
         network_of(model).load_state_dict(weights)
         models[way] = model
     return models

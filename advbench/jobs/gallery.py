@@ -58,7 +58,7 @@ def gallery(path: Path, records: Records, data_root: Path | None, most: int = MO
     facts = _facts(records)
     return [
         _picture((cell, index), (clean[index], x_adv), shown[cell.defense], facts[cell, index], images)
-        for (cell, index), x_adv in sorted(examples.items(), key=lambda each: chosen[each[0]])
+        for (cell, index), x_adv in sorted(examples.items(), key=lambda pair: chosen[pair[0]])
         if clean[index].shape == x_adv.shape
     ]
 
@@ -88,20 +88,21 @@ def _chosen(records: Records, kept: str, most: int) -> dict[Key, int]:
 def _examples(path: Path, chosen: Mapping[Key, int]) -> Iterator[tuple[Key, Tensor]]:
     cells = {cell for cell, _ in chosen}
     for file in sorted((path / ADVERSARIAL).glob("*.safetensors")):
-        found = read_examples(file)
-        if found.cell not in cells:
+        file_examples = read_examples(file)
+        if file_examples.cell not in cells:
             continue
-        for index, x_adv in zip(found.indices.tolist(), found.x_adv, strict=True):
-            if (found.cell, index) in chosen:
-                yield (found.cell, index), x_adv.clone()
+        for index, x_adv in zip(file_examples.indices.tolist(), file_examples.x_adv, strict=True):
+            if (file_examples.cell, index) in chosen:
+                yield (file_examples.cell, index), x_adv.clone()
 
 
 def _facts(records: Records) -> dict[Key, Mapping[str, Any]]:
     names = ["label", "clean_prediction", "prediction", "robust", "distance"]
     lines = records.samples[[*Cell._fields, "index", *names]].to_dict("records")
-    found: list[Mapping[str, Any]] = [{str(name): value for name, value in line.items()} for line in lines]
+    examples: list[Mapping[str, Any]] = [{str(name): value for name, value in line.items()} for line in lines]
     return {
-        (_cell(example[name] for name in Cell._fields), int(example["index"])): example for example in found
+        (_cell(example[name] for name in Cell._fields), int(example["index"])): example
+        for example in examples
     }
 
 
@@ -122,13 +123,13 @@ class _Shown:
     def __call__(self, x: Tensor, index: int) -> Tensor | None:
         if not self.chain:
             return None
-        found = x[None]
+        image = x[None]
         try:
             for placement in self.chain:
-                found = drawn(placement, Draws(self.seed, torch.tensor([index])).stream("gallery"))(found)
+                image = drawn(placement, Draws(self.seed, torch.tensor([index])).stream("gallery"))(image)
         except (RuntimeError, ValueError, TypeError):
             return None  # a codec that this machine does not have, for example
-        return found[0] if found.dim() == 4 and found.shape[1] in (1, 3) else None
+        return image[0] if image.dim() == 4 and image.shape[1] in (1, 3) else None
 
 
 def _picture(

@@ -20,7 +20,7 @@ from advbench.names import registry
 from advbench.names.grammar import Spec, parse_spec
 from advbench.threat.attack import Attack
 
-from .told import read_keywords
+from .call_keywords import read_keywords
 
 
 def load_model(
@@ -41,10 +41,10 @@ def load_model(
     Raises:
         InputError: whatever is wrong, in one line.
     """
-    told, objects = read_keywords("load_model", {"model": model, "data": data, **settings})
+    run_settings, objects = read_keywords("load_model", {"model": model, "data": data, **settings})
     watcher = watcher or Unwatched()
     with said_in_keywords(RunSettings), left_as_found():
-        classifier = load_subject(told.subject, Ranks(), told.batch_size, objects).classifier
+        classifier = load_subject(run_settings.subject, Ranks(), run_settings.batch_size, objects).classifier
     for note in (*classifier.remarks, *classifier.all_notes):
         watcher.note(note)
     return classifier.model if objects.model is not None else classifier.model.eval()
@@ -63,10 +63,10 @@ def load_data(data: Any = None, **settings: Any) -> LabelledImages:
     Raises:
         InputError: whatever is wrong, in one line.
     """
-    told, objects = read_keywords("load_data", {"data": data, **settings})
+    run_settings, objects = read_keywords("load_data", {"data": data, **settings})
     with said_in_keywords(RunSettings), left_as_found():
-        word = told.dataset or names_of(told.subject)[1]
-        images, indices = open_images(told.subject, word, objects.images)
+        word = run_settings.dataset or names_of(run_settings.subject)[1]
+        images, indices = open_images(run_settings.subject, word, objects.images)
     if len(indices) == len(images):
         return images
     chosen = np.asarray(indices, dtype=np.int64)

@@ -45,8 +45,8 @@ class Chosen(NamedTuple):
     @property
     def account(self) -> dict[str, Any]:
         """The choice, for `run.json`."""
-        told = {"by": self.by, "accuracies": self.accuracies, "images": self.images}
-        return {name: value for name, value in told.items() if value is not None}
+        entries = {"by": self.by, "accuracies": self.accuracies, "images": self.images}
+        return {name: value for name, value in entries.items() if value is not None}
 
 
 class Weights(NamedTuple):
@@ -145,16 +145,18 @@ def choose_normalization(
         InputError: several candidates are near, or another order of the classes explains the answers better.
         ModelError: a network that cannot take the images.
     """
-    told = told_normalization(weights, dataset)
-    if told is not None:
-        return told
+    choice_of_weights = told_normalization(weights, dataset)
+    if choice_of_weights is not None:
+        return choice_of_weights
     if ranks.count == 1:
         return _measured(weights, images, dataset, device, seed)
     if not ranks.leads:
-        said = json.loads(ranks.await_post(_POST, lambda: None))
-        if "error" in said:
-            raise InputError(said["error"])
-        return Chosen(Normalization(tuple(said["mean"]), tuple(said["std"])), said["by"], said["note"])
+        message = json.loads(ranks.await_post(_POST, lambda: None))
+        if "error" in message:
+            raise InputError(message["error"])
+        return Chosen(
+            Normalization(tuple(message["mean"]), tuple(message["std"])), message["by"], message["note"]
+        )
     try:
         chosen = _measured(weights, images, dataset, device, seed)
     except InputError as error:
@@ -177,7 +179,9 @@ def _measured(
         return Chosen(usual, "the only candidate")
     try:
         network = filled_up(weights.network, weights.takes)
-        found = measure(network, images, dataset.normalization, device, seed, takes=max(1, weights.takes))
+        measurement = measure(
+            network, images, dataset.normalization, device, seed, takes=max(1, weights.takes)
+        )
     except ModelError as error:  # of the run's own images the clean pass will say it
         return Chosen(
             usual,
@@ -185,42 +189,45 @@ def _measured(
             f"normalisation {spelt(usual)} is a guess, since none could be measured: "
             f"{printable(str(error)).rstrip('.')}. --normalization says it",
         )
-    if found.standing.at_chance:
-        _refuse_order(found, images)
+    if measurement.standing.at_chance:
+        _refuse_order(measurement, images)
         return Chosen(
             usual,
             "usual: clean accuracy is at chance under every candidate",
-            f"clean accuracy is at chance under every normalisation ({said(found)}), so that the one taken, "
-            f"{spelt(usual)}, is a guess; are these the model's weights and data? --normalization says it",
-            found.accuracies,
-            len(found.labels),
+            f"clean accuracy is at chance under every normalisation ({accuracies_line(measurement)}), so "
+            f"that the one taken, {spelt(usual)}, is a guess; are these the model's weights and data? "
+            "--normalization says it",
+            measurement.accuracies,
+            len(measurement.labels),
         )
-    if len(found.standing.near) > 1:
-        raise InputError(_refusal(weights.name, found))
-    best = found.standing.best
-    chosen = found.constants[best]
-    note = f"normalisation {best} ({spelt(chosen)}) was chosen by clean accuracy: {said(found)}"
-    if len(found.answers) == 1:
+    if len(measurement.standing.near) > 1:
+        raise InputError(_refusal(weights.name, measurement))
+    best = measurement.standing.best
+    chosen = measurement.constants[best]
+    note = (
+        f"normalisation {best} ({spelt(chosen)}) was chosen by clean accuracy: {accuracies_line(measurement)}"
+    )
+    if len(measurement.answers) == 1:
         note = f"normalisation {best} ({spelt(chosen)}): the network gives the same answers under every other"
-    return Chosen(chosen, "clean accuracy", note, found.accuracies, len(found.labels))
+    return Chosen(chosen, "clean accuracy", note, measurement.accuracies, len(measurement.labels))
 
 
-def _refuse_order(found: Measured, images: LabelledImages) -> None:
+def _refuse_order(measurement: Measured, images: LabelledImages) -> None:
     """See whether the answers under one of the candidates are good in another order of the classes."""
     orders = [
         order
-        for answers in found.answers.values()
-        if (order := other_order(found.labels, answers.predictions, images.classes)) is not None
+        for answers in measurement.answers.values()
+        if (order := other_order(measurement.labels, answers.predictions, images.classes)) is not None
     ]
     if orders:
         raise ClassOrderError(described(max(orders, key=lambda order: order.right / order.n), images))
 
 
-def said(found: Measured) -> str:
+def accuracies_line(measurement: Measured) -> str:
     """The accuracies, the best first."""
-    accuracies = found.accuracies
+    accuracies = measurement.accuracies
     groups: dict[int, list[str]] = {}
-    for name, answers in sorted(found.answers.items(), key=lambda pair: -accuracies[pair[0]]):
+    for name, answers in sorted(measurement.answers.items(), key=lambda pair: -accuracies[pair[0]]):
         groups.setdefault(len(answers.predictions), []).append(f"{name} {accuracies[name]:.1%}")
     whole, *smaller = sorted(groups, reverse=True)
     rest = [f"; of the first {count}: {', '.join(groups[count])}" for count in smaller]
@@ -235,11 +242,11 @@ def spelt(normalization: Normalization) -> str:
     return f"--mean {mean} --std {std}"
 
 
-def _refusal(name: str, found: Measured) -> str:
-    near = found.standing.near
-    ways = ", or ".join(f"--normalization {name} ({spelt(found.constants[name])})" for name in near)
+def _refusal(name: str, measurement: Measured) -> str:
+    near = measurement.standing.near
+    ways = ", or ".join(f"--normalization {name} ({spelt(measurement.constants[name])})" for name in near)
     return (
         f"which normalisation model {name!r} was trained with cannot be told: clean accuracy is "
-        f"{said(found)}. {' and '.join(near)} are too near, and a wrong one can cost all robust accuracy. "
-        f"Give the right one: {ways}."
+        f"{accuracies_line(measurement)}. {' and '.join(near)} are too near, and a wrong one can "
+        f"cost all robust accuracy. Give the right one: {ways}."
     )

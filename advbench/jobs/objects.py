@@ -64,8 +64,10 @@ def check_given_again(manifest: Mapping[str, Any], objects: Objects, run: object
     Raises:
         RunFolderError: an object is missing.
     """
-    said = manifest.get("objects")
-    nameless = [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
+    recorded_names = manifest.get("objects")
+    nameless = (
+        [name for name in recorded_names if isinstance(name, str)] if isinstance(recorded_names, list) else []
+    )
     given = {f"defense {name}" for name in objects.defenses}
     given |= {"model"} if objects.model is not None else set()
     given |= {"data"} if objects.images is not None else set()

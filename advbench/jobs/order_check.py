@@ -129,7 +129,7 @@ def predicted(
 
 def described(order: Order, images: LabelledImages) -> str:
     """The message: what the accuracy is, what it would be, in which order, and how to say so."""
-    found = (
+    sentence = (
         "the classes of the data set are in another order than the model's outputs: "
         f"{_share(order.as_is, order)} of {order.n} clean images are right as the labels are, "
         f"{_share(order.right, order)} {order.name or 'in the order that follows'}."
@@ -140,13 +140,13 @@ def described(order: Order, images: LabelledImages) -> str:
         listed = ", ".join(f"{label} -> {output}" for output, label in pairs[:_MOST_LINES])
         more = ", ..." if len(pairs) > _MOST_LINES else ""
         where = "the labels" if not names else "the file of --classes or --class-index"
-        return f"{found} Correct {where}; label -> output: {listed}{more}."
+        return f"{sentence} Correct {where}; label -> output: {listed}{more}."
     contiguous = [output for output, _ in pairs] == list(range(len(pairs)))
     lines = [names[label] if contiguous else f"{output} {names[label]}" for output, label in pairs]
     more = ", ..." if len(lines) > _MOST_LINES else ""
     form = "one name a line" if contiguous else "lines 'index name'"
     listed = ", ".join(lines[:_MOST_LINES])
-    return f"{found} If that is right, give {_advice(images.classes)}: {form}: {listed}{more}."
+    return f"{sentence} If that is right, give {_advice(images.classes)}: {form}: {listed}{more}."
 
 
 def _refused(order: Order, labels: Sequence[int], predictions: Sequence[int], images: LabelledImages) -> str:

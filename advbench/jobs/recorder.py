@@ -187,16 +187,16 @@ class Recorder:
         if not self.ranks.has(f"search/{name}"):
             self.ranks.post(f"search/{name}", contents)
 
-    def collect(self, found: Evaluation) -> Evaluation | None:
+    def collect(self, evaluation: Evaluation) -> Evaluation | None:
         """What all processes have found, for the one that leads; None for the others."""
         if not self.ranks.leads:
-            self.ranks.post(f"found/{self.ranks.rank}", _pack(found))
+            self.ranks.post(f"found/{self.ranks.rank}", _pack(evaluation))
             return None
-        parts = [found]
+        parts = [evaluation]
         for rank in range(1, self.ranks.count):
             contents = self.ranks.await_post(f"found/{rank}", self._idle)
-            parts.append(_unpack(contents, found, self.digests[rank]))
-        return found if self.ranks.count == 1 else merge(parts)
+            parts.append(_unpack(contents, evaluation, self.digests[rank]))
+        return evaluation if self.ranks.count == 1 else merge(parts)
 
     def give_up(self, error: BaseException) -> None:
         """Say in `run.json` how the run ended; input that no attack could use leaves nothing behind."""
@@ -210,35 +210,41 @@ class Recorder:
             shown = added_up([self.tally.earlier, self.tally.shown.images])
             self.folder.update(status=status, finished=now(), **{SHOWN: shown})
 
-    def write(self, found: Evaluation, formats: Sequence[Format]) -> Run:
+    def write(self, evaluation: Evaluation, formats: Sequence[Format]) -> Run:
         """Write the results; returns the run as its folder holds it."""
         folder = self.folder
         assert folder is not None
-        folder.write_samples(found.samples)
-        if found.candidates:
-            frame = pd.DataFrame([asdict(candidate) for candidate in found.candidates]).astype(
+        folder.write_samples(evaluation.samples)
+        if evaluation.candidates:
+            frame = pd.DataFrame([asdict(candidate) for candidate in evaluation.candidates]).astype(
                 {"standing": "Int64"}
             )
             folder.write_text(CANDIDATES, frame.assign(**self.origin).to_csv(index=False))
-        if found.heading.indicators:
-            told = pd.DataFrame([_told(indicator) for indicator in found.heading.indicators])
-            folder.write_text(INDICATORS, told.assign(**self.origin).to_csv(index=False))
+        if evaluation.heading.indicators:
+            indicator_frame = pd.DataFrame(
+                [_indicator_record(indicator) for indicator in evaluation.heading.indicators]
+            )
+            folder.write_text(INDICATORS, indicator_frame.assign(**self.origin).to_csv(index=False))
         for form in formats:
-            folder.write_text(FILE_NAMES[form], render(found.rows, form, self.origin, self.settings.style))
+            folder.write_text(
+                FILE_NAMES[form], render(evaluation.rows, form, self.origin, self.settings.style)
+            )
         folder.update(
             status="done",
             finished=now(),
-            notes=list(found.heading.notes),
-            **{SHOWN: added_up([self.tally.earlier, found.shown])},
-            heading=asdict(found.heading),
-            candidates=[asdict(candidate) for candidate in found.candidates],
+            notes=list(evaluation.heading.notes),
+            **{SHOWN: added_up([self.tally.earlier, evaluation.shown])},
+            heading=asdict(evaluation.heading),
+            candidates=[asdict(candidate) for candidate in evaluation.candidates],
             warnings=[
-                f"{row.defense}, {row.attack}: {warning}" for row in found.rows for warning in row.warnings
+                f"{row.defense}, {row.attack}: {warning}"
+                for row in evaluation.rows
+                for warning in row.warnings
             ],
             tables=self.settings.style.settings(),
             files=folder.written,
         )
-        return run_of(folder.path, folder.manifest, found.heading, found.samples)
+        return run_of(folder.path, folder.manifest, evaluation.heading, evaluation.samples)
 
     def close(self) -> None:
         """Let other runs write to the folder."""
@@ -280,7 +286,7 @@ class Recorder:
         return Examples(done.cell, indices, x_adv)
 
 
-def _told(indicator: Indicator) -> dict[str, object]:
+def _indicator_record(indicator: Indicator) -> dict[str, object]:
     """An indicator as a line of `indicators.csv`."""
     meaning = MEANINGS[indicator.name]
     return {
@@ -293,14 +299,14 @@ def _told(indicator: Indicator) -> dict[str, object]:
     }
 
 
-def _pack(found: Evaluation) -> bytes:
+def _pack(evaluation: Evaluation) -> bytes:
     """What one process has found, as bytes: doubts, indicators and counts in a line, then the records."""
-    told = [
-        found.heading.doubts,
-        [asdict(indicator) for indicator in found.heading.indicators],
-        dict(found.shown),
+    header = [
+        evaluation.heading.doubts,
+        [asdict(indicator) for indicator in evaluation.heading.indicators],
+        dict(evaluation.shown),
     ]
-    return json.dumps(told).encode() + b"\n" + found.samples.to_parquet(index=False)
+    return json.dumps(header).encode() + b"\n" + evaluation.samples.to_parquet(index=False)
 
 
 def _unpack(contents: bytes, like: Evaluation, digests: dict[int, bytes]) -> Evaluation:

@@ -37,10 +37,10 @@ class Refusals:
             if _kind(row) in self.kinds and (_kind(row) != _FALLEN or row in shipped)
         ]
         by_count = list(self._too_few(shipped))
-        told = [f"--fail-on: {'; '.join(by_kind)}." if by_kind else ""]
-        told.append(f"--min-robust {self.least:g}: {'; '.join(by_count)}." if by_count else "")
-        if any(told):
-            raise RunError(" ".join(filter(None, told)))
+        sentences = [f"--fail-on: {'; '.join(by_kind)}." if by_kind else ""]
+        sentences.append(f"--min-robust {self.least:g}: {'; '.join(by_count)}." if by_count else "")
+        if any(sentences):
+            raise RunError(" ".join(filter(None, sentences)))
 
     def _too_few(self, rows: Sequence[Row]) -> Iterator[str]:
         if self.least is None:

@@ -52,9 +52,9 @@ def report(
         InputError: folders without finished runs, or options that do not fit each other.
         RunError: a run that was watched has ended before it was done.
     """
-    told = settings_from_keywords(ReportSettings, "report", {"runs": runs, **settings})
+    report_settings = settings_from_keywords(ReportSettings, "report", {"runs": runs, **settings})
     made = None
-    for made in make_reports(told, watcher or Unwatched()):  # noqa: B007  # the last one is wanted
+    for made in make_reports(report_settings, watcher or Unwatched()):  # noqa: B007  # the last one is wanted
         pass
     assert made is not None  # a watch begins with a look
     return made

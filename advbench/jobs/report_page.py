@@ -66,14 +66,14 @@ def charts_of(runs: Sequence[ReportedRun], merged: Merged, style: Style) -> list
         if run is not None
     ]
     candidates = [candidate for run in runs for candidate in run.records.manifest.candidates]
-    found: list[Chart | None] = [
+    charts: list[Chart | None] = [
         ladder(rows, style),
         success_by_steps(attacked, style),
         loss_by_steps(attacked),
         radius_curve(rows, style),
         agreement(candidates),
     ]
-    return [chart for chart in found if chart is not None]
+    return [chart for chart in charts if chart is not None]
 
 
 def pictures_of(runs: Sequence[ReportedRun], data_root: Path | None, most: int) -> tuple[list[Picture], str]:
@@ -101,16 +101,16 @@ def write_page(folder: Path, style: Style) -> None:
 
 def _settings(run: ReportedRun) -> dict[str, str]:
     """What the run was: where its rows come from, and every setting."""
-    said = run.records.manifest.values.get("settings")
-    settings = dict(_flat(said)) if isinstance(said, Mapping) else {}
+    entries = run.records.manifest.values.get("settings")
+    settings = dict(_flat(entries)) if isinstance(entries, Mapping) else {}
     shown = in_words(read_shown(run.records.manifest.values.get("shown")))
-    told = {**run.origin, "images shown to the model": shown}
-    return {**{name: text for name, text in told.items() if text}, **settings}
+    origin = {**run.origin, "images shown to the model": shown}
+    return {**{name: text for name, text in origin.items() if text}, **settings}
 
 
-def _flat(said: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _flat(entries: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     lines = []
-    for name, value in said.items():
+    for name, value in entries.items():
         if isinstance(value, Mapping) and value:
             lines += _flat(value, f"{prefix}{name}.")
         elif value is not None:

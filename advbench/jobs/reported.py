@@ -173,7 +173,7 @@ class Report:
             check_matplotlib()
         self.check_rows(figures)
         files = self.files(formats, figures)
-        told = {
+        record = {
             "command": list(self.command),
             "written": now(),
             "advbench": advbench.__version__,
@@ -185,7 +185,7 @@ class Report:
             folder.mkdir(parents=True, exist_ok=True)
             for name, contents in files.items():
                 write_whole(folder / name, contents)
-            write_whole(folder / REPORT, f"{json.dumps(told, indent=2)}\n".encode())
+            write_whole(folder / REPORT, f"{json.dumps(record, indent=2)}\n".encode())
         except OSError as error:
             raise RunFolderError(f"cannot write to {folder}: {error.strerror}.") from error
 

@@ -65,15 +65,15 @@ def perform(
     accept = partial(_notes_of_order, job, notes, settings.seed)
     recorder = Recorder(settings, job, manifest, ranks, watcher, carried=carried, accept=accept)
     try:
-        found = recorder.collect(_evaluate(settings, job, recorder, ranks))
-        if found is None:
+        evaluation = recorder.collect(_evaluate(settings, job, recorder, ranks))
+        if evaluation is None:
             return None
         source = job.subject.classifier.provenance["source"]
-        for doubt in _near_chance(found, len(job.subject.images.classes), source):
+        for doubt in _near_chance(evaluation, len(job.subject.images.classes), source):
             watcher.note(f"warning: {doubt}")
             notes.append(doubt)
-        found = replace(found, heading=found.heading.with_notes(notes))
-        run = recorder.write(found, formats)
+        evaluation = replace(evaluation, heading=evaluation.heading.with_notes(notes))
+        run = recorder.write(evaluation, formats)
     except BaseException as error:
         recorder.give_up(error)
         raise
@@ -113,7 +113,7 @@ def _evaluate(settings: RunSettings, job: Job, recorder: Recorder, ranks: Ranks)
         threat=subject.threat,
         attacks=job.attacks.objects,
         defenses=subject.defenses.objects,
-        rungs=job.rungs,
+        rungs=(*job.rungs, *job.tests),
         gradient_free=job.gradient_free.objects,
         substitute=settings.substitutes,
         calibration=settings.calibration,
@@ -127,10 +127,10 @@ def _evaluate(settings: RunSettings, job: Job, recorder: Recorder, ranks: Ranks)
     )
 
 
-def _near_chance(found: Evaluation, named: int, source: str) -> list[str]:
+def _near_chance(evaluation: Evaluation, named: int, source: str) -> list[str]:
     """What a specialist would want to be told about the numbers; data sets of arrays name no classes."""
-    classes = named or int(found.samples["label"].max()) + 1
-    clean = found.rows[0].rates["clean"].accuracy
+    classes = named or int(evaluation.samples["label"].max()) + 1
+    clean = evaluation.rows[0].rates["clean"].accuracy
     if classes > 1 and clean < _NEAR_CHANCE / classes:
         return [
             f"clean accuracy is {clean:.1%}, near chance for {classes} classes: see whether the weights "

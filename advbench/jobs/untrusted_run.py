@@ -125,7 +125,7 @@ class Claims:
             "gradient-free attack": (heading.gradient_free, self.gradient_free),
             "rung": (heading.rungs, self.rungs),
         }
-        return next((name for name, (told, known) in pairs.items() if told != known), "")
+        return next((name for name, (claim, known) in pairs.items() if claim != known), "")
 
 
 def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
@@ -135,28 +135,28 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
         RunFolderError: an unfinished run, one without examples, one that needs code of the user's, or
             entries that no run has written.
     """
-    kept, subject, told = recorded_of(manifest, settings.data_root)
+    kept, subject, run_settings = recorded_of(manifest, settings.data_root)
     checkpoint = manifest.group("checkpoint", _Checkpoint)
     return Claims(
         subject=dataclasses.replace(
             subject,
             checkpoint=settings.checkpoint or (None if checkpoint.path is None else Path(checkpoint.path)),
-            model=_model(told.model, checkpoint.source in _PROGRAMS, settings),
-            mean=_constants("mean", told.mean),
-            std=_constants("std", told.std),
-            weights=told.weights,
+            model=_model(run_settings.model, checkpoint.source in _PROGRAMS, settings),
+            mean=_constants("mean", run_settings.mean),
+            std=_constants("std", run_settings.std),
+            weights=run_settings.weights,
             trust_program=settings.trust_program,
-            defenses=_defenses(told.defenses, settings),
+            defenses=_defenses(run_settings.defenses, settings),
             device=settings.device,
         ),
-        model=told.model,
-        attacks=tuple(told.attacks),
-        rungs=tuple(rung for rung in LADDER if rung in told.rungs),
-        gradient_free="".join(told.gradient_free),
+        model=run_settings.model,
+        attacks=tuple(run_settings.attacks),
+        rungs=tuple(rung for rung in LADDER if rung in run_settings.rungs),
+        gradient_free="".join(run_settings.gradient_free),
         heading=manifest.heading,
         kept=kept,
         batch_size=min(manifest.group("execution", _Execution).batch_size, _LARGEST_BATCH),
-        judge_draws=min(told.judge_draws, _MOST_DRAWS),
+        judge_draws=min(run_settings.judge_draws, _MOST_DRAWS),
         checkpoint_sha256=checkpoint.sha256,
         manifest=manifest,
     )
@@ -182,28 +182,28 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
             f"{manifest.path} has kept no adversarial examples, so there is nothing to judge again. Run the "
             "attack with --save-adversarial."
         )
-    told = manifest.group("settings", _Settings)
+    run_settings = manifest.group("settings", _Settings)
     subject = SubjectOptions(
         checkpoint=None,
         model=None,
-        dataset=told.dataset,
+        dataset=run_settings.dataset,
         data_root=data_root or Path(manifest.group("execution", _Execution).data_root),
-        split=told.split,
-        image_size=told.image_size,
-        channels=told.channels,
-        class_names=_class_names(told.class_names),
-        limit=told.limit,
-        first=told.first,
-        seed=told.seed,
-        norm=told.norm,
-        eps=told.eps,
+        split=run_settings.split,
+        image_size=run_settings.image_size,
+        channels=run_settings.channels,
+        class_names=_class_names(run_settings.class_names),
+        limit=run_settings.limit,
+        first=run_settings.first,
+        seed=run_settings.seed,
+        norm=run_settings.norm,
+        eps=run_settings.eps,
         device="cpu",
     )
-    return Recorded(told.save_adversarial, subject, told)
+    return Recorded(run_settings.save_adversarial, subject, run_settings)
 
 
-def _class_names(told: _ClassNames | None) -> tuple[tuple[tuple[str, int], ...], int] | None:
-    return None if told is None else (tuple(told.outputs.items()), told.count)
+def _class_names(class_names: _ClassNames | None) -> tuple[tuple[tuple[str, int], ...], int] | None:
+    return None if class_names is None else (tuple(class_names.outputs.items()), class_names.count)
 
 
 def _constants(name: str, numbers: tuple[float, ...]) -> str:

@@ -80,9 +80,9 @@ def verify(
     if data is not None:
         _, own["images"] = data_of(data)
     words["defenses"], own["defenses"] = defenses_of(defenses)
-    told = settings_from_keywords(VerifySettings, "verify", words)
+    verify_settings = settings_from_keywords(VerifySettings, "verify", words)
     with said_in_keywords(VerifySettings), left_as_found():
-        return list(check_run(told, Objects(**own)))
+        return list(check_run(verify_settings, Objects(**own)))
 
 
 def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterator[Check]:
@@ -137,13 +137,13 @@ def _check_checkpoint(claims: Claims) -> Check:
         return Check("checkpoint", True, "none: the weights are the model's own, and were not recorded")
     if not path.is_file():
         raise RunFolderError(f"the run's checkpoint {path} is not there; give --checkpoint FILE.")
-    found = sha256(path)
-    if found == claims.checkpoint_sha256:
-        return Check("checkpoint", True, f"{path.name} as recorded, SHA-256 {found[:16]}...")
+    digest = sha256(path)
+    if digest == claims.checkpoint_sha256:
+        return Check("checkpoint", True, f"{path.name} as recorded, SHA-256 {digest[:16]}...")
     return Check(
         "checkpoint",
         False,
-        f"{path} has SHA-256 {found[:16]}..., the run's had {claims.checkpoint_sha256[:16]}...; nothing "
+        f"{path} has SHA-256 {digest[:16]}..., the run's had {claims.checkpoint_sha256[:16]}...; nothing "
         "can be judged with it",
     )
 
@@ -238,8 +238,10 @@ def _check_tables(claims: Claims, run: Path, samples: pd.DataFrame, heading: Hea
         difference = first_difference(form, text, render(rows, form, origin, style), earlier)
         yield Check(f"numbers of {name}", not difference, difference or "what the records come to")
     if heading.rules < RULES and any(row.verdict for row in rows):
-        told = "; ".join(f"{row.defense} under {row.attack}: {row.verdict.partition(':')[0]}" for row in rows)
-        yield Check("verdicts", True, f"an earlier version's, not compared; by today's rules: {told}")
+        verdicts = "; ".join(
+            f"{row.defense} under {row.attack}: {row.verdict.partition(':')[0]}" for row in rows
+        )
+        yield Check("verdicts", True, f"an earlier version's, not compared; by today's rules: {verdicts}")
 
 
 def _check_rungs(
@@ -260,10 +262,10 @@ def _check_rungs(
     )
     findings = recheck(evidence, _examples(settings.run, damaged), as_8bit=settings.as_8bit)
     holds = not damaged
-    said = (
+    sentence = (
         f"{', '.join(damaged[:3])} not as the run wrote it" if damaged else "every file as the run wrote it"
     )
-    yield Check(f"{ADVERSARIAL}/", holds, said)
+    yield Check(f"{ADVERSARIAL}/", holds, sentence)
     for finding in findings:
         yield Check(" · ".join(filter(None, finding.cell)), not finding.faults, _say(finding))
 

@@ -66,8 +66,8 @@ class Watch:
                 seen = states
                 yield number
                 number += 1
-                if told := _told(statuses):
-                    self.watcher.note(told)
+                if line := _status_line(statuses):
+                    self.watcher.note(line)
             if not absent and all(status in _ENDED for status in statuses.values()):
                 break
             check_stop(self.watcher)
@@ -77,7 +77,7 @@ class Watch:
             raise RunError(f"ended before it was done: {', '.join(undone)}. The same command goes on.")
 
 
-def _told(statuses: Mapping[Path, str]) -> str:
+def _status_line(statuses: Mapping[Path, str]) -> str:
     done = sum(status in _ENDED for status in statuses.values())
     if done == len(statuses):
         return ""
@@ -87,10 +87,10 @@ def _told(statuses: Mapping[Path, str]) -> str:
 
 def _status(path: Path) -> str:
     """What a folder says of itself; '' where it is not there yet."""
-    return str(_said(path).get("status") or "")
+    return str(_manifest_of(path).get("status") or "")
 
 
-def _said(path: Path) -> Mapping[str, Any]:
+def _manifest_of(path: Path) -> Mapping[str, Any]:
     """The `run.json` or `sweep.json` of a folder; nothing where there is none yet."""
     try:
         return read_sweep(path) if is_sweep(path) else read_manifest(path)
@@ -102,18 +102,18 @@ def _said(path: Path) -> Mapping[str, Any]:
 
 def _has_begun(path: Path) -> bool:
     """Whether there is something to be shown."""
-    said = _said(path)
+    entries = _manifest_of(path)
     if is_sweep(path):
-        return isinstance(said.get("cells"), list)
-    return entry(said, "settings", "attacks") is not None or "heading" in said or is_training(path)
+        return isinstance(entries.get("cells"), list)
+    return entry(entries, "settings", "attacks") is not None or "heading" in entries or is_training(path)
 
 
 def _state(path: Path) -> State:
     """What differs when a folder has come further."""
     files = [path / MANIFEST, path / SWEEP, *path.glob(f"*/{METRICS}"), *(path / PARTS).glob("*.parquet")]
-    found = []
+    stamps = []
     for file in sorted(files):
         with suppress(OSError):
             stat = file.stat()
-            found.append((str(file), stat.st_mtime_ns, stat.st_size))
-    return tuple(found)
+            stamps.append((str(file), stat.st_mtime_ns, stat.st_size))
+    return tuple(stamps)

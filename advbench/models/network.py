@@ -10,7 +10,7 @@ from advbench.models.registry import MODELS, ModelEntry, torchvision_models
 from advbench.names import registry
 from advbench.names.conversion import convert
 from advbench.names.grammar import Spec
-from advbench.names.user_code import as_own_program, load_object, names_user_code, told
+from advbench.names.user_code import as_own_program, failure_sentence, load_object, names_user_code
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -90,7 +90,7 @@ def _call_user_factory(spec: Spec, given: dict[str, Any], received: dict[str, An
     except AdvbenchError:
         raise
     except (Exception, SystemExit) as error:  # the user's factory may raise anything
-        raise ModelError(f"{spec.name} failed: {told(error, spec.name)}") from error
+        raise ModelError(f"{spec.name} failed: {failure_sentence(error, spec.name)}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"{spec.name} must return a torch.nn.Module, got {type(network).__name__}.")
     return network

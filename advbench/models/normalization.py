@@ -85,12 +85,12 @@ def named(name: NormalizationName, dataset: Normalization) -> Normalization:
 
 def candidates(dataset: Normalization, channels: int) -> dict[NormalizationName, Normalization]:
     """The usual normalisations that fit images of so many channels; equal ones once, by their first name."""
-    found: dict[NormalizationName, Normalization] = {}
+    normalizations: dict[NormalizationName, Normalization] = {}
     for name in NAMES:
         constants = named(name, dataset)
-        if len(constants.mean) in (1, channels) and constants not in found.values():
-            found[name] = constants
-    return found
+        if len(constants.mean) in (1, channels) and constants not in normalizations.values():
+            normalizations[name] = constants
+    return normalizations
 
 
 def same_function(one: Tensor, other: Tensor) -> bool:

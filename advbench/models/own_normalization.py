@@ -39,8 +39,8 @@ def normalizes_itself(network: nn.Module, x: Tensor) -> bool:
         network: the classifier.
         x: a few images, `(n, c, h, w)`; the network is run once, and once for each such module.
     """
-    told = [(module, mean) for module in network.modules() for mean in _means(module, x.shape[1])]
-    if not told:
+    means = [(module, mean) for module in network.modules() for mean in _means(module, x.shape[1])]
+    if not means:
         return False
     given: set[nn.Module] = set()
 
@@ -49,11 +49,11 @@ def normalizes_itself(network: nn.Module, x: Tensor) -> bool:
         if isinstance(first, Tensor) and first.shape == x.shape and bool(torch.equal(first, x)):
             given.add(module)
 
-    handles = [module.register_forward_pre_hook(watch) for module, _ in told]
+    handles = [module.register_forward_pre_hook(watch) for module, _ in means]
     try:
         with prepared(network):
             logits = network(x.clone())
-            return any(_uses(network, x, logits, module, mean) for module, mean in told if module in given)
+            return any(_uses(network, x, logits, module, mean) for module, mean in means if module in given)
     except Exception:  # what the network cannot take is told where it is measured
         return False
     finally:
@@ -94,8 +94,8 @@ def _means(module: nn.Module, channels: int) -> list[str]:
     return [
         mean
         for mean, std in _PAIRS
-        if _are_numbers(getattr(module, mean, None), channels, lambda each: each >= 0.0)
-        and _are_numbers(getattr(module, std, None), channels, lambda each: each > 0.0)
+        if _are_numbers(getattr(module, mean, None), channels, lambda number: number >= 0.0)
+        and _are_numbers(getattr(module, std, None), channels, lambda number: number > 0.0)
     ]
 
 

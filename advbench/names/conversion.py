@@ -32,7 +32,7 @@ def convert(text: str, annotation: Any, what: str) -> Any:
         return None
     options = [alternative for alternative in alternatives if alternative is not _NONE]
     if text[:1] in "[(":  # a text takes anything, a list only what looks like one
-        options.sort(key=lambda each: each is str)
+        options.sort(key=lambda alternative: alternative is str)
     error: SpecError | None = None
     for option in options:
         try:

@@ -52,7 +52,7 @@ def load_object(name: str) -> Any:
         with as_own_program(name):
             module = _load_file(Path(home)) if home.endswith(".py") else importlib.import_module(home)
     except (Exception, SystemExit) as error:  # importing the user's module may raise anything
-        raise InputError(f"importing {home!r} failed: {told(error, name)}") from error
+        raise InputError(f"importing {home!r} failed: {failure_sentence(error, name)}") from error
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]
         raise InputError(
@@ -92,7 +92,7 @@ def as_own_program(name: str) -> Iterator[None]:
         _bring_back(aside, own)
 
 
-def told(error: BaseException, name: str) -> str:
+def failure_sentence(error: BaseException, name: str) -> str:
     """What went wrong in the user's code, and on which line of it.
 
     Args:

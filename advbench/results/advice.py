@@ -61,8 +61,8 @@ def _more_queries(done: str) -> str:
     asked = re.search(r"(?:^|,)queries=(\d+)(?:,|$)", words)
     queries = int(asked.group(1)) if asked else _QUERIES
     others = [word for word in words.split(",") if word and not word.startswith("queries=")]
-    told = ",".join([f"queries={max(5 * queries, 5000)}", *others])
-    return f"--gradient-free square:{told}" if queries < _MOST_QUERIES else ""
+    parameters = ",".join([f"queries={max(5 * queries, 5000)}", *others])
+    return f"--gradient-free square:{parameters}" if queries < _MOST_QUERIES else ""
 
 
 def about_gradient(setup: Setup) -> tuple[str, ...]:

@@ -107,8 +107,10 @@ def _usual_orders(names: Sequence[str], k: int, outputs: int) -> Iterator[tuple[
         numbers = [int(head[0]) if (head := re.match(r"\d+", name)) else -1 for name in names]
         if min(numbers) >= 0 and len(set(numbers)) == k:
             for first in (0, 1):
-                told = "where the numbers in their names are the outputs" + (", less one" if first else "")
-                yield told, np.asarray(numbers) - first
+                order_name = "where the numbers in their names are the outputs" + (
+                    ", less one" if first else ""
+                )
+                yield order_name, np.asarray(numbers) - first
     yield "in the reverse order", np.arange(k)[::-1].copy()
     for shift in range(1, k):
         yield (
@@ -132,7 +134,7 @@ def _by_numbers(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _ranks(keys: Sequence[object]) -> Indices:
-    order = sorted(range(len(keys)), key=lambda each: keys[each])  # type: ignore[arg-type,return-value]  # texts or tuples
+    order = sorted(range(len(keys)), key=lambda place: keys[place])  # type: ignore[arg-type,return-value]  # texts or tuples
     ranks = np.empty(len(keys), np.int64)
     ranks[order] = np.arange(len(keys))
     return ranks
@@ -174,8 +176,8 @@ def best_assignment(y: Indices, guesses: Indices, k: int) -> Indices:
 
     outputs = max(k, int(guesses.max(initial=-1)) + 1)
     confusion = np.zeros((k, outputs))
-    told = guesses >= 0
-    np.add.at(confusion, (y[told], guesses[told]), 1.0)
+    answered = guesses >= 0
+    np.add.at(confusion, (y[answered], guesses[answered]), 1.0)
     confusion[np.arange(k), np.arange(k)] += 0.5
     assigned: Indices = linear_sum_assignment(confusion, maximize=True)[1]
     return assigned
@@ -190,8 +192,8 @@ def _is_everywhere(y: Indices, right: BoolArray) -> bool:
 
 def _most(y: Indices, guesses: Indices) -> int:
     """No order makes more answers right than each label's most frequent answer does."""
-    told = guesses >= 0
-    pairs, counts = np.unique(np.stack([y[told], guesses[told]]), axis=1, return_counts=True)
+    answered = guesses >= 0
+    pairs, counts = np.unique(np.stack([y[answered], guesses[answered]]), axis=1, return_counts=True)
     return sum(int(counts[pairs[0] == label].max()) for label in np.unique(pairs[0]))
 
 
@@ -199,7 +201,7 @@ def _halves(y: Indices) -> BoolArray:
     """Every other image of each label."""
     turn = np.empty(len(y), np.int64)
     for label in np.unique(y):
-        mine = y == label
-        turn[mine] = np.arange(mine.sum())
+        of_label = y == label
+        turn[of_label] = np.arange(of_label.sum())
     first: BoolArray = turn % 2 == 0
     return first

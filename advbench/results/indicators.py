@@ -15,6 +15,10 @@ import pandas as pd
 
 from advbench.results.records import Rung
 
+Test = Literal["binarization"]
+TESTS: Final[tuple[Test, ...]] = ("binarization",)
+"""What is measured beside the ladder where it is asked for: each is an indicator of its name."""
+
 LATE: Final = 0.05
 """A loss that rises by more than this share of its whole rise in its last 10 steps has not settled."""
 
@@ -84,6 +88,18 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
         "twice the steps from another start fell images that the attack left",
         0.05,
         "raise --steps, or --restarts 5",
+    ),
+    # Zimmermann et al. 2022.
+    "binarization": Meaning(
+        "the attack misses examples that are there: it found too few of those that a readout was given",
+        0.95,
+        "--attack strongest, or --substitute search",
+        beyond="below",
+    ),
+    "binarization_random": Meaning(
+        "random points find the examples of the binarization test too, which says little then",
+        0.5,
+        "a larger --eps, or features of more dimensions",
     ),
     # Pintor et al. 2022, indicator 4.
     "incomplete": Meaning("images stand whose loss still rose in the last 10 steps", 0.05, "raise --steps"),
@@ -155,10 +171,10 @@ class Indicator:
 _FLAGS = ("softmax_output", "few_classes", "autograd_in_forward")
 
 
-def added(found: Sequence[Indicator]) -> tuple[Indicator, ...]:
+def added(indicators: Sequence[Indicator]) -> tuple[Indicator, ...]:
     """The indicators of several shares of the images as those of all."""
     sums: dict[tuple[str, ...], Indicator] = {}
-    for indicator in found:
+    for indicator in indicators:
         key = (indicator.defense, indicator.attack, indicator.rung, indicator.name)
         known = sums.get(key)
         sums[key] = (
@@ -171,15 +187,15 @@ def added(found: Sequence[Indicator]) -> tuple[Indicator, ...]:
 
 def incomplete(samples: pd.DataFrame, defense: str, attack: str, rung: Rung) -> Indicator:
     """How many images stand whose loss has not settled, from what the attack recorded (`late_gain`)."""
-    mine = samples[
+    records = samples[
         (samples["defense"] == defense) & (samples["attack"] == attack) & (samples["rung"] == rung)
     ]
-    gains = mine[mine["robust"]]["late_gain"]
+    gains = records[records["robust"]]["late_gain"]
     return Indicator(
         defense=defense,
         attack=attack,
         rung=rung,
         name="incomplete",
         part=float((gains > LATE).sum()),
-        whole=float(len(mine)),
+        whole=float(len(records)),
     )

@@ -24,9 +24,9 @@ def added_up(parts: Sequence[Mapping[Any, int]]) -> dict[str, int]:
     return {purpose: sum(part.get(purpose, 0) for part in parts) for purpose in PURPOSES}
 
 
-def read_shown(said: Any) -> dict[str, int]:
+def read_shown(entry: Any) -> dict[str, int]:
     """Counts as a file holds them, which may have been forged: what is none counts as nothing."""
-    known = said if isinstance(said, Mapping) else {}
+    known = entry if isinstance(entry, Mapping) else {}
     counts = {purpose: known.get(purpose, 0) for purpose in PURPOSES}
     whole = all(type(count) is int and 0 <= count < _MOST for count in counts.values())
     return added_up([counts] if whole else [])
@@ -34,5 +34,5 @@ def read_shown(said: Any) -> dict[str, int]:
 
 def in_words(counts: Mapping[str, int]) -> str:
     """Counts in a line, the purposes that there were; empty where nothing was shown."""
-    told = ", ".join(f"{counts[purpose]:,} {purpose}" for purpose in PURPOSES if counts[purpose])
-    return f"{sum(counts.values()):,} ({told})" if told else ""
+    parts = ", ".join(f"{counts[purpose]:,} {purpose}" for purpose in PURPOSES if counts[purpose])
+    return f"{sum(counts.values()):,} ({parts})" if parts else ""

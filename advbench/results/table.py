@@ -33,8 +33,8 @@ class Cell(NamedTuple):
 
     def records(self, samples: pd.DataFrame) -> pd.DataFrame:
         """Those of the records that are its own."""
-        mine = samples["defense"].eq(self.defense) & samples["attack"].eq(self.attack)
-        return samples[mine & samples["rung"].eq(self.rung)]
+        in_row = samples["defense"].eq(self.defense) & samples["attack"].eq(self.attack)
+        return samples[in_row & samples["rung"].eq(self.rung)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +125,10 @@ def rows_of(samples: pd.DataFrame, heading: Heading) -> tuple[Row, ...]:
 
 
 def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> Row:
-    mine = of_row(samples, defense, attack)
-    rates = rates_of(mine, defense, attack, worst="worst" in heading.rungs)
-    doubts, standing = heading.doubts.get(defense, ()), standing_of(mine)
-    verdict = _verdict(mine, standing, heading, defense, attack) if "worst" in heading.rungs else None
+    records = of_row(samples, defense, attack)
+    rates = rates_of(records, defense, attack, worst="worst" in heading.rungs)
+    doubts, standing = heading.doubts.get(defense, ()), standing_of(records)
+    verdict = _verdict(records, standing, heading, defense, attack) if "worst" in heading.rungs else None
     return Row(
         model=heading.model,
         dataset=heading.dataset,
@@ -143,13 +143,13 @@ def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> 
         substitute=heading.substitutes[defense] if "bpda" in heading.rungs else "",
         verdict="" if verdict is None else str(verdict),
         advice=() if verdict is None else verdict.advice,
-        warnings=(*doubts, *warnings_of(mine, defense, attack)),
+        warnings=(*doubts, *warnings_of(records, defense, attack)),
         notes=heading.notes,
     )
 
 
 def _verdict(
-    mine: pd.DataFrame, standing: pd.DataFrame, heading: Heading, defense: str, attack: str
+    records: pd.DataFrame, standing: pd.DataFrame, heading: Heading, defense: str, attack: str
 ) -> Verdict:
     measured = [
         indicator
@@ -160,10 +160,10 @@ def _verdict(
     return verdict_of(
         Case(
             standing=standing,
-            samples=mine,
+            samples=records,
             indicators=[
                 *measured,
-                *(incomplete(mine, defense, attack, rung) for rung in rungs if rung in standing),
+                *(incomplete(records, defense, attack, rung) for rung in rungs if rung in standing),
             ],
             doubts=heading.doubts.get(defense, ()),
             setup=Setup(
@@ -172,7 +172,7 @@ def _verdict(
                 substitute=heading.substitutes[defense] if "bpda" in standing else "",
                 gradient_free=heading.gradient_free,
             ),
-            chance=chance_told(mine[mine["rung"] == "clean"]),
+            chance=chance_told(records[records["rung"] == "clean"]),
         )
     )
 
@@ -198,17 +198,20 @@ def rates_of(samples: pd.DataFrame, defense: str, attack: str, *, worst: bool = 
         attack: whose row; the clean and the gradient-free rung belong to every attack.
         worst: whether to count also the images that no rung fells.
     """
-    mine = of_row(samples, defense, attack)
-    found = dict(list(mine.groupby("rung", sort=False)))
+    records = of_row(samples, defense, attack)
+    records_by_rung = dict(list(records.groupby("rung", sort=False)))
     rates: dict[Rung, Rate] = {
         rung: Rate(
-            int(each["robust"].sum()), len(each), _spread(each["fooled_share"]), _median_distance(each)
+            int(rung_records["robust"].sum()),
+            len(rung_records),
+            _spread(rung_records["fooled_share"]),
+            _median_distance(rung_records),
         )
         for rung in RUNGS
-        if (each := found.get(rung)) is not None
+        if (rung_records := records_by_rung.get(rung)) is not None
     }
     if worst:
-        standing = mine.groupby("index")["robust"].all()
+        standing = records.groupby("index")["robust"].all()
         rates["worst"] = Rate(int(standing.sum()), len(standing))
     return rates
 
@@ -235,19 +238,21 @@ def warnings_of(samples: pd.DataFrame, defense: str, attack: str) -> list[str]:
     A zero gradient is what the shattered rung of a defense is there to show. On the undefended model, and
     behind a substitute, it means that the attack had nothing to follow.
     """
-    mine = samples[(samples["defense"] == defense) & (samples["attack"] == attack) & (samples["queries"] > 0)]
-    found = []
-    for rung, records in mine.groupby("rung", sort=False):
+    row_records = samples[
+        (samples["defense"] == defense) & (samples["attack"] == attack) & (samples["queries"] > 0)
+    ]
+    warnings = []
+    for rung, records in row_records.groupby("rung", sort=False):
         flat = int(records["flat_gradient"].sum())
         if flat and (defense == UNDEFENDED or rung == "bpda"):
-            found.append(
+            warnings.append(
                 f"{rung}: the gradient was zero or undefined for {flat} of {len(records)} images, so that "
                 "nothing was attacked there (a saturated loss? try pgd:loss=margin; a cut graph? look at the "
                 "model or the substitute)"
             )
         undecided = int((records["prediction"] < 0).sum())
         if undecided:
-            found.append(
+            warnings.append(
                 f"{rung}: {undecided} of {len(records)} examples gave NaN logits and count as robust"
             )
-    return found
+    return warnings

@@ -83,7 +83,7 @@ _NO_GUIDE: Final = ("zero_coordinates", "agreement")
 in jumps that no gradient foretells, and still stands: so these alone ask for more, and accuse nobody."""
 _OF_STEPS: Final = ("plateau", "one_step", "noise", "wider")
 
-Told = tuple[str, tuple[str, ...]]
+Ground = tuple[str, tuple[str, ...]]
 """A sentence of evidence, and what to do about it."""
 
 
@@ -177,8 +177,8 @@ class Case:
 
 def verdict_of(case: Case) -> Verdict:
     """The verdict of one row."""
-    by_chance: list[Told] = [(case.chance, (_LOOK,))] if case.chance else []
-    decisions: list[tuple[Kind, Iterable[Told]]] = [
+    by_chance: list[Ground] = [(case.chance, (_LOOK,))] if case.chance else []
+    decisions: list[tuple[Kind, Iterable[Ground]]] = [
         ("unreliable", [*by_chance, *_not_a_function(case)]),
         ("unreliable", _weak(case)),
         ("masked", _hidden(case)),
@@ -187,15 +187,15 @@ def verdict_of(case: Case) -> Verdict:
         ("not enough evidence", _unsettled(case)),
         ("robust as measured", [(_left(case, "stand on every rung"), ())]),
     ]
-    return next(_verdict(kind, told) for kind, indicators in decisions if (told := list(indicators)))
+    return next(_verdict(kind, grounds) for kind, indicators in decisions if (grounds := list(indicators)))
 
 
 _LOOK: Final = "look first at the normalisation (--mean, --std) and at the order of the classes"
 
 
-def _verdict(kind: Kind, told: Collection[Told]) -> Verdict:
-    advice = [indicator for _, several in told for indicator in several]
-    return Verdict(kind, tuple(why for why, _ in told), tuple(dict.fromkeys(advice)))
+def _verdict(kind: Kind, grounds: Collection[Ground]) -> Verdict:
+    advice = [step for _, steps in grounds for step in steps]
+    return Verdict(kind, tuple(why for why, _ in grounds), tuple(dict.fromkeys(advice)))
 
 
 def paired(standing: pd.DataFrame, one: Rung, other: Rung) -> PairedCounts:
@@ -209,22 +209,22 @@ def _better(case: Case, one: Rung, other: Rung) -> bool:
     return pairs.difference > 0.0 and pairs.p_value < DOUBT
 
 
-def _not_a_function(case: Case) -> Iterator[Told]:
+def _not_a_function(case: Case) -> Iterator[Ground]:
     """Why the model's answers are no function of each image alone: no count can be trusted then."""
     for doubt in case.doubts:
         if doubt != WITHOUT_EXPECTATION:
             yield doubt, ()
 
 
-def _weak(case: Case) -> Iterator[Told]:
+def _weak(case: Case) -> Iterator[Ground]:
     """An attack that one step of its own gradient beats says nothing about the gradient."""
     one_step = case.tripped(case.resting).get("one_step")
     if one_step is not None and one_step.value >= HIDDEN:
         yield from _dead(case, case.resting)  # a step that leads nowhere is no matter of its length
-        yield _told(one_step, case)
+        yield _ground_of(one_step, case)
 
 
-def _hidden(case: Case) -> Iterator[Told]:
+def _hidden(case: Case) -> Iterator[Ground]:
     """The rung that shows most of what the defense's own gradient has hidden."""
     standing = case.standing
     compared = {rung: paired(standing, "shattered", rung) for rung in _NAMES if rung in standing}
@@ -233,71 +233,74 @@ def _hidden(case: Case) -> Iterator[Told]:
     }
     if not shown:
         return
-    rung = max(shown, key=lambda each: shown[each].difference)
+    rung = max(shown, key=lambda rung: shown[rung].difference)
     left = int(standing["shattered"].sum())
-    told = f"{_NAMES[rung]} fell {shown[rung].only_first} of the {left} images that its own gradient left"
-    yield f"{told} (p {_p(shown[rung].p_value)})", ()
+    sentence = f"{_NAMES[rung]} fell {shown[rung].only_first} of the {left} images that its own gradient left"
+    yield f"{sentence} (p {_p(shown[rung].p_value)})", ()
     if case.worst > FLAT * case.n:
         bound = f"the {case.worst} of {case.n} that stand on every rung are an upper bound"
         sound = "bpda" in standing and case.resting == "bpda" and not any(True for _ in _dead(case, "bpda"))
         yield bound, (stronger(case.setup),) if sound else about_gradient(case.setup)
 
 
-def _fallen(case: Case) -> Iterator[Told]:
+def _fallen(case: Case) -> Iterator[Ground]:
     """Most of what is right when clean has been felled, for a judge to see."""
     if case.worst < STANDS * case.right or case.worst == 0:
         yield _left(case, "stand on every rung"), ()
 
 
-def _broken(case: Case) -> Iterator[Told]:
+def _broken(case: Case) -> Iterator[Ground]:
     """Why the attacks cannot have shown what they should."""
     yield from ((doubt, ()) for doubt in case.doubts if doubt == WITHOUT_EXPECTATION)
     rung = case.resting
     cut = list(_cut(case, rung))
     if cut:
         yield from _dead(case, rung)
-    mine = case.samples[case.samples["rung"] == rung]
-    undecided = int((mine["prediction"] < 0).sum())
+    records = case.samples[case.samples["rung"] == rung]
+    undecided = int((records["prediction"] < 0).sum())
     if undecided > FLAT * case.n:
         yield f"{undecided} of {case.n} examples gave NaN logits", ("mend the model's numbers",)
+    missed = case.tripped(rung).get("binarization")
+    if missed is not None:
+        yield _ground_of(missed, case)
     unbounded = case.tripped(rung).get("unbounded")
     if unbounded is not None and (cut or not _saturates(case)):
-        yield _told(unbounded, case)
+        yield _ground_of(unbounded, case)
 
 
-def _dead(case: Case, rung: Rung) -> Iterator[Told]:
+def _dead(case: Case, rung: Rung) -> Iterator[Ground]:
     """What says that the gradient of a rung leads nowhere."""
     yield from _cut(case, rung)
     yield from _misled(case, rung)
 
 
-def _cut(case: Case, rung: Rung) -> Iterator[Told]:
+def _cut(case: Case, rung: Rung) -> Iterator[Ground]:
     """Images that show no gradient."""
     flat, tripped = _flat(case, rung), case.tripped(rung)
     if flat > FLAT * case.n and not _margin_is_sound(case, rung):
-        told = f"{flat} of {case.n} images stand without a gradient to follow"
-        yield told, about_gradient(case.setup)
+        sentence = f"{flat} of {case.n} images stand without a gradient to follow"
+        yield sentence, about_gradient(case.setup)
     for name in _NO_GRADIENT:
         if name in tripped:
-            yield _told(tripped[name], case)
+            yield _ground_of(tripped[name], case)
 
 
-def _misled(case: Case, rung: Rung) -> Iterator[Told]:
+def _misled(case: Case, rung: Rung) -> Iterator[Ground]:
     """A gradient that is there, and no guide."""
     tripped = case.tripped(rung)
     for name in _NO_GUIDE:
         if name in tripped and not (name == "zero_coordinates" and _agreement(case, rung) >= FAITHFUL):
-            yield _told(tripped[name], case)
+            yield _ground_of(tripped[name], case)
     cosine = _agreement(case, rung)
     if "agreement" not in tripped and cosine < FAITHFUL:
-        told = f"the gradient foretells only a part of how the loss changes (cosine {cosine:.2f})"
-        yield told, about_gradient(case.setup)
+        sentence = f"the gradient foretells only a part of how the loss changes (cosine {cosine:.2f})"
+        yield sentence, about_gradient(case.setup)
 
 
 def _flat(case: Case, rung: Rung) -> int:
     """How many images stand that showed the attack no gradient."""
-    mine = case.samples[case.samples["rung"] == rung]
-    return int((mine["robust"].to_numpy(dtype=bool) & mine["flat_gradient"].to_numpy(dtype=bool)).sum())
+    records = case.samples[case.samples["rung"] == rung]
+    return int((records["robust"].to_numpy(dtype=bool) & records["flat_gradient"].to_numpy(dtype=bool)).sum())
 
 
 def _margin_is_sound(case: Case, rung: Rung) -> bool:
@@ -330,7 +333,7 @@ def _saturates(case: Case) -> bool:
     )
 
 
-def _unsettled(case: Case) -> Iterator[Told]:
+def _unsettled(case: Case) -> Iterator[Ground]:
     """What a stronger look could still change."""
     setup, standing = case.setup, case.standing
     tripped = case.tripped("clean") | case.tripped(case.resting)
@@ -340,7 +343,7 @@ def _unsettled(case: Case) -> Iterator[Told]:
     if missing:
         yield f"not run: {', '.join(missing)}", ("--ladder",)
     if "autograd_in_forward" in tripped:
-        yield _told(tripped["autograd_in_forward"], case)
+        yield _ground_of(tripped["autograd_in_forward"], case)
     if _saturates(case):
         yield (
             f"{_flat(case, case.resting)} of {case.n} images stand where the cross-entropy has no gradient",
@@ -352,8 +355,8 @@ def _unsettled(case: Case) -> Iterator[Told]:
     for rung in weaker:
         if rung in standing and _better(case, rung, best):
             pairs = paired(standing, best, rung)
-            told = f"{_NAMES[rung]} leave {100 * pairs.difference:.1f} points less than {best}"
-            yield f"{told} (p {_p(pairs.p_value)})", (stronger(setup),)
+            sentence = f"{_NAMES[rung]} leave {100 * pairs.difference:.1f} points less than {best}"
+            yield f"{sentence} (p {_p(pairs.p_value)})", (stronger(setup),)
     signs = list(_OF_STEPS)
     if not any(
         indicator.name == "plateau" and indicator.rung == case.resting for indicator in case.indicators
@@ -361,12 +364,12 @@ def _unsettled(case: Case) -> Iterator[Told]:
         signs.append("incomplete")  # else what comes of more steps is known
     for name in signs:
         if name in tripped:
-            yield _told(tripped[name], case)
+            yield _ground_of(tripped[name], case)
     if wilson_interval(case.worst, case.n).low * case.n < STANDS * case.right:
-        told = (
+        sentence = (
             f"{case.worst} of {case.n} stand, too few images to tell whether a third of the clean ones would"
         )
-        yield told, ("more images: --limit",)
+        yield sentence, ("more images: --limit",)
 
 
 def _left(case: Case, what: str) -> str:
@@ -374,7 +377,7 @@ def _left(case: Case, what: str) -> str:
     return f"{case.worst} of {case.n} images {what} ({100 * low:.1f} to {100 * high:.1f} %)"
 
 
-def _told(indicator: Indicator, case: Case) -> Told:
+def _ground_of(indicator: Indicator, case: Case) -> Ground:
     return indicator.sentence, about(indicator.name, case.setup)
 
 

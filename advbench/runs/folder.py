@@ -151,11 +151,11 @@ def check_free(path: Path, manifest: Mapping[str, Any], *, overwrite: bool) -> N
         RunFolderError: not a folder, or one that holds another run or files of the same names.
     """
     with looking_into(path):
-        found = next(_present(path), None)
-    if found is None or overwrite:
+        first_file = next(_present(path), None)
+    if first_file is None or overwrite:
         return
     if not (path / MANIFEST).exists():
-        stray = found.relative_to(path)
+        stray = first_file.relative_to(path)
         raise RunFolderError(f"{path} holds {stray}, but no run. Give another --out, or --overwrite.")
     different = differences(_earlier(path), manifest)
     if different:
@@ -254,12 +254,12 @@ def _clean_up(folder: RunFolder) -> None:
             half.unlink()
     companions = set()
     for part in _part_files(folder):
-        found = _read_part(folder, part)
-        if found is None:
+        contents = _read_part(folder, part)
+        if contents is None:
             part.unlink()
             folder.damaged += 1
         else:
-            companions.add(found.companion)
+            companions.add(contents.companion)
     for examples in (folder.path / ADVERSARIAL).glob("*.safetensors"):
         if examples.name not in companions:
             examples.unlink()
@@ -269,9 +269,9 @@ def _read_parts(folder: RunFolder) -> None:
     """Take over what an earlier start has finished."""
     readable = []
     for part in _part_files(folder):
-        found = _read_part(folder, part)
-        if found is not None:
-            readable.append(found)
+        contents = _read_part(folder, part)
+        if contents is not None:
+            readable.append(contents)
         rank, number = (*part.name.split("-"), "")[:2]
         if number.isdigit() and rank == f"{folder.rank:04d}":
             folder.parts = max(folder.parts, int(number) + 1)
@@ -311,9 +311,9 @@ def _read_part(folder: RunFolder, part: Path) -> _Part | None:
     return _Part(samples, companion, _read_counts(origin.get(SHOWN)))
 
 
-def _read_counts(said: Any) -> dict[str, int]:
+def _read_counts(text: Any) -> dict[str, int]:
     try:
-        return read_shown(json.loads(said))
+        return read_shown(json.loads(text))
     except (TypeError, ValueError, RecursionError):
         return read_shown(None)
 

@@ -113,17 +113,17 @@ class Manifest:
         Raises:
             RunFolderError: it does not say.
         """
-        told = self.values.get("heading")
-        if isinstance(told, Mapping):
-            told = {"rules": _EARLIEST_RULES, **told}
-        return read_as(Heading, told, self.where.within("heading"))
+        entries = self.values.get("heading")
+        if isinstance(entries, Mapping):
+            entries = {"rules": _EARLIEST_RULES, **entries}
+        return read_as(Heading, entries, self.where.within("heading"))
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:
         """What a search for substitutes found; what is no candidate is left out."""
-        told = self.values.get("candidates")
+        entries = self.values.get("candidates")
         candidates = []
-        for place, item in enumerate(told if isinstance(told, list) else []):
+        for place, item in enumerate(entries if isinstance(entries, list) else []):
             with suppress(RunFolderError):
                 candidates.append(read_as(Candidate, item, self.where.within(f"candidates[{place}]")))
         return tuple(

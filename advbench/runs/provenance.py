@@ -41,12 +41,12 @@ def commits() -> dict[str, str]:
     for the commit alone: a look at its files could run programs that its configuration names.
     """
     home = Path(__file__).parent
-    found = {}
+    hashes = {}
     if _git(home, "ls-files", "--error-unmatch", Path(__file__).name) is not None:
         changes = _git(home.parent, "status", "--porcelain", "--untracked-files=no")
-        found["advbench"] = f"{_git(home, 'rev-parse', 'HEAD')}{'+changes' if changes else ''}"
+        hashes["advbench"] = f"{_git(home, 'rev-parse', 'HEAD')}{'+changes' if changes else ''}"
     here = _git(Path.cwd(), "rev-parse", "HEAD")
-    return found if here is None else {**found, "current_folder": here}
+    return hashes if here is None else {**hashes, "current_folder": here}
 
 
 def machine(device: "torch.device") -> dict[str, Any]:

@@ -46,8 +46,8 @@ def read_finished_run(path: Path) -> FinishedRun:
     Raises:
         RunFolderError: no run, one that is not done, or files that are not as the run wrote them.
     """
-    found = read_records(path)
-    return FinishedRun(rows_of(found.samples, found.heading), origin_of(found.manifest.values))
+    records = read_records(path)
+    return FinishedRun(rows_of(records.samples, records.heading), origin_of(records.manifest.values))
 
 
 def read_records(path: Path) -> Records:

@@ -91,10 +91,10 @@ def rows_so_far(records: Records) -> tuple[Row, ...]:
 
 def _row(records: Records, n: int, defense: str, attack: str) -> Row:
     heading = records.heading
-    mine = of_row(records.samples, defense, attack)
-    so_far = _so_far(mine, records.samples, heading, defense)
+    row_records = of_row(records.samples, defense, attack)
+    so_far = _so_far(row_records, records.samples, heading, defense)
     pending = {rung: progress for rung, progress in so_far.items() if progress.done < n}
-    whole = mine[~mine["rung"].isin(list(pending))]
+    whole = row_records[~row_records["rung"].isin(list(pending))]
     rates = rates_of(whole, defense, attack, worst="worst" in so_far and "worst" not in pending)
     standing = standing_of(whole) if len(whole) else pd.DataFrame()
     return Row(
@@ -115,33 +115,35 @@ def _row(records: Records, n: int, defense: str, attack: str) -> Row:
     )
 
 
-def _so_far(mine: pd.DataFrame, samples: pd.DataFrame, heading: Heading, defense: str) -> dict[Rung, SoFar]:
+def _so_far(
+    row_records: pd.DataFrame, samples: pd.DataFrame, heading: Heading, defense: str
+) -> dict[Rung, SoFar]:
     """How far each rung of a row has come, in the order of the ladder."""
-    attacked = mine[mine["rung"] != "clean"]
+    attacked = row_records[row_records["rung"] != "clean"]
     seen = samples[samples["defense"] == defense].drop_duplicates("index")
-    found: dict[Rung, SoFar] = {
+    progress: dict[Rung, SoFar] = {
         "clean": SoFar(len(seen), int((seen["clean_prediction"] == seen["label"]).sum()))
     }
     rungs = [rung for rung in LADDER if rung != "worst" and heading.has(rung, defense)]
     for rung in rungs:
         stands = attacked.loc[attacked["rung"] == rung, "robust"]
-        found[rung] = SoFar(len(stands), int(stands.sum()))
+        progress[rung] = SoFar(len(stands), int(stands.sum()))
     if "worst" in heading.rungs:
         climbed = attacked.groupby("index")["robust"].agg(["size", "all"])
         everywhere = climbed.loc[climbed["size"] == len(rungs), "all"]
-        found["worst"] = SoFar(len(everywhere), int(everywhere.sum()))
-    return found
+        progress["worst"] = SoFar(len(everywhere), int(everywhere.sum()))
+    return progress
 
 
 def _clean(known: pd.DataFrame, heading: Heading, n: int) -> list[pd.DataFrame]:
     """Records of the clean rung of those defenses all of whose images an attack has been through."""
-    found = []
+    clean_records = []
     for defense in heading.substitutes:
         seen = known[known["defense"] == defense].drop_duplicates("index")
         if len(seen) != n:
             continue
         right = seen["clean_prediction"] == seen["label"]
-        found.append(
+        clean_records.append(
             seen.assign(
                 rung="clean",
                 attack="",
@@ -158,7 +160,7 @@ def _clean(known: pd.DataFrame, heading: Heading, n: int) -> list[pd.DataFrame]:
                 **dict.fromkeys(LOSS_COLUMNS, np.nan),
             )
         )
-    return found
+    return clean_records
 
 
 def _part(file: Path) -> pd.DataFrame:

@@ -90,25 +90,25 @@ def disagreement(model: Model, made: Model, x: Tensor, tolerance: Tolerance, num
 
 def differs(pairs: Sequence[tuple[Ascent, Ascent]], tolerance: Tolerance) -> str:
     """In what answers differ from those that are meant, one pair a batch; empty where they do not."""
-    apart = max(parts_apart(meant.logits, found.logits) for meant, found in pairs)
-    if not all(parts_apart(meant.logits, found.logits) <= tolerance.logits for meant, found in pairs):
+    apart = max(parts_apart(meant.logits, answer.logits) for meant, answer in pairs)
+    if not all(parts_apart(meant.logits, answer.logits) <= tolerance.logits for meant, answer in pairs):
         return f"gives other logits (by {apart:.1e} of the largest)"
-    errors = [gradient_error(meant.grad, found.grad) for meant, found in pairs]
+    errors = [gradient_error(meant.grad, answer.grad) for meant, answer in pairs]
     if not all(error <= tolerance.gradient for error in errors):  # NaN is no agreement
         return f"gives other gradients (by {max(errors):.1e} of an image's)"
     return ""
 
 
-def parts_apart(meant: Tensor, found: Tensor) -> float:
+def parts_apart(meant: Tensor, answer: Tensor) -> float:
     """The largest difference of two tensors of one shape, in parts of the largest value that is meant."""
-    difference = (found - meant).abs().max()
+    difference = (answer - meant).abs().max()
     return float(difference / meant.abs().max()) if bool(difference > 0.0) else float(difference)
 
 
-def gradient_error(meant: Tensor, found: Tensor) -> float:
+def gradient_error(meant: Tensor, answer: Tensor) -> float:
     """The largest error of an image's gradient, `(n, ...)`, in parts of the norm that is meant."""
     norms = meant.flatten(1).norm(dim=1)
-    errors = (found - meant).flatten(1).norm(dim=1)
+    errors = (answer - meant).flatten(1).norm(dim=1)
     parts = errors / norms.clamp(min=_FAINT * float(norms.max()))
     return float(torch.where(errors == 0.0, errors, parts).max())
 

@@ -16,8 +16,8 @@ def gradient_passes(attack: Attack) -> float | None:
     """
     legs: Any = getattr(attack, "legs", None)
     if legs is not None:
-        each = [gradient_passes(leg.attack) for leg in legs.values()]
-        return None if None in each else sum(filter(None, each))
+        passes = [gradient_passes(leg.attack) for leg in legs.values()]
+        return None if None in passes else sum(filter(None, passes))
     steps, queries = (getattr(attack, name, None) for name in ("steps", "queries"))
     if not isinstance(steps, int) and not isinstance(queries, int):
         return None

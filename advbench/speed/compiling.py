@@ -99,9 +99,9 @@ def _disagreement(model: nn.Module, made: nn.Module, x: Tensor) -> str:
     that no rounding to 16 bits can have been left out.
     """
     batches = [fresh_images(x, len(x), number) for number in (_LOOK, _LOOK + 1)]
-    found = [answers(made, batch) for batch in batches]
+    outputs = [answers(made, batch) for batch in batches]
     meant = [answers(model, batch) for batch in reversed(batches)][::-1]
-    pairs = list(zip(meant, found, strict=True))
+    pairs = list(zip(meant, outputs, strict=True))
     if any(parameter.dtype == torch.bfloat16 for parameter in model.parameters()):
         return differs(pairs, ROUGHLY)
     nearly = min(CLOSELY.logits, _PART * least_change(model, batches[0]))

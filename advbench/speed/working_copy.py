@@ -74,8 +74,8 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    told = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # nothing public says it in every version
-    return device.type == "cpu" and told is not None and bool(told())
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # nothing public says it in every version
+    return device.type == "cpu" and probe is not None and bool(probe())
 
 
 def _much_faster(rough: nn.Module, working: nn.Module, x: Tensor) -> bool:

@@ -33,5 +33,5 @@ def correct(
         return predict(model(view(batch).to(device))).cpu() == batch.y
 
     with prepared(model), torch.no_grad():
-        found = [right(batch) for batch in batches(images, indices, _AT_A_TIME)]
-    return torch.cat([torch.zeros(0, dtype=torch.bool), *found])
+        masks = [right(batch) for batch in batches(images, indices, _AT_A_TIME)]
+    return torch.cat([torch.zeros(0, dtype=torch.bool), *masks])

@@ -134,11 +134,11 @@ def _shared(
     eps: float,
 ) -> Tensor:
     """The layer's output with the statistics of all processes."""
-    found = shared_statistics(x, group)
-    _follow(found, running)
-    constant = (found.mean * (found.var + eps).rsqrt()).detach().to(weight.dtype)
+    statistics = shared_statistics(x, group)
+    _follow(statistics, running)
+    constant = (statistics.mean * (statistics.var + eps).rsqrt()).detach().to(weight.dtype)
     shift = weight * d_mean * constant
-    return normalize(x, found, weight, -shift if bias is None else bias - shift, eps)
+    return normalize(x, statistics, weight, -shift if bias is None else bias - shift, eps)
 
 
 class _OffsetNorm(torch.autograd.Function):
@@ -182,10 +182,10 @@ class _OffsetNorm(torch.autograd.Function):
 
 
 @torch.no_grad()
-def _follow(found: Statistics, running: _Running) -> None:
+def _follow(statistics: Statistics, running: _Running) -> None:
     if running.mean is not None and running.var is not None:
-        unbiased = found.var * (found.values / (found.values - 1))
-        running.mean.lerp_(found.mean.to(running.mean), running.momentum)
+        unbiased = statistics.var * (statistics.values / (statistics.values - 1))
+        running.mean.lerp_(statistics.mean.to(running.mean), running.momentum)
         running.var.lerp_(unbiased.to(running.var), running.momentum)
 
 

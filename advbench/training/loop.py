@@ -194,4 +194,4 @@ def _finish_epoch(training: TrainingState, data: TrainingImages, device: torch.d
         )
     )
     if data.held_out:
-        training.best = max(training.history, key=lambda each: each.held_out).epoch
+        training.best = max(training.history, key=lambda record: record.held_out).epoch

@@ -101,11 +101,11 @@ def measurements(ladder: Ladder) -> int:
 def _noisy(model: nn.Module, name: str, ladder: Ladder, device: torch.device) -> Iterator[Measured]:
     for size in ladder.noise:
         generator = torch.Generator().manual_seed(ladder.seed)
-        found = []
+        masks = []
         for _ in range(ladder.draws):
             with noisy_statistics(model, size, generator):
-                found.append(correct(model, ladder.images, ladder.indices, device))
-        yield _measured(name, "statistics", f"{size:g}", found)
+                masks.append(correct(model, ladder.images, ladder.indices, device))
+        yield _measured(name, "statistics", f"{size:g}", masks)
 
 
 def _corrupted(model: nn.Module, name: str, ladder: Ladder, device: torch.device) -> Iterator[Measured]:
@@ -122,7 +122,7 @@ def _corrupted(model: nn.Module, name: str, ladder: Ladder, device: torch.device
 def _attacked(model: nn.Module, name: str, ladder: Ladder) -> Iterator[Measured]:
     if not ladder.attacks:
         return
-    found = evaluate(
+    evaluation = evaluate(
         model,
         ladder.images,
         threat=ladder.threat,
@@ -131,14 +131,14 @@ def _attacked(model: nn.Module, name: str, ladder: Ladder) -> Iterator[Measured]
         seed=ladder.seed,
         rungs=(),
     )
-    for row in found.rows:
+    for row in evaluation.rows:
         rate = row.rates["shattered"]
         setting = f"{row.attack} {row.norm} {row.eps}"
         yield Measured(model=name, measure="attack", setting=setting, n=rate.n, passes=1, count=rate.count)
 
 
-def _measured(name: str, measure: Measure, setting: str, found: Sequence[Tensor]) -> Measured:
-    count = sum(int(mask.sum()) for mask in found)
+def _measured(name: str, measure: Measure, setting: str, masks: Sequence[Tensor]) -> Measured:
+    count = sum(int(mask.sum()) for mask in masks)
     return Measured(
-        model=name, measure=measure, setting=setting, n=len(found[0]), passes=len(found), count=count
+        model=name, measure=measure, setting=setting, n=len(masks[0]), passes=len(masks), count=count
     )

@@ -37,9 +37,9 @@ class Share:
         dist.all_reduce(tensor)
         return [float(number) for number in tensor.tolist()]
 
-    def any(self, mine: bool, device: torch.device) -> bool:
+    def any(self, condition: bool, device: torch.device) -> bool:
         """Whether it holds in any process; they must stop after the same step."""
-        return self.total([float(mine)], device)[0] > 0
+        return self.total([float(condition)], device)[0] > 0
 
 
 def wrapped(model: nn.Module, device: torch.device, share: Share, *, sync_bn: bool) -> nn.Module:

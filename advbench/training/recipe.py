@@ -109,9 +109,9 @@ def check_shares(recipe: Recipe, processes: int, images: int) -> None:
         return
     share = apart.images(batch) // processes
     if share % apart.groups:
-        each = " in each process" if processes > 1 else ""
+        where = " in each process" if processes > 1 else ""
         raise SpecError(
-            f"--groups {apart.groups} does not divide the {share} images of the second pass{each} "
+            f"--groups {apart.groups} does not divide the {share} images of the second pass{where} "
             "(--batch-size times --ratio)."
         )
 

@@ -49,10 +49,10 @@ def shared_statistics(x: Tensor, group: Any) -> Statistics:
     return Statistics(mean, _sum(centred.square().sum(dimensions), group) / count, count)
 
 
-def normalize(x: Tensor, found: Statistics, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
+def normalize(x: Tensor, statistics: Statistics, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
     """`weight * (x - mean) / sqrt(var + eps) + bias`, `(n, c, ...)`, differentiable in all of them."""
-    factor = weight * (found.var + eps).rsqrt()
-    shift = -found.mean * factor if bias is None else bias - found.mean * factor
+    factor = weight * (statistics.var + eps).rsqrt()
+    shift = -statistics.mean * factor if bias is None else bias - statistics.mean * factor
     shape = (-1, *[1] * (x.dim() - 2))
     return torch.addcmul(shift.view(shape), x, factor.view(shape)).to(x.dtype)
 

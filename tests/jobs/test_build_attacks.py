@@ -8,6 +8,7 @@ from advbench.attacks import FMN, PGD, Square
 from advbench.errors import InputError, SpecError
 from advbench.jobs.build_attacks import (
     assemble,
+    attack_tests,
     attacks_of,
     full_attack,
     gradient_free_attack,
@@ -38,6 +39,13 @@ THREAT = Threat.parse("linf", "0.1")
 )
 def test_rungs_stand_in_the_order_of_the_ladder(options: dict[str, Any], rungs: list[str]) -> None:
     assert list(rungs_of(RunSettings(**options))) == rungs
+
+
+def test_a_test_of_the_attacks_is_run_with_the_ladder() -> None:
+    options = RunSettings(tests=("binarization",))
+    assert attack_tests(options) == ("binarization",)
+    assert rungs_of(options) == LADDER
+    assert attack_tests(RunSettings()) == ()
 
 
 def test_shared_options_are_those_that_were_set() -> None:
@@ -106,6 +114,7 @@ def test_callers_give_words_attacks_or_both() -> None:
             "there is no rung 'stairs'; known: static, shattered",
         ),
         (lambda: rungs_of(RunSettings(rungs="clean")), "there is no rung 'clean'"),
+        (lambda: attack_tests(RunSettings(tests=("blind",))), "there is no test 'blind'"),
         (lambda: full_attack("pgd@logits", {}), "an attack has no place, got 'pgd@logits'."),
         (lambda: full_attack("pdg", {}), "there is no attack called 'pdg'"),
         (lambda: gradient_free_attack(RunSettings(gradient_free="sqare")), "Did you mean 'square'"),

@@ -73,7 +73,7 @@ def test_the_first_pictures_fool_and_come_from_every_rung_and_from_different_cla
     fooling = [each for each in few if each.defense == "none"]
     assert len({each.label for each in fooling}) == len(fooling) == 2
     assert all(each.fooled for each in fooling)
-    assert "taken for" in few[0].panels[2].said
+    assert "taken for" in few[0].panels[2].caption
 
 
 def test_no_model_is_loaded(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,11 +19,11 @@ from advbench.jobs import normalizing
 from advbench.jobs.normalizing import (
     Chosen,
     Weights,
+    accuracies_line,
     choose_normalization,
     given_normalization,
     noted_normalization,
     notes_of_normalization,
-    said,
     spelt,
     told_normalization,
     usual_normalization,
@@ -140,7 +140,7 @@ def measured(near: tuple[Any, ...], **right: tuple[int, int]) -> Measured:
 
 def test_accuracies_are_said_the_best_first_and_apart_by_how_many_images_were_seen() -> None:
     found = measured(("half",), none=(16, 64), half=(48, 64), imagenet=(8, 32))
-    assert said(found) == "half 75.0%, none 25.0% of 64 images; of the first 32: imagenet 25.0%"
+    assert accuracies_line(found) == "half 75.0%, none 25.0% of 64 images; of the first 32: imagenet 25.0%"
 
 
 def test_constants_are_written_as_the_options_that_give_them_again() -> None:

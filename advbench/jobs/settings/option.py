@@ -54,15 +54,15 @@ class Option:
     changes_numbers: bool = True
 
 
-def option(default: Any = MISSING, *, like: Option | None = None, **said: Any) -> Any:
+def option(default: Any = MISSING, *, like: Option | None = None, **arguments: Any) -> Any:
     """A field of a settings class that people can set.
 
     Args:
         default: its value where nobody sets it.
         like: an option that several classes share.
-        said: arguments of `Option`; beside `like`, those that differ from it.
+        arguments: arguments of `Option`; beside `like`, those that differ from it.
     """
-    described = Option(**said) if like is None else dataclasses.replace(like, **said)
+    described = Option(**arguments) if like is None else dataclasses.replace(like, **arguments)
     return field(default=default, metadata={_KEY: described})
 
 

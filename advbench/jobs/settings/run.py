@@ -92,6 +92,14 @@ class RunSettings:
         help="All rungs: static, shattered, bpda, gradient-free, and the worst of them.",
         panel=_ATTACK,
     )
+    tests: tuple[str, ...] = option(
+        (),
+        word="--test",
+        help="binarization: also attack a readout that has an adversarial example in every ball, and say how "
+        "often the attack finds it; implies --ladder.",
+        panel=_ATTACK,
+        shown="none",
+    )
     fail_on: str = option(
         "",
         help="Exit code 1 where a row's verdict is one of these: masked, unreliable, "
@@ -241,7 +249,7 @@ class RunSettings:
     @property
     def wants_ladder(self) -> bool:
         """Whether all rungs are run; a verdict rests on all of them."""
-        return self.ladder or bool(self.fail_on) or self.min_robust is not None
+        return self.ladder or bool(self.tests) or bool(self.fail_on) or self.min_robust is not None
 
     @property
     def kept_examples(self) -> Literal["all", "successful"] | None:
@@ -293,14 +301,14 @@ def words_of(values: Mapping[str, Any]) -> list[str]:
 
 def values_of(settings: RunSettings) -> dict[str, Any]:
     """What settings say, by the keys of a file and as a file would hold it; nothing for what is not said."""
-    said: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, setting in file_settings().items():
         value = getattr(settings, setting.name)
         # What is 0 or false unless told stays away, so that the folders of earlier curves are found again.
         if value in (None, ()) or (value == 0 and setting.default == 0):
             continue
-        said[key] = setting.parse(_as_in_a_file(value))
-    return said
+        values[key] = setting.parse(_as_in_a_file(value))
+    return values
 
 
 def _as_in_a_file(value: Any) -> Any:

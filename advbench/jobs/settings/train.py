@@ -135,8 +135,8 @@ class TrainSettings:
     def perturbation(self) -> Perturbation | None:
         """APART's settings; None for plain training."""
         wanted = self.apart or self.compare
-        told = {"epsilon": self.epsilon, "groups": self.groups, "ratio": self.ratio}
-        given = {name: value for name, value in told.items() if value is not None}
+        apart_settings = {"epsilon": self.epsilon, "groups": self.groups, "ratio": self.ratio}
+        given = {name: value for name, value in apart_settings.items() if value is not None}
         if given and not wanted:
             raise SpecError(f"--{next(iter(given))} is a setting of APART; add --apart or --compare.")
         return Perturbation(**given) if wanted else None  # type: ignore[arg-type]  # groups is the only int

@@ -92,8 +92,8 @@ class Cell:
 
     def _of_numbers(self) -> dict[str, Any]:
         known = file_settings()
-        told = {key: value for key, value in self.shared.items() if known[key].option.changes_numbers}
-        return {**told, "objects": self.objects} if self.objects else told
+        values = {key: value for key, value in self.shared.items() if known[key].option.changes_numbers}
+        return {**values, "objects": self.objects} if self.objects else values
 
     def failed(self, reason: str) -> Row:
         """The row of a cell that could not be filled."""
@@ -163,8 +163,8 @@ def make_runs(cells: Sequence[Cell]) -> list[Run]:
     for cell in cells:
         attacks.setdefault((_hash(cell.shared), cell.defense), []).append(cell)
     runs: dict[tuple[str, ...], list[Cell]] = {}
-    for (shared, _), mine in attacks.items():
-        runs.setdefault((shared, *(cell.attack for cell in mine)), []).extend(mine)
+    for (shared, _), defense_cells in attacks.items():
+        runs.setdefault((shared, *(cell.attack for cell in defense_cells)), []).extend(defense_cells)
     return [_run(run) for run in runs.values()]
 
 
@@ -183,10 +183,10 @@ def make_cells(grid: Grid, objects: Objects = NO_OBJECTS) -> list[Cell]:
         cell, of_attack = _Checking(grid, draft, objects).cell()
         taken |= of_attack
         if cell.key in seen:
-            said = f"{cell.model}, {cell.defense}, {cell.attack}, {cell.threat.norm} {cell.threat.text}"
+            row_name = f"{cell.model}, {cell.defense}, {cell.attack}, {cell.threat.norm} {cell.threat.text}"
             grid.refuse_line(
                 draft.given["defense"].line,
-                f"the table would have two rows of {said}. Give one of the models a name of its own.",
+                f"the table would have two rows of {row_name}. Give one of the models a name of its own.",
             )
         seen.add(cell.key)
         cells.append(cell)

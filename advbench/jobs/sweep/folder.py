@@ -75,12 +75,12 @@ def check_sweep_free(path: Path, *, overwrite: bool) -> None:
         RunFolderError: not a folder, or one that holds a run, or files of a sweep's names.
     """
     with looking_into(path):
-        found = [name for name in (MANIFEST, *FILE_NAMES.values()) if (path / name).exists()]
+        names = [name for name in (MANIFEST, *FILE_NAMES.values()) if (path / name).exists()]
         is_sweep = (path / SWEEP).exists()
-    if MANIFEST in found:
+    if MANIFEST in names:
         raise RunFolderError(f"{path} holds a run, no sweep. Give another --out.")
-    if found and not is_sweep and not overwrite:
-        raise RunFolderError(f"{path} holds {found[0]}, but no sweep. Give another --out, or --overwrite.")
+    if names and not is_sweep and not overwrite:
+        raise RunFolderError(f"{path} holds {names[0]}, but no sweep. Give another --out, or --overwrite.")
 
 
 class Planned(NamedTuple):
@@ -100,23 +100,25 @@ def plan_runs(cells: Sequence[Cell], home: Path, *, anew: bool = False) -> list[
     """
     left = {cell.key: cell for cell in cells}
     planned = []
-    found = [] if anew else sorted(_found(home), key=lambda each: not each.done)
+    existing_runs = (
+        [] if anew else sorted(_existing_runs(home), key=lambda existing_run: not existing_run.done)
+    )
     checkpoints: dict[Path, str] = {}
-    for each in found:
-        mine = [cell for cell in left.values() if each.holds(cell)]
-        if not mine or not (each.done or each.fills_only(mine)):
+    for existing_run in existing_runs:
+        run_cells = [cell for cell in left.values() if existing_run.holds(cell)]
+        if not run_cells or not (existing_run.done or existing_run.fills_only(run_cells)):
             continue
-        done = each.done and _has_weights(each, mine[0], checkpoints)
-        run = Run(mine, each.defenses, each.attacks, each.name)
+        done = existing_run.done and _has_weights(existing_run, run_cells[0], checkpoints)
+        run = Run(run_cells, existing_run.defenses, existing_run.attacks, existing_run.name)
         planned.append(Planned(run, "done" if done else "begun"))
-        for cell in mine:
+        for cell in run_cells:
             del left[cell.key]
     planned += [Planned(run, "to do") for run in make_runs(list(left.values()))]
     order = {cell.key: number for number, cell in enumerate(cells)}
-    return sorted(planned, key=lambda each: order[each.run.cells[0].key])
+    return sorted(planned, key=lambda planned_run: order[planned_run.run.cells[0].key])
 
 
-class _Found(NamedTuple):
+class _ExistingRun(NamedTuple):
     """A run's folder that is there, and which cells it is for."""
 
     name: str
@@ -140,7 +142,7 @@ class _Found(NamedTuple):
         return all((defense, attack) in wanted for defense in self.defenses for attack in self.attacks)
 
 
-def _found(home: Path) -> Iterator[_Found]:
+def _existing_runs(home: Path) -> Iterator[_ExistingRun]:
     for path in sorted(home.glob("*/")):
         named = _NAME.fullmatch(path.name)
         try:
@@ -149,7 +151,7 @@ def _found(home: Path) -> Iterator[_Found]:
             continue
         defenses, attacks = (entry(manifest, "settings", axis) for axis in ("defenses", "attacks"))
         if named and isinstance(defenses, Mapping) and isinstance(attacks, Mapping):
-            yield _Found(
+            yield _ExistingRun(
                 name=path.name,
                 identity=named["identity"],
                 defenses=tuple(defenses),
@@ -159,11 +161,11 @@ def _found(home: Path) -> Iterator[_Found]:
             )
 
 
-def _has_weights(found: _Found, cell: Cell, known: dict[Path, str]) -> bool:
+def _has_weights(existing_run: _ExistingRun, cell: Cell, known: dict[Path, str]) -> bool:
     """Whether a run that is done was done with the weights that the cell's checkpoint holds now."""
     if "checkpoint" not in cell.shared:
         return True
     path = Path(cell.shared["checkpoint"])
     if path not in known:
         known[path] = sha256(path)
-    return found.checkpoint == known[path]
+    return existing_run.checkpoint == known[path]

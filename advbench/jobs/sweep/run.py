@@ -134,15 +134,15 @@ def _turn(sweep: _Sweep, planned: Planned) -> tuple[bool, float]:
 def _fill(sweep: _Sweep, run: Run, part: PartWatcher, *, done: bool = False) -> None:
     """Fill the cells of a run; where it fails, those of smaller runs, down to single cells."""
     try:
-        found = _read(sweep, run) if done else None
-        if found is None:
-            found = _perform(sweep, run, part)
+        finished_run = _read(sweep, run) if done else None
+        if finished_run is None:
+            finished_run = _perform(sweep, run, part)
     except Exception as error:
         if sweep.on_failure is not None:
             sweep.on_failure(error)
         reason = reason_of(error)
     else:
-        _keep(sweep, run, found)
+        _keep(sweep, run, finished_run)
         return
     release_memory()  # the error is gone here, and with its frames the tensors that filled the memory
     parts = run.split()
@@ -196,11 +196,11 @@ def _read(sweep: _Sweep, run: Run) -> FinishedRun | None:
         return None
 
 
-def _keep(sweep: _Sweep, run: Run, found: FinishedRun) -> None:
-    rows = {(row.defense, row.attack): row for row in found.rows}
+def _keep(sweep: _Sweep, run: Run, finished_run: FinishedRun) -> None:
+    rows = {(row.defense, row.attack): row for row in finished_run.rows}
     for cell in run.cells:
         row = dataclasses.replace(rows[cell.defense, cell.attack], model=cell.model)
-        sweep.outcomes[cell.key] = Outcome(row, found.origin, run.folder)
+        sweep.outcomes[cell.key] = Outcome(row, finished_run.origin, run.folder)
 
 
 def _fail(sweep: _Sweep, run: Run, reason: str) -> None:

@@ -57,13 +57,13 @@ def _axis(axis: str) -> dict[str, Any]:
 
 
 def _properties(axis: str) -> Mapping[str, Any]:
-    found = {}
+    properties = {}
     for key, setting in file_settings().items():
         if key == LISTED.get(axis):
-            found[key] = {**_TEXT, "description": setting.option.help}
+            properties[key] = {**_TEXT, "description": setting.option.help}
         elif key not in LISTED.values():
-            found[key] = {"$ref": f"#/definitions/{_SETTING}{key}"}
-    return found
+            properties[key] = {"$ref": f"#/definitions/{_SETTING}{key}"}
+    return properties
 
 
 def _type_of(setting: Setting) -> dict[str, Any]:

@@ -135,7 +135,7 @@ class _Scan:
         self._take(_BLANK)
 
     def _take(self, pattern: re.Pattern[str]) -> str:
-        found = pattern.match(self.text, self.at)
-        assert found is not None
-        self.at = found.end()
-        return found.group()
+        match = pattern.match(self.text, self.at)
+        assert match is not None
+        self.at = match.end()
+        return match.group()

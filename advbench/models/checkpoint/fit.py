@@ -49,7 +49,7 @@ class Fitted(NamedTuple):
 
 def fit_weights(
     network: nn.Module,
-    found: Sequence[tuple[str, StateDict]],
+    state_dicts: Sequence[tuple[str, StateDict]],
     path: Path,
     spec: Spec,
     weights: str | None = None,
@@ -58,7 +58,7 @@ def fit_weights(
 
     Args:
         network: takes the weights, on the CPU.
-        found: the state dicts in the file, the most likely first.
+        state_dicts: the state dicts in the file, the most likely first.
         path: the file, for the message.
         spec: the network's name and parameters, for the message.
         weights: which of several to take; None for the first that fits.
@@ -68,16 +68,16 @@ def fit_weights(
             weights of the name.
     """
     own = network.state_dict()
-    matches = matches_of(own, found)
+    matches = matches_of(own, state_dicts)
     if weights is not None:
-        matches = _named(matches, found, weights, path)
+        matches = _named(matches, state_dicts, weights, path)
     complete = [match for match in matches if match.complete]
     sorted_out = [(match, extras_of(match, complete)) for match in complete]
     fitting = [(match, extras) for match, extras in sorted_out if not extras.parts]
     if not fitting:
         best = matches[0] if matches else None
         parts = extras_of(best, complete).parts if best else []
-        message = explain(best, parts, own, found=found, path=path, spec=spec)
+        message = explain(best, parts, own, state_dicts=state_dicts, path=path, spec=spec)
         classes = None if best is None or parts else other_head(best, own)
         raise CheckpointError(message) if classes is None else HeadMisfitError(message, classes)
     match, extras = fitting[0]
@@ -87,8 +87,8 @@ def fit_weights(
     others = [other.name for other in different]
     constants = normalisations_in(match, own)
     used = set(constants[0].keys) if len(constants) == 1 else set()
-    told = used.union(*(other.keys.values() for other in different if other.state is match.state))
-    left_out = [key for key in extras.harmless if key not in told]
+    known_keys = used.union(*(other.keys.values() for other in different if other.state is match.state))
+    left_out = [key for key in extras.harmless if key not in known_keys]
     notes = _notes(match, others, constants, path, chosen=weights is not None)
     remarks = (_left_out(left_out, path),) if left_out else ()
     record: dict[str, Any] = {"weights": match.name}
@@ -128,7 +128,7 @@ def _left_out(keys: Sequence[str], path: Path) -> str:
 
 
 def _named(
-    matches: Sequence[Match], found: Sequence[tuple[str, StateDict]], weights: str, path: Path
+    matches: Sequence[Match], state_dicts: Sequence[tuple[str, StateDict]], weights: str, path: Path
 ) -> list[Match]:
     """The matches of a name, or below it.
 
@@ -137,17 +137,17 @@ def _named(
     """
     exact = [match for match in matches if match.name == weights]
     named = exact or [match for match in matches if match.name.startswith(f"{weights}.")]
-    if named or any(label == weights for label, _ in found):
+    if named or any(label == weights for label, _ in state_dicts):
         return named
     known = dict.fromkeys(match.name for match in matches if match.complete)
-    known = known or dict.fromkeys(label or TOP for label, _ in found)
+    known = known or dict.fromkeys(label or TOP for label, _ in state_dicts)
     raise CheckpointError(f"{path} has no weights called {weights!r}. {nearest(weights, known)}")
 
 
 def _same(one: Match, other: Match) -> bool:
     """Whether two matches hold the same numbers."""
-    mine, others = one.weights, other.weights
-    return mine.keys() == others.keys() and all(torch.equal(mine[key], others[key]) for key in mine)
+    weights, others = one.weights, other.weights
+    return weights.keys() == others.keys() and all(torch.equal(weights[key], others[key]) for key in weights)
 
 
 def _notes(
@@ -165,10 +165,10 @@ def _notes(
             f"{few(others)} (--weights NAME takes another)"
         )
     if len(constants) > 1:
-        told = few([constant.keys[0] for constant in constants])
+        first_keys = few([constant.keys[0] for constant in constants])
         notes.append(
-            f"{path.name} holds {len(constants)} normalisations that differ ({told}), and none of them was "
-            "taken"
+            f"{path.name} holds {len(constants)} normalisations that differ ({first_keys}), and none of "
+            "them was taken"
         )
     if len(constants) == 1 and constants[0].in_bytes:
         notes.append(

@@ -68,7 +68,7 @@ def load_checkpoint(
         )
     states = read_state_dicts(path, form)
     network = build()
-    fitted = fit_weights(network, states.found, path, spec, weights)
+    fitted = fit_weights(network, states.state_dicts, path, spec, weights)
     record = fitted.record if not states.skipped else {**fitted.record, "read_past": states.skipped}
     return Loaded(
         network.to(device),

@@ -66,16 +66,16 @@ class Match:
         return [key for key in self.state if key not in used]
 
 
-def matches_of(own: StateDict, found: Sequence[tuple[str, StateDict]]) -> list[Match]:
+def matches_of(own: StateDict, state_dicts: Sequence[tuple[str, StateDict]]) -> list[Match]:
     """Every place where keys of a network lie, the best first.
 
     Complete ones lead, a network before its copies (averages, teachers, attackers), then those sharing most.
 
     Args:
         own: the network's state dict; its values may be on the meta device.
-        found: the state dicts of a file, the most likely first.
+        state_dicts: the state dicts of a file, the most likely first.
     """
-    matches = [match for label, state in found for match in _matches_in(own, label, state)]
+    matches = [match for label, state in state_dicts for match in _matches_in(own, label, state)]
     return sorted(
         matches,
         key=lambda match: (

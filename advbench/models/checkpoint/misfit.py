@@ -19,7 +19,7 @@ def explain(
     parts: Sequence[str],
     own: StateDict,
     *,
-    found: Sequence[tuple[str, StateDict]],
+    state_dicts: Sequence[tuple[str, StateDict]],
     path: Path,
     spec: Spec,
 ) -> str:
@@ -29,25 +29,25 @@ def explain(
         match: the best match; None if no key of the network is in the file.
         parts: entries of the file that look like layers which the network does not have.
         own: the network's state dict.
-        found: the state dicts of the file.
+        state_dicts: the state dicts of the file.
         path: the file.
         spec: the network's name and parameters.
     """
     if match is None:
-        _, largest = max(found, key=lambda each: len(each[1]))
+        _, largest = max(state_dicts, key=lambda entry: len(entry[1]))
         differences = [f"{len(own)} missing ({few(list(own))})"] if own else []
         differences.append(f"{len(largest)} unexpected ({few(list(largest))})")
     else:
         shapes = [
             f"{key}: file {_shape(match.weights[key])}, model {_shape(own[key])}" for key in match.reshaped
         ]
-        told = [
+        counts = [
             (len(match.missing), "missing", few(list(match.missing))),
             (len(parts), "unexpected", few(parts)),
             (len(shapes), "of another shape", few(shapes, "; ")),
         ]
-        differences = [f"{count} {what} ({which})" for count, what, which in told if count]
-    reason = _likely_reason(match, parts, own, found, spec)
+        differences = [f"{count} {what} ({which})" for count, what, which in counts if count]
+    reason = _likely_reason(match, parts, own, state_dicts, spec)
     return f"{path} does not fit model '{spec}': of {len(own)} keys {', '.join(differences)}. {reason}"
 
 
@@ -55,12 +55,12 @@ def _likely_reason(
     match: Match | None,
     parts: Sequence[str],
     own: StateDict,
-    found: Sequence[tuple[str, StateDict]],
+    state_dicts: Sequence[tuple[str, StateDict]],
     spec: Spec,
 ) -> str:
     if match is not None and match.reshaped and not match.missing and not parts:
         return _of_another_size(match, own, spec)
-    other = _architecture_of(found)
+    other = _architecture_of(state_dicts)
     if other is not None and other != spec.name:
         return f"Most likely it belongs to another architecture: its keys are those of {other!r}."
     if match is None:
@@ -103,12 +103,12 @@ def other_head(match: Match, own: StateDict) -> int | None:
     return int(counts.pop())
 
 
-def _architecture_of(found: Sequence[tuple[str, StateDict]]) -> str | None:
+def _architecture_of(state_dicts: Sequence[tuple[str, StateDict]]) -> str | None:
     """The built-in model whose keys and shapes are in a file, if there is one."""
     for name, entry in MODELS.items():
         with torch.device("meta"):
             own: Mapping[str, Tensor] = entry.load()().state_dict()
-        complete = [match for match in matches_of(own, found) if match.complete]
+        complete = [match for match in matches_of(own, state_dicts) if match.complete]
         if any(not extras_of(match, complete).parts for match in complete):
             return name
     return None

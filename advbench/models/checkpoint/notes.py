@@ -156,8 +156,8 @@ def _element(what: Any) -> torch.dtype | None:
 
 def _dtype(what: Any) -> torch.dtype | None:
     # Not by `getattr`, which imports parts of torch (`torch.onnx`) that nobody has asked for yet.
-    found = vars(torch).get(what.name) if isinstance(what, Name) and what.module == "torch" else None
-    return found if isinstance(found, torch.dtype) else None
+    dtype = vars(torch).get(what.name) if isinstance(what, Name) and what.module == "torch" else None
+    return dtype if isinstance(dtype, torch.dtype) else None
 
 
 def _is_count(value: Any) -> bool:

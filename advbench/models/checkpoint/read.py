@@ -13,7 +13,7 @@ from advbench.errors import CheckpointError, printable
 from advbench.models.checkpoint.archive import Contents, NoTorchFileError, archive_contents, legacy_contents
 from advbench.models.checkpoint.formats import Format, damaged
 from advbench.models.checkpoint.notes import INERT, Name, TensorNote
-from advbench.models.checkpoint.search import Found, state_dicts_in
+from advbench.models.checkpoint.search import Search, state_dicts_in
 from advbench.models.checkpoint.unpickle import CodeError
 
 StateDict = Mapping[str, Tensor]
@@ -24,7 +24,7 @@ _SHOWN = 8
 class States(NamedTuple):
     """What a file holds."""
 
-    found: list[tuple[str, StateDict]]
+    state_dicts: list[tuple[str, StateDict]]
     """Every state dict with the keys that lead to it, the most likely first."""
     skipped: dict[str, int]
     """What else a pickle names, and how often: it was not imported, and nothing was made of it."""
@@ -56,10 +56,11 @@ def read_state_dicts(path: Path, form: Format) -> States:
 
 def _states_of(contents: Contents, path: Path) -> States:
     search = state_dicts_in(contents.content)
-    if not search.found:
+    if not search.state_dicts:
         raise CheckpointError(_nothing_in(path, contents, search))
     read: list[tuple[str, StateDict]] = [
-        (label, {key: contents.tensor(note) for key, note in notes.items()}) for label, notes in search.found
+        (label, {key: contents.tensor(note) for key, note in notes.items()})
+        for label, notes in search.state_dicts
     ]
     return States(read, contents.skipped)
 
@@ -78,7 +79,7 @@ def _beside(names: str) -> str:
     return f" (it names {printable(names)[:200]}; it was not run)" if names else ""
 
 
-def _nothing_in(path: Path, contents: Contents, search: Found) -> str:
+def _nothing_in(path: Path, contents: Contents, search: Search) -> str:
     content, skipped = contents.content, [printable(name)[:80] for name in contents.skipped]
     if content is INERT or isinstance(content, Name) or (skipped and not search.tensors):
         return _pickled_code(path, ", ".join(skipped[:3]) or printable(str(content))[:80])

@@ -27,23 +27,23 @@ _LONGEST_LIST = 1000  # items of a list that are looked at: a log of losses may 
 
 
 @dataclass
-class Found:
-    """What a search came upon.
+class Search:
+    """What a search for state dicts has come upon.
 
     Args:
-        found: state dicts with the keys that lead to them; one inside another comes first.
+        state_dicts: state dicts with the keys that lead to them; one inside another comes first.
         tensors: how many tensors there were, in state dicts or not.
         deeper: whether there was more below the deepest level that is looked at.
         deepest: that level.
     """
 
-    found: list[tuple[str, dict[str, TensorNote]]] = field(default_factory=list)
+    state_dicts: list[tuple[str, dict[str, TensorNote]]] = field(default_factory=list)
     tensors: int = 0
     deeper: bool = False
     deepest: int = _DEEPEST
 
 
-def state_dicts_in(content: Any) -> Found:
+def state_dicts_in(content: Any) -> Search:
     """Every dictionary that holds tensors under texts.
 
     Each container is looked at once, however many ways lead to it, so that the time is linear in the file.
@@ -51,12 +51,12 @@ def state_dicts_in(content: Any) -> Found:
     Args:
         content: what a pickle holds; it may refer to itself.
     """
-    search = Found()
+    search = Search()
     _look(content, "", 0, search, set())
     return search
 
 
-def _look(content: Any, label: str, depth: int, search: Found, seen: set[int]) -> None:
+def _look(content: Any, label: str, depth: int, search: Search, seen: set[int]) -> None:
     if isinstance(content, TensorNote):
         search.tensors += 1
         return
@@ -75,7 +75,7 @@ def _look(content: Any, label: str, depth: int, search: Found, seen: set[int]) -
             if isinstance(key, str) and isinstance(item, TensorNote)
         }
         if notes:
-            search.found.append((label, notes))
+            search.state_dicts.append((label, notes))
 
 
 def _inside(content: Any) -> Iterator[tuple[str, Any]]:

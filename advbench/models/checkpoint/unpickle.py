@@ -53,10 +53,10 @@ class Reader(pickle._Unpickler):
         """The name alone, as Python 3 has it; nothing is looked up."""
         if self.proto < _FIRST_OF_PYTHON_3:
             module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
-        found = Name(module, name)
-        if _runs_code(found):
-            raise CodeError(str(found))
-        return found
+        full_name = Name(module, name)
+        if _runs_code(full_name):
+            raise CodeError(str(full_name))
+        return full_name
 
     def persistent_load(self, pid: Any) -> Any:
         """A note of a storage; anything else that lies outside the pickle is inert."""
@@ -185,13 +185,13 @@ _SYSTEM: Final = frozenset({"os", "posix", "nt", "sys"})
 _BUILT_IN: Final = frozenset({"eval", "exec", "execfile", "compile", "open", "__import__"})
 
 
-def _runs_code(found: Name) -> bool:
+def _runs_code(name: Name) -> bool:
     """Whether a name is known to start programs or code. Here it cannot; the file is refused all the same."""
-    home = found.module.partition(".")[0]
+    home = name.module.partition(".")[0]
     if home in _SYSTEM:
-        return found.name[:1].islower() and not found.name.endswith("_result")  # functions, no records
+        return name.name[:1].islower() and not name.name.endswith("_result")  # functions, no records
     if home in ("builtins", "__builtin__"):
-        return found.name in _BUILT_IN
+        return name.name in _BUILT_IN
     if home in ("pickle", "_pickle", "cPickle", "marshal"):
-        return found.name in ("load", "loads")
+        return name.name in ("load", "loads")
     return home in _PROGRAMS

@@ -22,7 +22,12 @@ def told(state: dict[str, Tensor], parts: tuple[str, ...] = (), name: str = "len
     found = [("", state)]
     matches = matches_of(OWN, found)
     message = explain(
-        matches[0] if matches else None, parts, OWN, found=found, path=Path("a.pt"), spec=parse_spec(name)
+        matches[0] if matches else None,
+        parts,
+        OWN,
+        state_dicts=found,
+        path=Path("a.pt"),
+        spec=parse_spec(name),
     )
     assert "\n" not in message
     assert message.startswith(f"a.pt does not fit model '{name}': of 3 keys ")
@@ -103,7 +108,7 @@ def test_a_built_in_architecture_is_named_by_its_keys_and_shapes() -> None:
     state = {f"module.{key}": each for key, each in LeNet5().state_dict().items()}
     reason = "Most likely it belongs to another architecture: its keys are those of 'lenet5'."
     assert told(state, name="net.py:make").endswith(reason)
-    message = explain(None, (), {}, found=[("", state)], path=Path("a.pt"), spec=Spec("resnet20"))
+    message = explain(None, (), {}, state_dicts=[("", state)], path=Path("a.pt"), spec=Spec("resnet20"))
     assert message.startswith(
         "a.pt does not fit model 'resnet20': of 0 keys 8 unexpected (module.conv1.weight,"
     )

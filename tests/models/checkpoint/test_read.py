@@ -30,8 +30,8 @@ def test_every_state_dict_is_read_the_likely_ones_first(form: Format, tmp_path: 
     content = {"zoo": {"w": W + 1}, "model": {"w": W, "epochs": 3}, "lr": torch.tensor(0.5), "bag": Path("x")}
     WRITERS[form](content, path := tmp_path / "a.pt")
     states = read_state_dicts(path, form)
-    assert [label for label, _ in states.found] == ["model", "zoo", ""]
-    by_label = dict(states.found)
+    assert [label for label, _ in states.state_dicts] == ["model", "zoo", ""]
+    by_label = dict(states.state_dicts)
     assert by_label["model"].keys() == {"w"}
     assert torch.equal(by_label["zoo"]["w"], W + 1)
     assert sum(states.skipped.values()) == 1
@@ -39,7 +39,7 @@ def test_every_state_dict_is_read_the_likely_ones_first(form: Format, tmp_path: 
 
 def test_safetensors_are_one_state_dict_at_the_top(tmp_path: Path) -> None:
     safetensors.torch.save_file({"w": W}, path := tmp_path / "a.safetensors")
-    ((label, state),) = read_state_dicts(path, Format.SAFETENSORS).found
+    ((label, state),) = read_state_dicts(path, Format.SAFETENSORS).state_dicts
     assert (label, list(state)) == ("", ["w"])
     safetensors.torch.save_file({}, path)
     with pytest.raises(CheckpointError, match="holds no state dict: it has no tensors"):

@@ -71,7 +71,7 @@ def test_a_search_looks_at_each_container_once() -> None:
     shared: dict[str, Any] = {
         "w": TensorNote(StorageNote("0", torch.float32, 1), torch.float32, 0, (1,), (1,))
     }
-    assert len(state_dicts_in({f"k{number}": shared for number in range(100)}).found) == 1
+    assert len(state_dicts_in({f"k{number}": shared for number in range(100)}).state_dicts) == 1
 
 
 def note(*size: int) -> TensorNote:
@@ -100,12 +100,12 @@ SHARED = {"w": note()}
 def test_what_is_found_comes_by_its_keys_the_likely_ones_and_the_inner_ones_first(
     content: Any, labels: list[str]
 ) -> None:
-    assert [label for label, _ in state_dicts_in(content).found] == labels
+    assert [label for label, _ in state_dicts_in(content).state_dicts] == labels
 
 
 def test_of_a_dictionary_the_tensors_under_texts_are_kept() -> None:
     search = state_dicts_in({"w": note(1), 5: note(2), "lr": 0.1, "list": [note(3)]})
-    assert search.found == [("", {"w": note(1)})]
+    assert search.state_dicts == [("", {"w": note(1)})]
     assert search.tensors == 3
 
 
@@ -115,9 +115,9 @@ def test_what_lies_deeper_than_twelve_is_told_and_not_looked_at(depth: int, foun
     for _ in range(depth):
         content = {"in": content}
     search = state_dicts_in(content)
-    assert (len(search.found), search.deeper) == (found, not found)
+    assert (len(search.state_dicts), search.deeper) == (found, not found)
 
 
 def test_of_a_long_list_the_first_thousand_are_looked_at() -> None:
     items: list[Any] = [{"w": note()} for _ in range(1002)]
-    assert [label for label, _ in state_dicts_in(items).found][-1] == "999"
+    assert [label for label, _ in state_dicts_in(items).state_dicts][-1] == "999"

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from advbench.attacks import PGD
 from advbench.defenses import Round
 from advbench.errors import InputError, KeywordError
+from advbench.jobs.call_keywords import read_keywords
 from advbench.jobs.objects import NO_OBJECTS
 from advbench.jobs.settings.run import RunSettings
-from advbench.jobs.told import read_keywords
 
 PAIR = (torch.rand(2, 1, 4, 4), torch.tensor([0, 1]))
 

@@ -55,20 +55,20 @@ def read_keywords(function: str, given: Mapping[str, Any]) -> tuple[RunSettings,
     nameless = [name for name, key in (("model", "model"), ("data", "images")) if own.get(key) is not None]
     nameless += [f"defense {name}" for name, links in own["defenses"].items() if not is_worded(name, links)]
     with said_in_keywords(RunSettings):
-        told = settings_from_keywords(RunSettings, "attack", words, function)
+        settings = settings_from_keywords(RunSettings, "attack", words, function)
     if nameless:  # no command does the same
-        told = replace(told, command=(_call(function, words),))
-    return told, Objects(**own, nameless=tuple(nameless))
+        settings = replace(settings, command=(_call(function, words),))
+    return settings, Objects(**own, nameless=tuple(nameless))
 
 
 def _call(function: str, words: Mapping[str, Any]) -> str:
     """The call in a line, with the names of its objects."""
-    said = {
+    arguments = {
         name: "[" + ", ".join(map(str, value)) + "]" if isinstance(value, list | tuple) else value
         for name, value in ((name, plain_value(value)) for name, value in words.items())
         if value not in ((), [])
     }
-    return f"advbench.{function}({', '.join(f'{name}={value}' for name, value in said.items())})"
+    return f"advbench.{function}({', '.join(f'{name}={value}' for name, value in arguments.items())})"
 
 
 def _refuse_beside(own: object, what: str, keywords: tuple[str, ...], words: Mapping[str, Any]) -> None:
