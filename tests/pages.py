@@ -43,6 +43,17 @@ class Page:
         """The scripts, each with what it prints."""
         return [Example(*both) for both in _EXAMPLE.findall(self.text)]
 
+    def examples_behind(self, block: str) -> list[Example]:
+        """The scripts that read a folder which the commands of a block have written."""
+        folders = re.findall(r"--out (\S+)", block)
+        return [example for example in self.examples if any(folder in example.code for folder in folders)]
+
+    @property
+    def examples_alone(self) -> list[Example]:
+        """The scripts that need no command before them."""
+        behind = {example for block in self.blocks for example in self.examples_behind(block)}
+        return [example for example in self.examples if example not in behind]
+
     @property
     def files(self) -> dict[str, str]:
         """The files that the reader is told to save."""

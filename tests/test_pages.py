@@ -17,7 +17,7 @@ from tests.pages import ROOT, Example, Page, commands_of, page, pages
 PAGES = pages()
 BLOCKS = {block: known for known in reversed(PAGES) for block in known.blocks}
 """Every block of commands, with a page that has it; a block that stands on several pages runs once."""
-EXAMPLES = {example: known.name for known in reversed(PAGES) for example in known.examples}
+EXAMPLES = {example: known.name for known in reversed(PAGES) for example in known.examples_alone}
 LIBRARIES = {name.removesuffix(ANY_NAME) for name in ATTACKS if name.endswith(ANY_NAME)}
 PROGRAMS = {"advbench": "advbench", "torchrun": "torch.distributed.run"}
 
@@ -39,6 +39,17 @@ def assert_same_table(printed: str, promised: str) -> None:
         assert abs(int(count) - int(promised_count)) <= max(2, int(n) // 1000), printed
     number = re.compile(r"[-+\d.,\s]+|─+")
     assert number.sub(" ", printed).strip() == number.sub(" ", promised).strip()
+
+
+def assert_prints(example: Example, folder: Path) -> None:
+    """Run a script in a folder, and compare."""
+    script = folder / "example.py"
+    script.write_text(example.code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert_same_table(done.stdout, example.printed)
 
 
 @pytest.mark.parametrize("known", PAGES, ids=[known.name for known in PAGES])
@@ -93,15 +104,11 @@ def test_commands_print_what_the_page_says(
         )
         assert done.returncode == 0, done.stderr
         assert_same_table(done.stdout, promised)
+    for example in BLOCKS[block].examples_behind(block):
+        assert_prints(example, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=EXAMPLES.values())
 def test_an_example_prints_what_the_page_says(example: Example, tmp_path: Path) -> None:
-    script = tmp_path / "example.py"
-    script.write_text(example.code, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert_same_table(done.stdout, example.printed)
+    assert_prints(example, tmp_path)
