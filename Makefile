@@ -8,10 +8,14 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --constraint $(CONSTRAINTS)
 
-.PHONY: demo test check lint types imports tests test-lowest train-digits clean
+.PHONY: demo docs test check lint types imports tests test-lowest train-digits clean
 
 demo: $(VENV)/installed
 	$(BIN)/advbench attack --defense round --bpda
+
+# The site, for file:// or any server; a warning is an error.
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -W -n --keep-going -b html docs build/site
 
 test: $(VENV)/installed-test
 	$(MAKE) --no-print-directory check
@@ -44,6 +48,10 @@ $(VENV)/bin/pip:
 
 $(VENV)/installed: $(VENV)/bin/pip pyproject.toml $(CONSTRAINTS)
 	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(INSTALL) --editable '.[docs]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

@@ -39,7 +39,7 @@ class PGD:
         step_size: in pixel units; by default 2.5 * eps / steps, or eps where there is one step.
         random_start: begin at a uniform point of the ball (True) or at the image itself (False).
         restarts: how often to begin anew for the images that still stand.
-        loss: `ce`, `margin` or `logit-difference`.
+        loss: `ce`, `margin`, `dlr` or `logit-difference`.
         target: a class that every image is driven to, or each image's `runner-up` or `least-likely`
             class at its clean point; none by default. Images of the target class are driven to their
             runner-up.
@@ -169,5 +169,9 @@ def fgsm(*, loss: LossName = "ce", target: Target | None = None) -> PGD:
     """Fast gradient sign method: one step of length eps from the image itself.
 
     Goodfellow, Shlens, Szegedy 2015, section 4; in L2 the step follows the gradient's direction.
+
+    Args:
+        loss: as PGD's.
+        target: as PGD's.
     """
     return PGD(steps=1, random_start=False, loss=loss, target=target)

@@ -19,7 +19,7 @@ class DropoutActivations:
 
     Dhillon, Azizzadenesheli, Lipton, Bernstein, Kossaifi, Khanna, Anandkumar 2018, "Stochastic activation
     pruning for robust adversarial defense", section 4 and algorithm 1. Of an image's d activations at this
-    place, r = share * d are drawn with replacement, each with probability p_j = |x_j| / sum |x|. What was
+    place, r = share * d are drawn with replacement, each with probability `p_j = |x_j| / sum |x|`. What was
     never drawn becomes 0; what was is divided by its probability of that, so that the mean is x:
 
         z_j = x_j [j was drawn] / (1 - (1 - p_j)^r)

@@ -137,7 +137,13 @@ def _draw_dots(figure: "Figure", chart: Dots) -> None:
     axis.grid(axis="x", color="0.88", linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=min(6, len(seen)), frameon=False)
+    handles, kinds = axis.get_legend_handles_labels()
+    marks = dict(zip(kinds, handles, strict=True))
+    ordered = sorted(marks, key=chart.kinds.index)  # of the ladder, and not of the row that has a kind first
+    columns = min(6, len(seen))
+    figure.legend(
+        [marks[kind] for kind in ordered], ordered, loc="outside upper center", ncols=columns, frameon=False
+    )
 
 
 def _draw_curves(figure: "Figure", chart: Curves) -> None:

@@ -24,7 +24,7 @@ def attack(out: Path, *arguments: str | Path) -> dict[tuple[str, str], float]:
 
 
 def test_lenet5_on_mnist_under_pgd_40(shared: Path, tmp_path: Path) -> None:
-    """Published with the checkpoint: accuracy 98.89 %, error 100 %; the README shows the robust one."""
+    """Published with the checkpoint: accuracy 98.89 %, error 100 %; a page shows the robust one."""
     table = attack(
         tmp_path / "run",
         *("--checkpoint", shared / "checkpoints/mnist_lenet5_clntrained.pt", "--model", "lenet5"),
@@ -41,7 +41,7 @@ def test_lenet5_on_mnist_under_pgd_40(shared: Path, tmp_path: Path) -> None:
 def test_fab_finds_perturbations_as_small_as_the_published_median(
     weights: str, eps: str, published: float, shared: Path, tmp_path: Path
 ) -> None:
-    """The first 100 images here; the README shows the command for the first 1,000."""
+    """The first 100 images here; another page shows the first 1,000."""
     table = attack(
         tmp_path / "run",
         *("--checkpoint", shared / f"checkpoints/mnist_lenet5_{weights}.pt", "--model", "lenet5"),

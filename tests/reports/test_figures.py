@@ -1,6 +1,7 @@
 """Charts and galleries by matplotlib, where it is there: the same bytes every time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -42,6 +43,14 @@ def test_matplotlib_draws_each_figure_to_the_same_bytes(name: str, form: FigureF
     assert DRAWINGS[name](form) == drawn
     if form == "svg" and name == "ladder":
         assert HOSTILE in " ".join(ET.fromstring(drawn).itertext())
+
+
+def test_the_legend_has_the_order_of_the_ladder_whatever_the_first_row_lacks() -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'advbench[figures]'")
+    chart = whole_ladder()
+    shuffled = replace(chart, rows=[(name, points[::-1]) for name, points in reversed(chart.rows)])
+    texts = [text for text in ET.fromstring(draw(shuffled, "svg")).itertext() if text in chart.kinds]
+    assert texts == list(chart.kinds)
 
 
 def test_without_matplotlib_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
