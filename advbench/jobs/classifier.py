@@ -18,6 +18,7 @@ from advbench.defended.counting import Shown, looks_counted
 from advbench.defended.left_as_found import prepared
 from advbench.defended.logits import logits_alone
 from advbench.defended.normalized import Normalized
+from advbench.defended.reject import WithoutRefusal
 from advbench.errors import CheckpointError, ModelError, SpecError
 from advbench.files import sha256
 from advbench.jobs.channels import fitted
@@ -110,6 +111,9 @@ def load_classifier(
         x = read_batch(images, indices[:1]).to(device).x
         takes = _own_size(whole, x, at_once)
         network, word = logits_alone(whole, x.expand(max(1, takes), -1, -1, -1).contiguous())
+    if options.reject_class is not None:
+        reject = None if options.reject_class == "nan" else int(options.reject_class)
+        network = WithoutRefusal(network, reject)
     weights = Weights(
         network=network,
         name=spec.name if spec else name,
@@ -138,8 +142,9 @@ def load_classifier(
     }
     notes = (*found.notes, *found.loaded.notes, *filter(None, (word,)))
     looked = sum(looks.images.values())
+    head = found.head if options.reject_class is None else None  # it has a class more, on purpose
     classifier = Classifier(
-        wrapped.to(device), name, provenance, chosen, found.head, notes, found.loaded.remarks, looked, takes
+        wrapped.to(device), name, provenance, chosen, head, notes, found.loaded.remarks, looked, takes
     )
     return classifier, images
 

@@ -27,6 +27,7 @@ from advbench.reports.formats import FILE_NAMES, Format
 from advbench.results.indicators import MEANINGS, Indicator
 from advbench.results.records import join_samples
 from advbench.results.shown import added_up
+from advbench.results.table import Heading
 from advbench.runs.examples import Examples
 from advbench.runs.folder import (
     CANDIDATES,
@@ -230,7 +231,7 @@ class Recorder:
             finished=now(),
             notes=list(found.heading.notes),
             **{SHOWN: added_up([self.tally.earlier, found.shown])},
-            heading=asdict(found.heading),
+            heading=_of_heading(found.heading),
             candidates=[asdict(candidate) for candidate in found.candidates],
             warnings=[
                 f"{row.defense}, {row.attack}: {warning}" for row in found.rows for warning in row.warnings
@@ -278,6 +279,12 @@ class Recorder:
             return None
         indices = torch.tensor(samples["index"].tolist())
         return Examples(done.cell, indices, x_adv)
+
+
+def _of_heading(heading: Heading) -> dict[str, Any]:
+    """What the table is about, for `run.json`; of detectors only where there are some."""
+    told = asdict(heading)
+    return told if heading.detectors else {name: told[name] for name in told if name != "detectors"}
 
 
 def _told(indicator: Indicator) -> dict[str, object]:

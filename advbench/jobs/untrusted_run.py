@@ -58,6 +58,8 @@ class _Settings:
     rungs: tuple[str, ...]
     judge_draws: Count
     save_adversarial: Kept
+    fpr: float | None = None
+    reject_class: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +199,8 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
         seed=told.seed,
         norm=told.norm,
         eps=told.eps,
+        fpr=told.fpr,
+        reject_class=told.reject_class,
         device="cpu",
     )
     return Recorded(told.save_adversarial, subject, told)

@@ -3,7 +3,8 @@
     unreliable            clean accuracy is chance, or the model's answers are no function of each image alone
     unreliable            one step of the gradient fells 10 % of images more than the attack
     masked                another rung fells at least 10 % of all images that the defense's own gradient
-                          left (with McNemar's exact p < 0.01)
+                          left (with McNemar's exact p < 0.01); or, of a defense that may refuse, attacks that
+                          know its detector fell as many of those that examples made without it left
     not robust            less than a third of what is right when clean stands on every rung
     unreliable            the gradient that the row rests on is zero or undefined, or the attack cannot fell
                           images at any radius
@@ -26,7 +27,7 @@ import pandas as pd
 
 from advbench.results.advice import Setup, about, about_gradient, by_margin, stronger
 from advbench.results.indicators import Indicator
-from advbench.results.records import UNDEFENDED, Rung, wilson_interval
+from advbench.results.records import UNDECIDED, UNDEFENDED, Rung, wilson_interval
 from advbench.results.statistics import PairedCounts, count_pairs
 
 Kind = Literal["robust as measured", "not robust", "masked", "unreliable", "not enough evidence"]
@@ -75,6 +76,11 @@ _NAMES: Final[Mapping[Rung, str]] = {
     "bpda": "attacks with BPDA",
     "gradient_free": "gradient-free attacks",
 }
+_KNOWING: Final[Mapping[Rung, str]] = {
+    "shattered": "attacks along the detector's own gradient",
+    "bpda": "attacks with BPDA through the detector",
+    "gradient_free": "gradient-free attacks on both",
+}
 _NO_GRADIENT: Final = ("zero_gradient:margin", "border_gradient")
 """What says that there is no gradient to follow. That of the DLR loss dies with the margin's, or where logits
 are equal."""
@@ -116,6 +122,7 @@ class Case:
         doubts: why the model's answers are no function of the image alone.
         setup: how the row was made.
         chance: that clean accuracy is no better than guessing, in a sentence; None where it is.
+        may_refuse: whether a detector stands in the defense.
     """
 
     standing: pd.DataFrame
@@ -124,6 +131,7 @@ class Case:
     doubts: Sequence[str]
     setup: Setup
     chance: str | None = None
+    may_refuse: bool = False
 
     @property
     def n(self) -> int:
@@ -181,7 +189,7 @@ def verdict_of(case: Case) -> Verdict:
     decisions: list[tuple[Kind, Iterable[Told]]] = [
         ("unreliable", [*by_chance, *_not_a_function(case)]),
         ("unreliable", _weak(case)),
-        ("masked", _hidden(case)),
+        ("masked", [*_unaware(case), *_hidden(case)]),
         ("not robust", _fallen(case)),
         ("unreliable", _broken(case)),
         ("not enough evidence", _unsettled(case)),
@@ -224,6 +232,26 @@ def _weak(case: Case) -> Iterator[Told]:
         yield _told(one_step, case)
 
 
+def _unaware(case: Case) -> Iterator[Told]:
+    """Whether a detector stops those examples alone that were made without it."""
+    standing = case.standing
+    if not case.may_refuse or "static" not in standing:
+        return
+    compared = {rung: paired(standing, "static", rung) for rung in _KNOWING if rung in standing}
+    shown = {
+        rung: pairs for rung, pairs in compared.items() if pairs.difference >= HIDDEN and pairs.p_value < SURE
+    }
+    if not shown:
+        return
+    rung = max(shown, key=lambda each: shown[each].difference)
+    yield (
+        f"robust only while the attack does not know the detector: {_KNOWING[rung]} fell "
+        f"{shown[rung].only_first} of the {int(standing['static'].sum())} images that examples made on the "
+        f"classifier alone left (p {_p(shown[rung].p_value)})",
+        (),
+    )
+
+
 def _hidden(case: Case) -> Iterator[Told]:
     """The rung that shows most of what the defense's own gradient has hidden."""
     standing = case.standing
@@ -257,7 +285,7 @@ def _broken(case: Case) -> Iterator[Told]:
     if cut:
         yield from _dead(case, rung)
     mine = case.samples[case.samples["rung"] == rung]
-    undecided = int((mine["prediction"] < 0).sum())
+    undecided = int((mine["prediction"] == UNDECIDED).sum())
     if undecided > FLAT * case.n:
         yield f"{undecided} of {case.n} examples gave NaN logits", ("mend the model's numbers",)
     unbounded = case.tripped(rung).get("unbounded")
