@@ -6,7 +6,9 @@ from typing import ClassVar, Final
 import torch
 from torch import Tensor, nn
 
-from advbench.errors import ModelError
+from advbench.errors import DefenseError, ModelError
+
+_NO_CLASS: Final = "the model's outputs {} have no class {} that could refuse."
 
 OUTPUTS: Final = "outputs"
 """The place behind a network whose outputs hold a refusal, before that is taken away."""
@@ -35,9 +37,7 @@ class WithoutRefusal(nn.Module):
         if self.reject is None:
             return logits
         if logits.dim() != 2 or self.reject >= logits.shape[1]:
-            raise ModelError(
-                f"the model's outputs {tuple(logits.shape)} have no class {self.reject} that could refuse."
-            )
+            raise ModelError(_NO_CLASS.format(tuple(logits.shape), self.reject))
         return torch.cat([logits[:, : self.reject], logits[:, self.reject + 1 :]], dim=1)
 
 
@@ -54,7 +54,13 @@ class RejectClass:
     reject: int
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Scores, `(n,)`, of a network's outputs `(n, k + 1)`."""
+        """Scores, `(n,)`, of a network's outputs `(n, k + 1)`.
+
+        Raises:
+            DefenseError: there is no such output.
+        """
+        if logits.dim() != 2 or self.reject >= logits.shape[1]:
+            raise DefenseError(_NO_CLASS.format(tuple(logits.shape), self.reject))
         others = torch.cat([logits[:, : self.reject], logits[:, self.reject + 1 :]], dim=1)
         return logits[:, self.reject] - others.amax(1)
 

@@ -56,7 +56,7 @@ class Looks:
         """The images that a threshold is fixed on, and whether they are the run's own."""
         own = set(self.images)
         others = [index for index in range(len(self.dataset)) if index not in own]
-        enough = len(others) >= max(ENOUGH, math.ceil(2.0 / max(fpr, 1.0 / LOOKED_AT)))
+        enough = len(others) >= max(ENOUGH, math.ceil(2.0 / fpr) if fpr > 0.0 else 0)
         return self._sample(others if enough else sorted(own)), not enough
 
     def _sample(self, indices: Sequence[int]) -> list[int]:
