@@ -18,7 +18,7 @@ from advbench.defended.counting import Shown, looks_counted
 from advbench.defended.left_as_found import prepared
 from advbench.defended.logits import logits_alone
 from advbench.defended.normalized import Normalized
-from advbench.defended.reject import WithoutRefusal
+from advbench.defended.reject import WithoutRefusal, reject_of
 from advbench.errors import CheckpointError, ModelError, SpecError
 from advbench.files import sha256
 from advbench.jobs.channels import fitted
@@ -112,8 +112,7 @@ def load_classifier(
         takes = _own_size(whole, x, at_once)
         network, word = logits_alone(whole, x.expand(max(1, takes), -1, -1, -1).contiguous())
     if options.reject_class is not None:
-        reject = None if options.reject_class == "nan" else int(options.reject_class)
-        network = WithoutRefusal(network, reject)
+        network = WithoutRefusal(network, reject_of(options.reject_class))
     weights = Weights(
         network=network,
         name=spec.name if spec else name,

@@ -14,6 +14,8 @@ USUAL_FPR: Final = 0.05
 ROUNDING: Final = 1e-4
 """How far, relative to it, another machine's rounding may move a threshold."""
 
+_BY_ROUNDING: Final = 2  # images that it may refuse more or fewer by that
+
 
 @dataclass(frozen=True, kw_only=True)
 class Detecting:
@@ -51,6 +53,7 @@ def same_thresholds(found: Sequence[Detecting], told: Sequence[Detecting]) -> bo
     """Whether detectors refuse where a run says, up to the rounding of another machine."""
     return len(found) == len(told) and all(
         isclose(one.threshold, other.threshold, rel_tol=ROUNDING, abs_tol=ROUNDING)
+        and abs(one.refused - other.refused) <= _BY_ROUNDING
         and (one.name, one.fpr, one.n, one.attacked) == (other.name, other.fpr, other.n, other.attacked)
         for one, other in zip(found, told, strict=True)
     )

@@ -80,7 +80,7 @@ def test_a_run_behind_a_detector_is_verified_by_whoever_names_it_again(
     row = table.loc["d.py:unsure@refuse:logits"]
     assert row["clean_refused_count"] + row["clean_count"] <= 12
     assert row["static_refused_count"] > 0
-    assert pd.isna(table.loc["none", "clean_refused_count"])
+    assert table["clean_refused_count"].isna()["none"]
     assert "refused" in Path("run/table.md").read_text()
     capsys.readouterr()
     assert cli.main(["verify", "run"]) == 2

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from advbench.reports.formats import Format, render
 from advbench.reports.frame import table_frame
 from advbench.results.advice import Setup
 from advbench.results.detecting import Detecting, implied, same_thresholds
@@ -54,6 +55,7 @@ def test_thresholds_are_compared_up_to_rounding() -> None:
     assert same_thresholds([TOLD], [replace(TOLD, threshold=0.50001)])
     assert not same_thresholds([TOLD], [replace(TOLD, threshold=0.51)])
     assert not same_thresholds([TOLD], [replace(TOLD, fpr=None)])
+    assert not same_thresholds([TOLD], [replace(TOLD, refused=9)])
     assert not same_thresholds([TOLD], [])
 
 
@@ -72,6 +74,18 @@ def test_columns_of_detectors_are_there_only_beside_a_detector() -> None:
     both = table_frame([plain, ROW])
     assert list(both.columns[: len(table_frame([plain]).columns)]) == list(table_frame([plain]).columns)
     assert pd.isna(both.iloc[0]["clean_refused_count"])
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ("markdown", ("refused 4", "refused: by the detector")),
+        ("csv", ("shattered_refused_count", "shattered_success_rate")),
+        ("json", ("shattered_refused_count", "shattered_accepted_accuracy")),
+    ],
+)
+def test_every_form_of_the_table_tells_what_is_refused(form: Format, told: tuple[str, ...]) -> None:
+    assert all(text in render([ROW], form) for text in told)
 
 
 def records(predictions: list[int], robust: list[bool]) -> pd.DataFrame:
