@@ -1,31 +1,17 @@
 """Classifiers that refuse by themselves: by a class more than there are labels, or by logits that are NaN."""
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import torch
 from torch import Tensor, nn
 
-from advbench.errors import DefenseError, ModelError, SpecError
+from advbench.errors import DefenseError, ModelError
 
 _NO_CLASS: Final = "the model's outputs {} have no class {} that could refuse."
 
 OUTPUTS: Final = "outputs"
 """The place behind a network whose outputs hold a refusal, before that is taken away."""
-
-
-def reject_of(text: str) -> int | None:
-    """Which output refuses; None where logits that are NaN do.
-
-    Raises:
-        SpecError: neither the number of a class nor `nan`.
-    """
-    if text == "nan":
-        return None
-    if not re.fullmatch(r"0|[1-9]\d{0,6}", text, re.ASCII):
-        raise SpecError(f"--reject-class must be the number of a class, or nan, got {text!r:.60}.")
-    return int(text)
 
 
 class WithoutRefusal(nn.Module):

@@ -18,7 +18,7 @@ from advbench.defended.counting import Shown, looks_counted
 from advbench.defended.left_as_found import prepared
 from advbench.defended.logits import logits_alone
 from advbench.defended.normalized import Normalized
-from advbench.defended.reject import WithoutRefusal, reject_of
+from advbench.defended.reject import WithoutRefusal
 from advbench.errors import CheckpointError, ModelError, SpecError
 from advbench.files import sha256
 from advbench.jobs.channels import fitted
@@ -36,7 +36,7 @@ from advbench.models.checkpoint.fit import HeadMisfitError
 from advbench.models.checkpoint.load import Loaded, load_checkpoint
 from advbench.models.network import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
-from advbench.names.grammar import Spec, parse_spec
+from advbench.names.grammar import Spec, parse_spec, reject_of
 from advbench.speed.batch_size import AUTO, filled_up, own_size
 
 _PIXELS_TAKEN: Final = Chosen(PIXELS, "a module given in Python takes pixels")

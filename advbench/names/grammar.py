@@ -95,6 +95,30 @@ def has_detector(text: str) -> bool:
     return any(detector_place(spec) is not None for spec in parse_chain(text))
 
 
+def reject_of(text: str) -> int | None:
+    """Which output of a model refuses; None where logits that are NaN do.
+
+    Raises:
+        SpecError: neither the number of a class nor `nan`.
+    """
+    if text == "nan":
+        return None
+    if not re.fullmatch(r"0|[1-9]\d{0,6}", text, re.ASCII):
+        raise SpecError(f"--reject-class must be the number of a class, or nan, got {text!r:.60}.")
+    return int(text)
+
+
+def reject_word(text: str) -> str:
+    """The element of a chain for a model that refuses by its own outputs.
+
+    Raises:
+        SpecError: neither the number of a class nor `nan`.
+    """
+    reject = reject_of(text)
+    name = "reject-nan" if reject is None else f"reject-class:reject={reject}"
+    return f"{name}@{REFUSE}:outputs"
+
+
 def parse_chain(text: str) -> tuple[Spec, ...]:
     """Read `SPEC+SPEC+...`; each element has its own parameters and its own place.
 

@@ -1,6 +1,6 @@
 """What a table says of a detector: where it refuses, how that was fixed, and what it would prove."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
 from typing import Final
@@ -10,6 +10,13 @@ from advbench.results.records import Rate, Rung
 USUAL_FPR: Final = 0.05
 """The share of clean images that a detector may refuse where nobody says otherwise."""
 
+
+KNOWING: Final[Mapping[Rung, str]] = {
+    "shattered": "attacks along the detector's own gradient",
+    "bpda": "attacks with BPDA through the detector",
+    "gradient_free": "gradient-free attacks on both",
+}
+"""The rungs whose attacks know the detector."""
 
 ROUNDING: Final = 1e-4
 """How far, relative to it, another machine's rounding may move a threshold."""
@@ -47,6 +54,20 @@ class Detecting:
             f"detector {self.name} refuses scores above {self.threshold:.6g}, {how}: {self.refused} of "
             f"{self.n} {images}{rate}"
         )
+
+
+def unaware(rung: Rung, fell: int, left: int) -> str:
+    """What says that a detector stops those examples alone that were made without it.
+
+    Args:
+        rung: which knows the detector.
+        fell: how many images it fells of those that such examples left.
+        left: how many they left.
+    """
+    return (
+        f"robust only while the attack does not know the detector: {KNOWING[rung]} fell {fell} of the {left} "
+        "images that examples made on the classifier alone left"
+    )
 
 
 def same_thresholds(found: Sequence[Detecting], told: Sequence[Detecting]) -> bool:

@@ -26,6 +26,7 @@ from typing import Final, Literal
 import pandas as pd
 
 from advbench.results.advice import Setup, about, about_gradient, by_margin, stronger
+from advbench.results.detecting import KNOWING, unaware
 from advbench.results.indicators import Indicator
 from advbench.results.records import UNDECIDED, UNDEFENDED, Rung, wilson_interval
 from advbench.results.statistics import PairedCounts, count_pairs
@@ -75,11 +76,6 @@ _NAMES: Final[Mapping[Rung, str]] = {
     "static": "examples made on the undefended model",
     "bpda": "attacks with BPDA",
     "gradient_free": "gradient-free attacks",
-}
-_KNOWING: Final[Mapping[Rung, str]] = {
-    "shattered": "attacks along the detector's own gradient",
-    "bpda": "attacks with BPDA through the detector",
-    "gradient_free": "gradient-free attacks on both",
 }
 _NO_GRADIENT: Final = ("zero_gradient:margin", "border_gradient")
 """What says that there is no gradient to follow. That of the DLR loss dies with the margin's, or where logits
@@ -232,40 +228,29 @@ def _weak(case: Case) -> Iterator[Told]:
         yield _told(one_step, case)
 
 
+def _most_shown(case: Case, weaker: Rung, others: Iterable[Rung]) -> list[tuple[Rung, PairedCounts]]:
+    """The rung that fells most of what a weaker one left, where that is much and no chance; else none."""
+    both = [rung for rung in others if {rung, weaker} <= {*case.standing.columns}]
+    compared = [(rung, paired(case.standing, weaker, rung)) for rung in both]
+    shown = [(rung, it) for rung, it in compared if it.difference >= HIDDEN and it.p_value < SURE]
+    return sorted(shown, key=lambda named: -named[1].difference)[:1]
+
+
 def _unaware(case: Case) -> Iterator[Told]:
     """Whether a detector stops those examples alone that were made without it."""
-    standing = case.standing
-    if not case.may_refuse or "static" not in standing:
-        return
-    compared = {rung: paired(standing, "static", rung) for rung in _KNOWING if rung in standing}
-    shown = {
-        rung: pairs for rung, pairs in compared.items() if pairs.difference >= HIDDEN and pairs.p_value < SURE
-    }
-    if not shown:
-        return
-    rung = max(shown, key=lambda each: shown[each].difference)
-    yield (
-        f"robust only while the attack does not know the detector: {_KNOWING[rung]} fell "
-        f"{shown[rung].only_first} of the {int(standing['static'].sum())} images that examples made on the "
-        f"classifier alone left (p {_p(shown[rung].p_value)})",
-        (),
-    )
+    for rung, pairs in _most_shown(case, "static", KNOWING if case.may_refuse else ()):
+        left = int(case.standing["static"].sum())
+        yield f"{unaware(rung, pairs.only_first, left)} (p {_p(pairs.p_value)})", ()
 
 
 def _hidden(case: Case) -> Iterator[Told]:
     """The rung that shows most of what the defense's own gradient has hidden."""
-    standing = case.standing
-    compared = {rung: paired(standing, "shattered", rung) for rung in _NAMES if rung in standing}
-    shown = {
-        rung: pairs for rung, pairs in compared.items() if pairs.difference >= HIDDEN and pairs.p_value < SURE
-    }
-    if not shown:
-        return
-    rung = max(shown, key=lambda each: shown[each].difference)
-    left = int(standing["shattered"].sum())
-    told = f"{_NAMES[rung]} fell {shown[rung].only_first} of the {left} images that its own gradient left"
-    yield f"{told} (p {_p(shown[rung].p_value)})", ()
-    if case.worst > FLAT * case.n:
+    standing, found = case.standing, _most_shown(case, "shattered", _NAMES)
+    for rung, pairs in found:
+        left = int(standing["shattered"].sum())
+        told = f"{_NAMES[rung]} fell {pairs.only_first} of the {left} images that its own gradient left"
+        yield f"{told} (p {_p(pairs.p_value)})", ()
+    if found and case.worst > FLAT * case.n:
         bound = f"the {case.worst} of {case.n} that stand on every rung are an upper bound"
         sound = "bpda" in standing and case.resting == "bpda" and not any(True for _ in _dead(case, "bpda"))
         yield bound, (stronger(case.setup),) if sound else about_gradient(case.setup)

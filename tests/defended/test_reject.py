@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from advbench import DefendedModel, Placement
 from advbench.defended.detector import Detector
 from advbench.defended.model import find_module, may_be_nan
-from advbench.defended.reject import OUTPUTS, RejectClass, RejectNaN, WithoutRefusal, reject_of
-from advbench.errors import DefenseError, ModelError, SpecError
+from advbench.defended.reject import OUTPUTS, RejectClass, RejectNaN, WithoutRefusal
+from advbench.errors import DefenseError, ModelError
 
 
 class Told(nn.Module):
@@ -44,13 +44,6 @@ def test_logits_that_are_nan_refuse() -> None:
     assert said.refused[0].tolist() == [False, True, False]
     assert may_be_nan(model)
     assert not may_be_nan(WithoutRefusal(Told(), 1))
-
-
-def test_what_refuses_is_a_class_or_nan() -> None:
-    assert [reject_of(text) for text in ("0", "10", "nan")] == [0, 10, None]
-    for text in ("-1", "1e3", "", "01", "\u0663"):
-        with pytest.raises(SpecError, match="--reject-class must be the number of a class, or nan"):
-            reject_of(text)
 
 
 def test_a_class_or_a_network_that_cannot_refuse_is_told() -> None:

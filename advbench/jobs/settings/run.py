@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from advbench.errors import SpecError
-from advbench.names.grammar import as_detector, split_chain
+from advbench.names.grammar import as_detector, reject_word, split_chain
 
 from . import shared
 from .option import Setting, made, option, settings_of
@@ -49,19 +49,6 @@ def parse_share(text: str) -> float:
     if not 0.0 <= share <= 0.5:
         raise SpecError(f"--fpr must be a share of clean images in [0, 0.5], like 0.05; got {text!r}.")
     return share
-
-
-def reject_word(text: str) -> str:
-    """The element of a chain for a model that refuses by its own outputs.
-
-    Raises:
-        SpecError: neither the number of a class nor `nan`.
-    """
-    if text == "nan":
-        return "reject-nan@refuse:outputs"
-    if not re.fullmatch(r"0|[1-9]\d{0,6}", text, re.ASCII):
-        raise SpecError(f"--reject-class must be the number of a class, or nan, got {text!r}.")
-    return f"reject-class:reject={text}@refuse:outputs"
 
 
 @dataclass(frozen=True, kw_only=True)
