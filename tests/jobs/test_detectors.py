@@ -213,3 +213,13 @@ def test_what_cannot_refuse_ends_the_run_before_anything_is_written(
     assert message in said
     assert len(said.strip().splitlines()) == 1
     assert not Path("run").exists()
+
+
+def test_sweeps_and_curves_carry_detectors() -> None:
+    few: dict[str, Any] = {"first": 4, "steps": 1, "fpr": 0.1}
+    grid = {"attacks": ["pgd"], "defenses": ["none", "d.py:unsure@refuse:logits"], "defaults": few}
+    swept = ab.sweep(grid, out="sweep")
+    assert [row.may_refuse for row in swept.rows] == [False, True]
+    curve = ab.curve(eps=[0.05, 0.1], detector="d.py:unsure@logits", out="curve", **few)
+    assert [row.may_refuse for row in curve.rows] == [False, True, False, True]
+    assert len({note for row in curve.rows for note in row.notes if "refuses scores above" in note}) == 1
