@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from advbench.defended.backward import BPDA as BPDA
     from advbench.defended.backward import bpda as bpda
     from advbench.defended.backward import identity as identity
+    from advbench.defended.detector import Detector as Detector
     from advbench.defended.model import DefendedModel as DefendedModel
     from advbench.defended.model import Placement as Placement
     from advbench.defended.normalized import Normalized as Normalized
@@ -53,6 +54,7 @@ __all__ = [
     "Attempt",
     "Copies",
     "DefendedModel",
+    "Detector",
     "Draws",
     "Evaluation",
     "Examples",
@@ -94,6 +96,7 @@ __getattr__, __dir__ = lazy_names(
         "BPDA": ".defended.backward",
         "Copies": ".speed.working_copy",
         "DefendedModel": ".defended.model",
+        "Detector": ".defended.detector",
         "Draws": ".draws.draws",
         "Evaluation": ".evaluation.ladder",
         "Examples": ".runs.examples",

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .pgd import fgsm as fgsm
     from .registry import ATTACKS as ATTACKS
     from .relay import Relay as Relay
+    from .selective import Selective as Selective
+    from .selective import orthogonal as orthogonal
     from .square import Square as Square
     from .suites import autoattack as autoattack
     from .suites import strongest as strongest
@@ -25,9 +27,11 @@ __getattr__, __dir__ = lazy_names(
         "FMN": ".fmn",
         "PGD": ".pgd",
         "Relay": ".relay",
+        "Selective": ".selective",
         "Square": ".square",
         "autoattack": ".suites",
         "fgsm": ".pgd",
+        "orthogonal": ".selective",
         "strongest": ".suites",
     },
 )

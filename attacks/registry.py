@@ -62,6 +62,20 @@ ATTACKS: Final = {
         needs="gradient",
         cost="F + B, F to look",
     ),
+    "selective": Entry(
+        factory="advbench.attacks.selective:Selective",
+        summary="PGD on classifier or detector, whichever still holds",
+        source="Bryniarski et al. 2022",
+        needs="gradient",
+        cost="restarts x steps x (F + B)",
+    ),
+    "orthogonal": Entry(
+        factory="advbench.attacks.selective:orthogonal",
+        summary="the same, each gradient without its part along the other",
+        source="Bryniarski et al. 2022",
+        needs="gradient",
+        cost="2 restarts x steps x (F + B)",
+    ),
     "foolbox:NAME": Entry(
         factory="advbench.attacks.of_foolbox:foolbox_attack",
         summary="any attack of foolbox 3, by its class: foolbox:LinfDeepFoolAttack:steps=50",

@@ -50,6 +50,20 @@ _PAPERS: Final[dict[str, tuple[str, str, str, str, str]]] = {
         "Advances in Neural Information Processing Systems",
         "2021",
     ),
+    "bryniarski2022": (
+        "inproceedings",
+        "Bryniarski, Oliver and Hingun, Nabeel and Pachuca, Pedro and Wang, Vincent and Carlini, Nicholas",
+        "Evading Adversarial Example Detection Defenses with Orthogonal Projected Gradient Descent",
+        "International Conference on Learning Representations",
+        "2022",
+    ),
+    "tramer2022": (
+        "inproceedings",
+        "Tram{\\`e}r, Florian",
+        "Detecting Adversarial Examples Is (Nearly) As Hard As Classifying Them",
+        "International Conference on Machine Learning",
+        "2022",
+    ),
     "athalye2018": (
         "inproceedings",
         "Athalye, Anish and Carlini, Nicholas and Wagner, David",
@@ -206,6 +220,8 @@ _OF_NAMES: Final = {
     "fab": "croce2020fab",
     "square": "andriushchenko2020",
     "fmn": "pintor2021",
+    "selective": "bryniarski2022",
+    "orthogonal": "bryniarski2022",
     "jpeg": "guo2018",
     "tv-min": "guo2018",
     "quilt": "guo2018",
@@ -242,6 +258,7 @@ def bibtex(rows: Sequence[Row], *, paired: bool = False) -> str:
     keys = [_OF_NAMES[name] for name in names if name in _OF_NAMES]
     keys += ["croce2021"] * any(row.norm == "l1" and "apgd" in _parts(row.attack) for row in rows)
     keys += ["athalye2018"] * any("bpda" in row.rates for row in rows)
+    keys += ["tramer2022"] * any(row.may_refuse for row in rows)
     keys += ["andriushchenko2020"] * any("gradient_free" in row.rates for row in rows)
     keys += ["wilson1927", *(["mcnemar1947"] if paired else [])]
     keys += ["tango1998"] * (paired or any(row.masking_gap_interval is not None for row in rows))

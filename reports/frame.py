@@ -22,7 +22,9 @@ def table_frame(rows: Sequence[Row]) -> pd.DataFrame:
     attack has looked for the smallest perturbations, then `masking_gap, substitute, verdict`; where rungs
     were compared image by image `masking_gap_low, masking_gap_high` (95 % score interval, Tango 1998) and
     `<rung>_p` (McNemar's exact p of the shattered rung and this one); `error` where a row has no numbers at
-    all; and of a run under way `<rung>_done`, images, where some rung is not done.
+    all; of a run under way `<rung>_done`, images, where some rung is not done; and where a detector may
+    refuse images `<rung>_refused_count`, `<rung>_accepted_accuracy` (right of those that are accepted) and,
+    but for clean images, `<rung>_success_rate` (felled of those that are accepted and right when clean).
     """
     frame = pd.DataFrame(flat_rows(rows))
     counts = {name: "Int64" for name in frame.columns if name.endswith(("_count", "_done"))}
@@ -37,18 +39,34 @@ def flat_rows(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     failed = any(row.error for row in rows)
     compared = [rung for rung in RUNGS if any(rung in row.pairs for row in rows)]
     begun = rungs if any(row.pending for row in rows) else []
+    refusing = rungs if any(row.may_refuse for row in rows) else []
     for row in rows:
         yield {
             **_flat(row, rungs, spread, median),
             **_paired(row, compared),
             **({"error": row.error} if failed else {}),
             **{f"{rung}_done": _done(row, rung) for rung in begun},
+            **_refused(row, refusing),
         }
 
 
 def _done(row: Row, rung: Rung) -> int | None:
     """How many images of a rung are done; None where it is not run."""
     return row.pending[rung].done if rung in row.pending else row.n if rung in row.rates else None
+
+
+def _refused(row: Row, rungs: Sequence[Rung]) -> dict[str, float | None]:
+    """What a detector refuses on each rung, and what comes of the rest."""
+    cells: dict[str, float | None] = {}
+    for rung in rungs:
+        rate = row.rates.get(rung)
+        if rung != "worst":  # whose images are those of several rungs
+            refused = rate.refused if rate else None
+            cells[f"{rung}_refused_count"] = refused.images if refused else None
+            cells[f"{rung}_accepted_accuracy"] = rate.accepted_accuracy if rate else None
+        if rung != "clean":
+            cells[f"{rung}_success_rate"] = row.success_rate(rung)
+    return cells
 
 
 def _paired(row: Row, compared: Sequence[Rung]) -> dict[str, float | None]:

@@ -154,15 +154,16 @@ def _title(rung: Rung, breaks: tuple[str, str], intervals: bool) -> str:
 def _rate(rate: Rate | None, breaks: tuple[str, str], style: Style, intervals: bool) -> str:
     if rate is None:
         return MISSING
+    refused = "" if rate.refused is None else f"{breaks[1]}refused {rate.refused.images}"
     if not intervals:
-        return f"{style.number(rate.accuracy)}{breaks[1]}{rate.count}/{rate.n}"
+        return f"{style.number(rate.accuracy)}{breaks[1]}{rate.count}/{rate.n}{refused}"
     low, high = map(style.number, rate.interval)
     interval = f"[{low}, {high}]"
     if rate.spread is not None:
         mean, deviation = map(style.number, rate.spread)
         interval += f"{breaks[0]}~{mean} ± {deviation}"
-    distance = "" if rate.median is None else f"{breaks[1]}median {rate.median:.4g}"
-    return f"{style.number(rate.accuracy)}{breaks[0]}{interval}{breaks[1]}{rate.count}/{rate.n}{distance}"
+    beside = refused if rate.median is None else f"{breaks[1]}median {rate.median:.4g}{refused}"
+    return f"{style.number(rate.accuracy)}{breaks[0]}{interval}{breaks[1]}{rate.count}/{rate.n}{beside}"
 
 
 def _gap(row: Row, breaks: tuple[str, str], style: Style, plan: Layout) -> str:
@@ -194,6 +195,11 @@ def _reading(rows: Sequence[Row], plan: Layout, style: Style, *, intervals: bool
         )
     if any(rate.median is not None for rate in shown):
         sentences.append("median: of the smallest perturbations found, over all images, whatever the radius.")
+    if any(rate.refused for rate in shown):
+        sentences.append(
+            "refused: by the detector, of all images; an image stands on a rung if its example is refused or "
+            "right, and when clean only if it is right and not refused."
+        )
     return sentences
 
 

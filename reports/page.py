@@ -158,6 +158,8 @@ def _accuracy(row: Row, rung: Rung, style: Style) -> str:
         small.insert(1, f"~{style.number(rate.spread.mean)} ± {style.number(rate.spread.deviation)}")
     if rate.median is not None:
         small.append(f"median {rate.median:.4g}")
+    if rate.refused is not None:
+        small.append(f"refused {rate.refused.images}")
     return _number(rate.accuracy, style, "".join(f"<small>{line}</small>" for line in small))
 
 

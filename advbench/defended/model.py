@@ -1,10 +1,11 @@
 """A classifier with every defense in its place: the only thing that is ever judged."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +13,12 @@ from torch import Tensor, nn
 from advbench.defended.backward import BPDA, Map, TrueGradient, identity
 from advbench.defended.clips import clipped_from_inside
 from advbench.defended.counting import CountedModel
+from advbench.defended.detector import Column, Detector, joint_logits, refused_by
 from advbench.defended.logits import LogitsOf
 from advbench.defended.normalized import Normalized
 from advbench.defended.readouts import Readouts
-from advbench.defended.substitutes import LEARNED, listed, make_substitute
+from advbench.defended.reject import OUTPUTS, WithoutRefusal
+from advbench.defended.substitutes import LEARNED, listed, make_substitute, unwrapped
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import ONE_DRAW, Sampling, is_random
 from advbench.errors import DefenseError, nearest
@@ -24,6 +27,10 @@ from advbench.names.grammar import INPUT, LOGITS
 LANES: Final = 8
 """On CPUs, multiples of 8 images gave every image the same bits whatever their number, for LeNet5, ResNets
 and a vision transformer, with 1, 2, 4 and 8 threads; batches of 1, 2, 3, 5, 6 and 7 did not."""
+
+
+Scores = dict[int, Tensor]
+"""Of one forward pass: a column `(n, 1)` a detector, by its number in the chain."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,22 @@ class Placement:
         if not bpda:
             # A defense that the user has wrapped already still has a gradient of its own.
             return TrueGradient(self.defense.defense if isinstance(self.defense, BPDA) else self.defense)
+        if self.detector is not None:
+            return BPDA(self.defense, Column(self.chosen_substitute))
         return BPDA(self.defense, self.chosen_substitute)
+
+    @property
+    def detector(self) -> Detector | None:
+        """The detector that stands there, and changes nothing; None where it is a defense that does."""
+        own = unwrapped(self.defense)
+        return own if isinstance(own, Detector) else None
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """What of it has a state: the defense, and what stands in for it, where these are modules."""
+        detector = self.detector
+        maps: list[Any] = [detector.score] if detector is not None else [self.defense]
+        return [stage for stage in (*maps, self.chosen_substitute) if isinstance(stage, nn.Module)]
 
     @property
     def is_random(self) -> bool:
@@ -70,11 +92,21 @@ class Placement:
         return make_substitute(at_hand[0], self.defense) if at_hand else identity
 
 
+class Answers(NamedTuple):
+    """What a defended model says of images in each of its draws."""
+
+    logits: Tensor
+    """Of its classifier, `(draws, n, k)`."""
+    refused: Tensor | None
+    """Which images its detectors refuse, `(draws, n)` bool; None where it has none."""
+
+
 class DefendedModel(nn.Module):
     """A classifier with defenses in place; the model itself stays as it is.
 
     Defenses inside the network are forward hooks that live for one forward pass, so several defended
-    models can share one classifier. A chain at one place runs in its order.
+    models can share one classifier. A chain at one place runs in its order. Detectors read what passes their
+    place; the logits are those of the classifier alone, but for a model that stands `against` an attack.
 
     Args:
         model: `f`, pixels in [0, 1] `(n, c, h, w)` to logits `(n, k)`.
@@ -109,6 +141,13 @@ class DefendedModel(nn.Module):
         self.is_random = any(placement.is_random for placement in placements)
         self.stages = nn.ModuleList(placement.stage(bpda=bpda) for placement in placements)
         self.places = tuple(placement.at for placement in placements)
+        self.detectors = {
+            number: placement.detector
+            for number, placement in enumerate(placements)
+            if placement.detector is not None
+        }
+        self.label: int | None = None
+        self.tells_scores = False
         inside = sorted(set(self.places) - {INPUT, LOGITS})
         for ambiguous in {INPUT, LOGITS} & set(self.places) & dict(network_of(model).named_modules()).keys():
             raise DefenseError(f"{ambiguous!r} is a place and a module of this model; rename the module.")
@@ -123,6 +162,37 @@ class DefendedModel(nn.Module):
     def sampled(self, x: Tensor) -> Tensor:
         """Logits of the defended model in each of its draws, `(draws, n, k)`; one where nothing is random."""
         return torch.stack([draw(x) for draw in self.draws()])
+
+    def answers(self, x: Tensor) -> Answers:
+        """What it says in each of its draws, and which images it refuses."""
+        if not self.detectors:
+            return Answers(self.sampled(x), None)
+        told = self.with_scores().sampled(x)
+        k = told.shape[-1] - len(self.detectors)
+        return Answers(told[..., :k], refused_by(list(self.detectors.values()), told[..., k:]))
+
+    def against(self, label: int) -> "DefendedModel":
+        """As an attack on images of one label sees it: joint logits in which to refuse is right.
+
+        Args:
+            label: of all images that it will be given.
+
+        Returns:
+            The model itself where nothing can be refused.
+        """
+        if not self.detectors:
+            return self
+        seen = copy.copy(self)
+        seen.label = label
+        return seen
+
+    def with_scores(self) -> "DefendedModel":
+        """The model whose logits are followed by the scores of its detectors, `(n, k + detectors)`."""
+        if not self.detectors:
+            return self
+        seen = copy.copy(self)
+        seen.tells_scores = True
+        return seen
 
     def draws(self) -> list[Map]:
         """The defended model under each of its draws, pixels `(n, c, h, w)` to logits `(n, k)`."""
@@ -156,8 +226,9 @@ class DefendedModel(nn.Module):
 
     def _logits(self, x: Tensor, number: int) -> Tensor:
         draws = self.sampling.draws(x, number) if self.is_random else None
-        x = self._through(INPUT, x, draws)
-        with self._hooks(draws) as reached:
+        scores = dict[int, Tensor]() if self.tells_scores or self.label is not None else None
+        x = self._through(INPUT, x, draws, scores)
+        with self._hooks(draws, scores) as reached:
             logits: Tensor = self.model(x)
         missed = {place for place, _ in self._sites} - reached
         if missed:
@@ -165,19 +236,33 @@ class DefendedModel(nn.Module):
                 f"the model never called its module {min(missed)!r}, so the defense there does nothing. "
                 "Place it at a module that the forward pass goes through."
             )
-        return self._through(LOGITS, logits, draws)
+        logits = self._through(LOGITS, logits, draws, scores)
+        return logits if scores is None else self._with(logits, scores)
 
-    def _through(self, place: str, x: Tensor, draws: Draws | None) -> Tensor:
+    def _with(self, logits: Tensor, scores: Scores) -> Tensor:
+        """What the model is to say of its detectors' scores beside its logits, or in them."""
+        columns = torch.cat([scores[number].to(logits.dtype) for number in self.detectors], dim=1)
+        if self.label is None or self.tells_scores:
+            return torch.cat([logits, columns], dim=1)
+        return joint_logits(list(self.detectors.values()), logits, columns, self.label)
+
+    def _through(self, place: str, x: Tensor, draws: Draws | None, scores: Scores | None = None) -> Tensor:
         for number, (at, stage) in enumerate(zip(self.places, self.stages, strict=True)):
-            if at == place:
-                x = stage(x, None if draws is None else draws.stream(number))
+            if at != place:
+                continue
+            if number in self.detectors:
+                if scores is not None:
+                    scores[number] = stage(x)
+                continue
+            x = stage(x, None if draws is None else draws.stream(number))
         return x
 
     @contextmanager
-    def _hooks(self, draws: Draws | None) -> Iterator[set[str]]:
+    def _hooks(self, draws: Draws | None, scores: Scores | None) -> Iterator[set[str]]:
         reached: set[str] = set()
         handles = [
-            module.register_forward_hook(self._hook(place, reached, draws)) for place, module in self._sites
+            module.register_forward_hook(self._hook(place, reached, draws, scores))
+            for place, module in self._sites
         ]
         try:
             yield reached
@@ -185,7 +270,9 @@ class DefendedModel(nn.Module):
             for handle in handles:
                 handle.remove()
 
-    def _hook(self, place: str, reached: set[str], draws: Draws | None) -> Callable[..., Tensor]:
+    def _hook(
+        self, place: str, reached: set[str], draws: Draws | None, scores: Scores | None
+    ) -> Callable[..., Tensor]:
         def defend(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
             if not isinstance(output, Tensor):
                 raise DefenseError(
@@ -194,8 +281,8 @@ class DefendedModel(nn.Module):
                 )
             reached.add(place)
             if output.dtype == torch.bfloat16:  # the network's choice alone (`working_copy.in_bfloat16`)
-                return self._through(place, output.float(), draws).to(output.dtype)
-            return self._through(place, output, draws)
+                return self._through(place, output.float(), draws, scores).to(output.dtype)
+            return self._through(place, output, draws, scores)
 
         return defend
 
@@ -215,7 +302,9 @@ def network_of(model: nn.Module) -> nn.Module:
     """The user's own network, without the wrappers that defenses, normalisation, logits and counting add."""
     if isinstance(model, DefendedModel | CountedModel):
         return network_of(model.model)
-    return network_of(model.network) if isinstance(model, Normalized | LogitsOf | Readouts) else model
+    if isinstance(model, Normalized | LogitsOf | Readouts | WithoutRefusal):
+        return network_of(model.network)
+    return model
 
 
 def find_module(model: nn.Module, name: str) -> nn.Module:
@@ -224,6 +313,8 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
     Raises:
         DefenseError: no such module; the message suggests the nearest ones.
     """
+    if name == OUTPUTS:
+        return _outputs_of(model)
     modules: dict[str, nn.Module] = dict(network_of(model).named_modules())
     del modules[""]  # the network itself
     if not modules:
@@ -234,3 +325,30 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
     if name not in modules:
         raise DefenseError(f"the model has no module {name!r}. {nearest(name, [INPUT, LOGITS, *modules])}")
     return modules[name]
+
+
+def may_be_nan(model: nn.Module) -> bool:
+    """Whether logits that are NaN are how a model refuses."""
+    refusing = _refusing(model)
+    return refusing is not None and refusing.reject is None
+
+
+def _outputs_of(model: nn.Module) -> nn.Module:
+    """The network whose outputs hold a refusal, inside what takes that away.
+
+    Raises:
+        DefenseError: there is none.
+    """
+    refusing = _refusing(model)
+    if refusing is None:
+        raise DefenseError("the model has no class for what it refuses: say which, with --reject-class.")
+    return refusing.network
+
+
+def _refusing(model: nn.Module) -> WithoutRefusal | None:
+    """What takes the refusal out of a network's outputs; None where there is none in them."""
+    if isinstance(model, WithoutRefusal):
+        return model
+    if isinstance(model, DefendedModel | CountedModel):
+        return _refusing(model.model)
+    return _refusing(model.network) if isinstance(model, Normalized | LogitsOf) else None

@@ -22,7 +22,7 @@ from advbench.defended.substitutes import UNLISTED
 from advbench.draws.sampling import is_random, takes_draws
 from advbench.errors import AdvbenchError, DefenseError, SpecError, first_line, ran_out_of_memory
 from advbench.names.grammar import Spec
-from advbench.names.registry import converted, parameters, takes_more
+from advbench.names.registry import Kind, converted, parameters, takes_more
 from advbench.names.user_code import as_own_program, failure_sentence
 
 Form = Literal["tensor", "array", "images", "pil"]
@@ -72,7 +72,7 @@ class Plugin:
         """
         if self.settled:
             return as_tensor(_call(self.function, self.settled[0], x), x)
-        form = self.form or _form_told(self.function)
+        form = self.form or form_told(self.function)
         form, y = self._found_out(x) if form is None else (form, self._tried(form, x))
         self.settled.append(form)
         return y
@@ -155,16 +155,16 @@ def defense_of(thing: Any, spec: Spec) -> Map:
             raise SpecError(f"defense {spec.name!r} is made already and takes no parameters.")
         return adapted(thing)
     known = parameters(thing)
-    if not inspect.isclass(thing) and _needs_an_argument(thing):
+    if not inspect.isclass(thing) and needs_an_argument(thing):
         first = next(iter(known), "")
         others = {name: parameter for name, parameter in known.items() if name != first}
         given = converted(spec, others, "defense", takes_more=takes_more(thing))
         return adapted(partial(thing, **given) if given else thing)
-    return adapted(_called(thing, spec, converted(spec, known, "defense", takes_more=takes_more(thing))))
+    return adapted(called(thing, spec, converted(spec, known, "defense", takes_more=takes_more(thing))))
 
 
-def _called(make: Callable[..., Any], spec: Spec, given: Mapping[str, Any]) -> Any:
-    """The defense that a class or a function of the user's makes.
+def called(make: Callable[..., Any], spec: Spec, given: Mapping[str, Any], kind: Kind = "defense") -> Any:
+    """The defense or detector that a class or a function of the user's makes.
 
     Raises:
         SpecError: it fails.
@@ -177,7 +177,7 @@ def _called(make: Callable[..., Any], spec: Spec, given: Mapping[str, Any]) -> A
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         if ran_out_of_memory(error):
             raise
-        raise SpecError(f"defense {spec.name} failed: {failure_sentence(error, spec.name)}") from error
+        raise SpecError(f"{kind} {spec.name} failed: {failure_sentence(error, spec.name)}") from error
 
 
 def adapted(defense: Any) -> Map:
@@ -252,7 +252,7 @@ def _channels_first(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0)
 
 
-def _form_told(function: Callable[..., Any]) -> Form | None:
+def form_told(function: Callable[..., Any]) -> Form | None:
     """What the type of a function's first parameter says that it takes."""
     try:
         called = function.func if isinstance(function, partial) else function
@@ -269,7 +269,8 @@ def _form_told(function: Callable[..., Any]) -> Form | None:
     return "pil" if getattr(origin, "__module__", "").startswith("PIL.") else None
 
 
-def _needs_an_argument(function: Callable[..., Any]) -> bool:
+def needs_an_argument(function: Callable[..., Any]) -> bool:
+    """Whether a function cannot be called without an argument."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
         arguments = inspect.signature(function).parameters.values()

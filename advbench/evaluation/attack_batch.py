@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from advbench.data.batches import Batch
 from advbench.defended.model import DefendedModel
 from advbench.draws.draws import Draws
-from advbench.errors import InputError
+from advbench.evaluation.by_label import attempted
 from advbench.evaluation.plan import Links, Plan
 from advbench.evaluation.worst_case import Outcome, still_standing, worst_of
 from advbench.results.records import LOSS_COLUMNS, SAMPLE_TYPES, Rung
@@ -91,8 +91,8 @@ def replayed(plan: Plan, target: Target, batch: Batch, x_adv: Tensor) -> Iterato
         seen = x_adv[rows.to(x_adv.device)]
         _, x, y = clean.to(plan.device)
         with torch.no_grad(), plan.shown.counted_as("judging"):
-            model = plan.judged(cell.defense)
-            judged = judge(model.sampled(seen), seen, x, y, plan.threat)
+            said = plan.judged(cell.defense).answers(seen)
+            judged = judge(said.logits, seen, x, y, plan.threat, refused=said.refused)
         nothing = torch.zeros_like(y)
         attempt = Attempt(seen, nothing, nothing, nothing.bool())
         yield RungDone(cell, samples_of(cell, clean, judged, attempt), seen)
@@ -131,7 +131,8 @@ def _attacked_through(plan: Plan, target: Target, number: int, batch: Batch) -> 
     What is found is judged in float32, and what fooled the network in bfloat16 alone is no success: those
     images are attacked again in float32, as they would have been without bfloat16.
     """
-    if plan.rough is None or not tolerates_bfloat16(plan.attack_of(target.cell)):
+    may_refuse = plan.refuses(target.cell.defense)  # of which bfloat16 knows nothing
+    if plan.rough is None or may_refuse or not tolerates_bfloat16(plan.attack_of(target.cell)):
         return _attacked_once(plan, _model(plan, target, number), target, number, batch)
     model = _model(plan, target, number, plan.rough)
     outcome = _attacked_once(plan, model, target, number, batch)
@@ -166,12 +167,7 @@ def _attacked_once(plan: Plan, model: DefendedModel, target: Target, number: int
     if number > 0:  # the first choice attacks as it would alone
         draws = draws.stream(f"choice {number}")
     with plan.shown.attacking() as query_counts:
-        attempt = plan.attack_of(cell)(model, x, y, plan.threat, draws)
-        if not isinstance(attempt, Attempt):
-            raise InputError(
-                f"attack {cell.attack} must return an advbench.Attempt, got {type(attempt).__name__}: its "
-                "best iterates and what they cost."
-            )
+        attempt = attempted(plan.attack_of(cell), model, (x, y), plan.threat, draws, name=cell.attack)
         passes = len(model.draws())
         attempt = attempt._replace(steps=passes * attempt.steps, queries=passes * attempt.queries)
         query_counts.append(int(attempt.queries.sum()))
@@ -199,7 +195,8 @@ def _judge_iterates(
     """
     iterates, x_adv, x, y = images
     model = plan.judged(defense)
-    judged = judge(model.sampled(x_adv), x_adv, x, y, plan.threat)
+    answers = model.answers(x_adv)
+    judged = judge(answers.logits, x_adv, x, y, plan.threat, refused=answers.refused)
     smallest = torch.where(judged.robust, torch.nan, judged.distance)
     wide = replace(plan.threat, eps=1.0 if plan.threat.norm == "linf" else float(x[0].numel()))
     outside = (
@@ -207,6 +204,7 @@ def _judge_iterates(
     )
     if len(outside):
         far, near = iterates[outside], x[outside]
-        at_any_size = judge(model.sampled(far), far, near, y[outside], wide)
+        answers = model.answers(far)
+        at_any_size = judge(answers.logits, far, near, y[outside], wide, refused=answers.refused)
         smallest[outside] = torch.where(at_any_size.robust, torch.nan, at_any_size.distance)
     return judged, smallest

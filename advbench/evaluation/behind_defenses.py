@@ -43,14 +43,14 @@ def fit_for_defenses(plan: Plan, x: Tensor, note: Callable[[str], None]) -> Plan
 
 def _is_own(link: Placement) -> bool:
     """Whether a defense is none of ours: these know nothing of the model."""
-    defense = unwrapped(link.defense)
+    defense = unwrapped(link.defense) if link.detector is None else link.detector.score
     return isinstance(defense, Plugin) or not type(defense).__module__.startswith("advbench.")
 
 
 def _difference(plan: Plan, defense: str, network: nn.Module, x: Tensor) -> str:
     """In what a copy differs behind a defense; empty where it does not, or where that cannot be told."""
     once = replace(plan, eot=1)
-    original, made = (once.attacked(defense, network=model) for model in (plan.model, network))
+    original, made = (once.attacked(defense, network=model).with_scores() for model in (plan.model, network))
     few = fresh_images(x, 1, 2 * _LOOK + 2)
     try:
         with torch.no_grad():  # the first call of a defense finds out what it takes, and looks at no gradient

@@ -228,7 +228,7 @@ class Chooser:
 
     def _fitted(self, chain: Links, position: int, batch: Batch) -> Imitation:
         plan, sampling = self.plan, Sampling(self.plan.seed, "learn")
-        model = DefendedModel(plan.model, chain, sampling=sampling, lanes=plan.size.lanes)
+        model = DefendedModel(plan.model, chain, sampling=sampling, lanes=plan.size.lanes).with_scores()
         draws = Draws(plan.seed, batch.indices).stream("learn")
         return fitted(pairs_of(partial(_seen, model, position), batch.x, draws, plan.threat), plan.seed)
 

@@ -14,10 +14,11 @@ from advbench.data.batches import Batch, Images, read_batch
 from advbench.defended.left_as_found import prepared
 from advbench.defended.model import DefendedModel, Placement
 from advbench.evaluation.plan import judged_model
+from advbench.results.records import REFUSED
 from advbench.results.table import Cell, Heading
 from advbench.runs.examples import Examples
 from advbench.speed.batch_size import BatchSize, fitting_lanes, in_batches, only_size
-from advbench.threat.judge import Vote, fooled, predict, vote
+from advbench.threat.judge import Vote, fooled, predictions_of, vote
 from advbench.threat.threat import ROUNDING, Threat
 
 Kept = Literal["all", "successful"]
@@ -43,6 +44,7 @@ class Finding:
         examples: examples that were judged, or clean images on the clean rung.
         fooling: how many of the examples fool the defended model.
         by_rounding: how many are predicted as recorded only up to rounding.
+        refused: how many a detector refuses.
         as_8bit: how many still fool it as 8-bit images; None if that was not asked.
         faults: indices of the images that something is wrong with, by what it is.
     """
@@ -52,6 +54,7 @@ class Finding:
     examples: int = 0
     fooling: int = 0
     by_rounding: int = 0
+    refused: int = 0
     as_8bit: int | None = None
     faults: dict[str, list[int]] = field(default_factory=dict)
 
@@ -91,7 +94,7 @@ def recheck(evidence: Evidence, examples: Iterable[Examples], *, as_8bit: bool =
     findings = {cell: Finding(cell, as_8bit=0 if as_8bit and cell.attack else None) for cell in cells}
     records = {cell: _records(evidence.samples, cell) for cell in cells}
     links = [placement for chain in evidence.chains.values() for placement in chain]
-    modules = [link.defense for link in links if isinstance(link.defense, nn.Module)]
+    modules = [module for link in links for module in link.modules]
     seen: dict[Cell, list[int]] = {cell: [] for cell in cells}
     with torch.inference_mode(False), torch.no_grad(), prepared(evidence.model, *modules):
         for cell in cells:
@@ -199,24 +202,40 @@ def _check_prediction(model: DefendedModel, x: Tensor, records: pd.DataFrame, fi
     if not model.is_random:
         excused = _excused(model, x, recorded, wrong)
     finding.by_rounding += int(excused.sum())
+    finding.refused += int((vote_again.prediction == REFUSED).sum())
     finding.blame("another prediction than recorded", records.index.to_numpy(), (wrong & ~excused).numpy())
     fools: Flags = fooled(torch.where(wrong & ~excused, vote_again.prediction, recorded), labels).numpy()
     return fools
 
 
 def _vote(model: DefendedModel, x: Tensor, y: Tensor) -> Vote:
-    return vote(torch.stack([predict(logits) for logits in model.sampled(x)]).cpu(), y.cpu())
+    return vote(predictions_of(*model.answers(x)).cpu(), y.cpu())
 
 
 def _excused(model: DefendedModel, x: Tensor, recorded: Tensor, wrong: Tensor) -> Tensor:
     """Which of the wrong predictions rounding may explain, `(n,)` bool."""
     excused = wrong.clone()
+    seen = model.with_scores()
     if bool(wrong.any()):
-        logits = model(x).cpu()
+        told = seen(x).cpu()
     for row in wrong.nonzero().flatten().tolist():
-        alone = model(x[row : row + 1]).cpu()
-        excused[row] = any(_ties(scores, int(recorded[row])) for scores in (logits[row], alone[0]))
+        alone = seen(x[row : row + 1]).cpu()
+        excused[row] = any(_may_be(model, said, int(recorded[row])) for said in (told[row], alone[0]))
     return excused
+
+
+def _may_be(model: DefendedModel, told: Tensor, recorded: int) -> bool:
+    """Whether logits and scores `(k + detectors,)` are within rounding of those that were recorded."""
+    k = len(told) - len(model.detectors)
+    beyond = [
+        detector.settled.excess(score)
+        for detector, score in zip(model.detectors.values(), told[k:], strict=True)
+        if detector.settled is not None
+    ]
+    if recorded == REFUSED:
+        return any(bool(excess > -_TIE) for excess in beyond)
+    accepted = all(bool(excess <= _TIE) for excess in beyond)
+    return accepted and _ties(told[:k], recorded)
 
 
 def _ties(logits: Tensor, recorded: int) -> bool:

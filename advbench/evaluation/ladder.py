@@ -16,6 +16,7 @@ from advbench.data.batches import Batch, Images, check_mapstyle
 from advbench.defended.contract import check_substitutes, checked_logits
 from advbench.defended.doubts import doubts_about
 from advbench.defended.left_as_found import in_full_precision, prepared
+from advbench.defended.model import Answers
 from advbench.draws.sampling import DRAWS, JUDGED
 from advbench.errors import InputError
 from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed, samples_of
@@ -27,6 +28,7 @@ from advbench.evaluation.observer import UNOBSERVED, Checked, Observer
 from advbench.evaluation.passable import passable
 from advbench.evaluation.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
 from advbench.evaluation.search_substitutes import Choice
+from advbench.evaluation.settle_detectors import Looks, bound, settled
 from advbench.results.indicators import TESTS, Test, added
 from advbench.results.records import UNDEFENDED, Candidate, Row, Rung, join_samples
 from advbench.results.shown import added_up
@@ -136,7 +138,7 @@ def evaluate(
         raise InputError(f"batch_size must be {AUTO!r} or a whole number of at least 1, got {batch_size!r}.")
     check_mapstyle(dataset)
     chosen = chosen_images(dataset, indices)
-    chains = defense_chains(defenses or {})
+    chains = bound(model, defense_chains(defenses or {}))
     if not isinstance(copies, Copies):
         raise InputError(f"copies must be Copies(...), got {copies!r:.60}; fast=False makes none.")
     wanted_rungs, wanted = _texts(rungs), _texts(substitute)
@@ -178,10 +180,14 @@ def _climb(
         options: what may stand in for each defense.
         observer: the run that the evaluation belongs to.
     """
+    detectors = settled(_looks(plan), plan.chains)
+    plan = replace(plan, chains=detectors.chains)
     with plan.shown.counted_as("search"):
         options = _widened(plan, options)
     clean = _clean_pass(plan, chosen, ready(plan.chains, options))
-    heading = plan.heading(observer.names, clean.doubts)
+    for defense, doubts in detectors.doubts.items():
+        clean.doubts[defense] += doubts
+    heading = plan.heading(observer.names, clean.doubts).with_detectors(detectors.told)
     cells = [cell for cell in heading.cells() if cell.rung != "clean"]
     work, answers = len(chosen) * len(cells), clean.samples[UNDEFENDED]
     known = observer.begin(Checked(clean.digests, work, plan.size.images, answers, plan.shown))
@@ -210,6 +216,11 @@ def _climb(
     samples = join_samples([whole[cell] for cell in heading.cells()])
     candidates = tuple(candidate for choice in stand_ins.values() for candidate in choice.candidates)
     return Evaluation(heading, samples, clean.digests, candidates, added_up([plan.shown.images]))
+
+
+def _looks(plan: Plan) -> Looks:
+    """On what the detectors of a plan are settled."""
+    return Looks(model=plan.model, dataset=plan.dataset, images=plan.images, seed=plan.seed, size=plan.size)
 
 
 def _chosen_substitutes(plan: Plan, options: Mapping[str, Options], observer: Observer) -> dict[str, Choice]:
@@ -299,7 +310,7 @@ def _clean_pass(plan: Plan, chosen: Sequence[int], alone: Mapping[str, Links]) -
     def work(batch: Batch) -> tuple[Batch, dict[str, pd.DataFrame]]:
         if not clean.doubts and "bpda" in plan.rungs:
             for defense, chain in alone.items():
-                model = plan.attacked(defense, bpda=True, chain=chain)
+                model = plan.attacked(defense, bpda=True, chain=chain).with_scores()
                 check_substitutes(model, batch.to(plan.device).x)
         return batch, {defense: _judge_clean(plan, defense, batch, clean.doubts) for defense in plan.chains}
 
@@ -317,12 +328,16 @@ def _judge_clean(plan: Plan, defense: str, batch: Batch, doubts: dict[str, tuple
     model, (_, x, y) = plan.judged(defense), batch.to(plan.device)
     with plan.shown.counted_as("judging"):
         logits = checked_logits(model, x, y)
-        drawn = model.sampled(x) if plan.is_random(defense) else logits[None]
+        once = Answers(logits[None], None)
+        said = model.answers(x) if plan.is_random(defense) or plan.refuses(defense) else once
     if defense not in doubts:
         doubts[defense] = tuple(doubts_about(model, x, y, logits))
         if plan.is_random(defense) and plan.eot == 1:
             doubts[defense] += (WITHOUT_EXPECTATION,)
-    return samples_of(Cell(defense, "", "clean"), batch, judge(drawn, x, x, y, plan.threat))
+    judged = judge(said.logits, x, x, y, plan.threat, refused=said.refused)
+    # Robust is a clean image that is right and accepted (Tramer 2022); what is refused has no class.
+    judged = judged._replace(robust=judged.robust & (judged.prediction >= 0))
+    return samples_of(Cell(defense, "", "clean"), batch, judged)
 
 
 def _replayed(cell: Cell, cells: Sequence[Cell], clean: _Clean) -> dict[Cell, set[int]]:
@@ -358,6 +373,8 @@ def _rung(plan: Plan, target: Target, clean: _Clean, done: Mapping[Cell, set[int
         assert rung_done.x_adv is not None
         return [rung_done, *replayed(plan, target, batch, rung_done.x_adv)]
 
+    if plan.refuses(target.cell.defense):  # images of one label go together
+        own = own.sort_values("label", kind="stable")
     images = [index for index in own["index"] if index in todo]
     growing = is_chunked(plan.attack_of(target.cell))
     for outcomes in in_batches(plan.dataset, images, plan.size, attack, growing=growing):

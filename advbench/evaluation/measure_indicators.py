@@ -15,6 +15,7 @@ from advbench.data.batches import Batch
 from advbench.defended.gradient import loss_and_gradient
 from advbench.defended.model import DefendedModel
 from advbench.draws.draws import Draws
+from advbench.evaluation.by_label import alike
 from advbench.evaluation.grade_gradients import foretold_differences, true_differences
 from advbench.evaluation.plan import Links, Plan
 from advbench.results.indicators import Indicator, added
@@ -70,19 +71,14 @@ def measured(
         images = [index for index in plan.sample(PROBED) if index in right]
 
         def work(batch: Batch, subject: Subject = subject) -> list[Indicator]:
-            probe = _Probe(plan, subject, batch.to(plan.device))
-            batch_indicators = [
-                *probe.flags(),
-                *probe.gradients(),
-                probe.border(),
-                probe.agreement(),
-                probe.unstable(),
-            ]
-            if last[subject.defense] is subject:
-                for name in plan.attacks:
-                    batch_indicators += probe.attacked(
-                        name, records[Cell(subject.defense, name, subject.rung)]
-                    )
+            batch_indicators: list[Indicator] = []
+            for part in alike(batch, apart=plan.refuses(subject.defense)):
+                probe = _Probe(plan, subject, part.to(plan.device))
+                batch_indicators += probe.gradient_alone()
+                if last[subject.defense] is subject:
+                    for name in plan.attacks:
+                        cell = Cell(subject.defense, name, subject.rung)
+                        batch_indicators += probe.attacked(name, records[cell])
             return batch_indicators
 
         for outcomes in in_batches(plan.dataset, images, plan.size, work):
@@ -91,7 +87,7 @@ def measured(
 
 
 class _Probe:
-    """One batch of images behind one defense, along one gradient."""
+    """One batch of images behind one defense, along one gradient; of one label where it may refuse."""
 
     def __init__(self, plan: Plan, subject: Subject, batch: Batch) -> None:
         self.plan, self.subject, self.batch = plan, subject, batch
@@ -100,12 +96,17 @@ class _Probe:
         self.draws = Draws(plan.seed, batch.indices).stream("probe")
 
     def _model(self, stream: str) -> DefendedModel:
-        return self.plan.attacked(
+        model = self.plan.attacked(
             self.subject.defense,
             bpda=self.subject.rung == "bpda",
             stream=stream,
             chain=self.subject.chain,
         )
+        return model.against(int(self.batch.y[0]))
+
+    def gradient_alone(self) -> list[Indicator]:
+        """What does not depend on an attack."""
+        return [*self.flags(), *self.gradients(), self.border(), self.agreement(), self.unstable()]
 
     def _indicator(self, name: str, part: float, whole: float, attack: str = "") -> Indicator:
         about_the_model = name in ("softmax_output", "few_classes", "autograd_in_forward")
@@ -231,7 +232,8 @@ class _Probe:
 
     @torch.no_grad()
     def _judged(self, x_adv: Tensor, threat: Threat) -> Tensor:
-        return judge(self.judged.sampled(x_adv), x_adv, self.batch.x, self.batch.y, threat).robust
+        said = self.judged.answers(x_adv)
+        return judge(said.logits, x_adv, self.batch.x, self.batch.y, threat, refused=said.refused).robust
 
 
 def _of(loss: Callable[[Tensor, Tensor], Tensor], y: Tensor, logits: Tensor, piece: slice) -> Tensor:

@@ -27,7 +27,7 @@ def passable(plan: Plan, defense: str) -> tuple[bool, ...]:
     """
     chain = plan.chains[defense]
     sampling = Sampling(plan.seed, "passable")
-    model = DefendedModel(plan.model, chain, sampling=sampling, lanes=plan.size.lanes)
+    model = DefendedModel(plan.model, chain, sampling=sampling, lanes=plan.size.lanes).with_scores()
     try:
         x = read_batch(plan.dataset, plan.sample(_SHOWN)).to(plan.device).x
         return _have_derivatives(model, x)

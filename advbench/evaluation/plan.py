@@ -122,8 +122,7 @@ class Plan:
     def modules(self) -> list[nn.Module]:
         """What has a state: the model, and the defenses and substitutes that are modules."""
         links = [link for chain in self.chains.values() for link in chain]
-        maps = [stage for link in links for stage in (link.defense, link.chosen_substitute)]
-        return [self.model, *(stage for stage in maps if isinstance(stage, nn.Module))]
+        return [self.model, *(module for link in links for module in link.modules)]
 
     @property
     def places(self) -> set[str]:
@@ -133,6 +132,10 @@ class Plan:
     def is_random(self, defense: str) -> bool:
         """Whether one of the defense's maps says that it draws random numbers."""
         return any(chain.is_random for chain in self.chains[defense])
+
+    def refuses(self, defense: str) -> bool:
+        """Whether a detector stands in the defense, which may refuse an image."""
+        return any(link.detector is not None for link in self.chains[defense])
 
     @property
     def calibration(self) -> list[int]:

@@ -19,6 +19,7 @@ from advbench.data.batches import Batch
 from advbench.defended.substitutes import Element, element_name
 from advbench.draws.draws import Draws
 from advbench.errors import DefenseError
+from advbench.evaluation.by_label import alike
 from advbench.evaluation.grade_gradients import STEPS, Graded, grade_batch
 from advbench.evaluation.plan import Links, Plan
 from advbench.results.records import Candidate
@@ -142,12 +143,17 @@ class Search:
         chain = realised(plan.chains[self.defense], elements, self.fit)
         target = plan.attacked(self.defense, bpda=True, stream="search", chain=chain)
 
-        def work(batch: Batch) -> Graded:
-            indices, x, y = batch.to(plan.device)
-            draws = Draws(plan.seed, indices).stream("search")
-            return grade_batch(target, (x, y), plan.threat, draws, self.differences)
+        def work(batch: Batch) -> list[Graded]:
+            graded = []
+            for part in alike(batch, apart=plan.refuses(self.defense)):
+                indices, x, y = part.to(plan.device)
+                draws = Draws(plan.seed, indices).stream("search")
+                seen = target.against(int(y[0]))
+                graded.append(grade_batch(seen, (x, y), plan.threat, draws, self.differences))
+            return graded
 
-        parts = list(in_batches(plan.dataset, plan.calibration, plan.size, work))
+        batches = in_batches(plan.dataset, plan.calibration, plan.size, work)
+        parts = [part for graded in batches for part in graded]
         right = [index for part in parts for index in part.right]
         standing = frozenset(index for part in parts for index in part.standing)
         candidate = Candidate(

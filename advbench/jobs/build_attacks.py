@@ -23,7 +23,7 @@ from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.words_or_objects import usable_name, written
 from advbench.names import registry
-from advbench.names.grammar import Spec, parse_spec
+from advbench.names.grammar import Spec, has_detector, parse_spec
 from advbench.results.indicators import TESTS, Test
 from advbench.results.records import LADDER, Rung
 from advbench.threat.attack import Attack
@@ -57,7 +57,7 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
     """
     threat = make_threat(options.subject, objects.entry or find_dataset(names_of(options.subject)[1]))
     attack_tests(options)
-    attacks, rungs = make_attacks(options, threat, objects.attacks), rungs_of(options)
+    attacks, rungs = make_attacks(options, threat, objects.attacks), rungs_of(options, objects)
     no_queries = "gradient_free" not in rungs
     queries = Named({}, {}) if no_queries else _gradient_free(options, threat, objects.gradient_free)
     subject = load_subject(options.subject, ranks, options.batch_size, objects)
@@ -133,15 +133,22 @@ def _built(text: str) -> Any:
     return registry.build(full.factory, full.spec, "attack")
 
 
-def rungs_of(options: RunSettings) -> tuple[Rung, ...]:
+def rungs_of(options: RunSettings, objects: Objects = NO_OBJECTS) -> tuple[Rung, ...]:
     """What is run beside the clean rung, in the order of the ladder.
+
+    Where something may refuse images it is also shown the examples that are made without it.
 
     Raises:
         SpecError: a rung that there is not.
     """
     if options.wants_ladder:
         return LADDER
+    links = [link for chain in objects.defenses.values() for link in chain]
+    may_refuse = any(link.detector is not None for link in links) or any(
+        has_detector(text) for text in options.defenses if text not in objects.defenses
+    )
     wanted = ["shattered", *(["bpda"] if options.wants_bpda else []), *listed(options.rungs)]
+    wanted += ["static"] if may_refuse else []
     unknown = [rung for rung in wanted if rung not in LADDER]
     if unknown:
         raise SpecError(f"there is no rung {unknown[0]!r}; known: {', '.join(LADDER)}.")

@@ -8,8 +8,9 @@ import dataclasses
 import inspect
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import nn
@@ -20,8 +21,10 @@ from advbench.data.load import find_dataset, load_dataset
 from advbench.data.registry import DATASETS, DatasetEntry
 from advbench.data.sampling import balanced_sample
 from advbench.data.sources import Place
+from advbench.defended.detector import Detector, detector_of
 from advbench.defended.model import DefendedModel, Placement
 from advbench.defended.own_functions import Plugin, defense_of
+from advbench.defended.reject import RejectClass, RejectNaN
 from advbench.defended.substitutes import listed
 from advbench.defenses import DEFENSES
 from advbench.errors import InputError, SpecError, first_line
@@ -31,7 +34,7 @@ from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.state_digest import is_told_by_settings, state_digest
 from advbench.names import registry
-from advbench.names.grammar import INPUT, Spec, parse_chain
+from advbench.names.grammar import INPUT, Spec, detector_place, parse_chain
 from advbench.names.user_code import load_object, names_user_code
 from advbench.results.records import UNDEFENDED
 from advbench.runs.manifest import LATER
@@ -40,6 +43,10 @@ from advbench.threat.threat import Threat
 
 DEFAULT_MODEL = "digits-cnn"
 DEFAULT_DATASET = "digits"
+
+REJECT_CLASS: Final = "reject-class"
+"""The detector that is a class of the model itself; beside it, the one that is logits of NaN."""
+REJECT_NAN: Final = "reject-nan"
 
 
 class Named(NamedTuple):
@@ -205,11 +212,21 @@ def make_defenses(
         name = text.strip()
         if name == UNDEFENDED:  # it is always there
             continue
-        chain = own[name] if name in own else make_chain(text)
+        chain = _asked_for(own[name] if name in own else make_chain(text), options.fpr)
         DefendedModel(model, chain)
         add_named(made, name, chain, "defense")
         settings[name] = [_settings_of(link, is_object=name in own) for link in chain]
     return Named(dict(made), settings)
+
+
+def _asked_for(chain: tuple[Placement, ...], fpr: float | None) -> tuple[Placement, ...]:
+    """A chain whose detectors refuse the share of clean images that was asked for, where it was."""
+    return tuple(
+        link
+        if fpr is None or link.detector is None or link.detector.fpr is not None
+        else replace(link, defense=replace(link.detector, fpr=fpr))
+        for link in chain
+    )
 
 
 def _settings_of(link: Placement, *, is_object: bool) -> dict[str, Any]:
@@ -230,6 +247,9 @@ def make_chain(text: str) -> tuple[Placement, ...]:
 def _placement(spec: Spec) -> Placement:
     if spec.name == UNDEFENDED:
         raise SpecError(f"'{UNDEFENDED}' is the undefended model; it stands alone, without parameters.")
+    reads = detector_place(spec)
+    if reads is not None:
+        return _detector(spec, reads)
     at = spec.place or INPUT
     if names_user_code(spec.name):
         return Placement(defense_of(load_object(spec.name), spec), at=at)
@@ -237,6 +257,24 @@ def _placement(spec: Spec) -> Placement:
     if spec.name in DEFENSES:
         return Placement(registry.build(factory, spec, "defense"), at=at)
     return Placement(defense_of(factory, spec), at=at)
+
+
+def _detector(spec: Spec, at: str) -> Placement:
+    """A detector that reads what passes a place.
+
+    Raises:
+        SpecError: nothing that can be a detector.
+    """
+    if spec.name == REJECT_CLASS:
+        given = registry.converted(spec, registry.parameters(RejectClass), "detector")
+        return Placement(Detector(RejectClass(**given)), at=at)
+    if spec.name == REJECT_NAN:
+        return Placement(Detector(RejectNaN()), at=at)
+    if not names_user_code(spec.name):
+        raise SpecError(
+            f"a detector is code of your own, file.py:score or package.module:score, got {spec.name!r}."
+        )
+    return Placement(detector_of(load_object(spec.name), spec), at=at)
 
 
 def add_named(table: dict[str, Any], name: str, made: object, kind: str) -> None:
@@ -252,7 +290,7 @@ def add_named(table: dict[str, Any], name: str, made: object, kind: str) -> None
 
 def describe(thing: object, threat: Threat | None = None) -> dict[str, Any]:
     """What was made and every setting that it has, for `run.json`; a step size as it is taken."""
-    if isinstance(thing, Plugin):
+    if isinstance(thing, Plugin | Detector):
         return thing.settings
     settings: dict[str, Any] = _plain(thing) if dataclasses.is_dataclass(thing) else {}
     if threat is not None and hasattr(thing, "step_size_for"):

@@ -18,6 +18,7 @@ from advbench.defended.counting import Shown, looks_counted
 from advbench.defended.left_as_found import prepared
 from advbench.defended.logits import logits_alone
 from advbench.defended.normalized import Normalized
+from advbench.defended.reject import WithoutRefusal
 from advbench.errors import CheckpointError, ModelError, SpecError
 from advbench.files import sha256
 from advbench.jobs.channels import fitted
@@ -35,7 +36,7 @@ from advbench.models.checkpoint.fit import HeadMisfitError
 from advbench.models.checkpoint.load import Loaded, load_checkpoint
 from advbench.models.network import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
-from advbench.names.grammar import Spec, parse_spec
+from advbench.names.grammar import Spec, parse_spec, reject_of
 from advbench.speed.batch_size import AUTO, filled_up, own_size
 
 _PIXELS_TAKEN: Final = Chosen(PIXELS, "a module given in Python takes pixels")
@@ -110,6 +111,8 @@ def load_classifier(
         x = read_batch(images, indices[:1]).to(device).x
         takes = _own_size(whole, x, at_once)
         network, word = logits_alone(whole, x.expand(max(1, takes), -1, -1, -1).contiguous())
+    if options.reject_class is not None:
+        network = WithoutRefusal(network, reject_of(options.reject_class))
     weights = Weights(
         network=network,
         name=spec.name if spec else name,
@@ -138,8 +141,9 @@ def load_classifier(
     }
     notes = (*source.notes, *source.loaded.notes, *filter(None, (word,)))
     looked = sum(looks.images.values())
+    head = source.head if options.reject_class is None else None  # it has a class more, on purpose
     classifier = Classifier(
-        wrapped.to(device), name, provenance, chosen, source.head, notes, source.loaded.remarks, looked, takes
+        wrapped.to(device), name, provenance, chosen, head, notes, source.loaded.remarks, looked, takes
     )
     return classifier, images
 

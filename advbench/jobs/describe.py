@@ -58,6 +58,8 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             "seed": given.seed,
             "indices": selection_hash(subject.indices),
             "save_adversarial": options.kept_examples,
+            **({} if given.fpr is None else {"fpr": given.fpr}),
+            **({} if given.reject_class is None else {"reject_class": given.reject_class}),
         },
         **({"objects": list(job.nameless)} if job.nameless else {}),
         "execution": {

@@ -20,7 +20,7 @@ from advbench.jobs.untrusted_run import recorded_of
 from advbench.names.grammar import INPUT, parse_chain
 from advbench.names.user_code import names_user_code
 from advbench.reports.pictures import Panel, Picture, amplified, to_pixels
-from advbench.results.records import UNDEFENDED
+from advbench.results.records import REFUSED, UNDEFENDED
 from advbench.results.table import Cell
 from advbench.runs.examples import read_examples
 from advbench.runs.folder import ADVERSARIAL
@@ -117,7 +117,11 @@ class _Shown:
         self.seed = seed
         self.chain: Sequence[Any] = ()
         if defense != UNDEFENDED and not any(names_user_code(spec.name) for spec in parse_chain(defense)):
-            self.chain = [placement.defense for placement in make_chain(defense) if placement.at == INPUT]
+            self.chain = [
+                placement.defense
+                for placement in make_chain(defense)
+                if placement.at == INPUT and placement.detector is None
+            ]
 
     @torch.no_grad()
     def __call__(self, x: Tensor, index: int) -> Tensor | None:
@@ -168,6 +172,8 @@ def _picture(
 def _namer(classes: Sequence[str]) -> Callable[[Any], str]:
     def name(label: Any) -> str:
         number = int(label)
-        return classes[number] if 0 <= number < len(classes) else "nothing" if number < 0 else str(number)
+        if number < 0:
+            return "refused" if number == REFUSED else "nothing"
+        return classes[number] if number < len(classes) else str(number)
 
     return name

@@ -58,6 +58,8 @@ class _Settings:
     rungs: tuple[str, ...]
     judge_draws: Count
     save_adversarial: Kept
+    fpr: float | None = None
+    reject_class: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +199,8 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
         seed=run_settings.seed,
         norm=run_settings.norm,
         eps=run_settings.eps,
+        fpr=run_settings.fpr,
+        reject_class=run_settings.reject_class,
         device="cpu",
     )
     return Recorded(run_settings.save_adversarial, subject, run_settings)

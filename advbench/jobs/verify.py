@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import nn
 
 from advbench.data.batches import batches
+from advbench.defended.left_as_found import prepared
 from advbench.errors import RunFolderError, SpecError
 from advbench.evaluation.judge_again import Evidence, Finding, check_records, recheck
 from advbench.evaluation.ladder import fingerprint, image_digests
-from advbench.evaluation.plan import defense_chains, substitutes_of
+from advbench.evaluation.plan import Links, defense_chains, substitutes_of
+from advbench.evaluation.settle_detectors import Looks, settled
 from advbench.files import sha256
 from advbench.jobs.build_subject import Subject, load_subject
 from advbench.jobs.left_as_found import left_as_found
@@ -30,6 +33,7 @@ from advbench.names.grammar import parse_spec
 from advbench.reports.compare import first_difference
 from advbench.reports.formats import FILE_NAMES, render
 from advbench.reports.style import style_of
+from advbench.results.detecting import same_thresholds
 from advbench.results.table import Heading, rows_of
 from advbench.results.verdict import RULES
 from advbench.runs.examples import Examples, read_examples
@@ -37,6 +41,7 @@ from advbench.runs.folder import ADVERSARIAL, CANDIDATES, is_as_written
 from advbench.runs.manifest import open_manifest
 from advbench.runs.provenance import origin_of
 from advbench.runs.samples import SAMPLES, read_samples
+from advbench.speed.batch_size import BatchSize
 
 _READ = 256  # images at a time
 
@@ -110,13 +115,16 @@ def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterat
     if not images.holds:
         return
     heading = _heading(claims, subject)
+    chains, detectors = _settled(claims, subject)
+    if detectors is not None:
+        yield detectors
     yield from _check_digests(claims, settings.run)
     samples, records = _check_samples(settings.run, heading, subject)
     yield records
     if samples is None:
         return
     yield from _check_tables(claims, settings.run, samples, heading)
-    yield from _check_rungs(claims, settings, subject, samples, heading)
+    yield from _check_rungs(claims, settings, subject, (chains, samples), heading)
 
 
 def _check_manifest(claims: Claims) -> Check:
@@ -187,8 +195,35 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
         indicators=claims.heading.indicators,
         doubts=claims.heading.doubts,
         notes=claims.heading.notes,
+        detectors=claims.heading.detectors,
         rules=claims.heading.rules,
     )
+
+
+def _settled(claims: Claims, subject: Subject) -> tuple[dict[str, Links], Check | None]:
+    """The defenses, with detectors that refuse where clean images say; and whether the run's did so."""
+    model, size = subject.classifier.model, BatchSize(claims.batch_size)
+    looks = Looks(
+        model=model,
+        dataset=subject.images,
+        images=subject.indices,
+        seed=claims.subject.seed,
+        size=size,
+    )
+    with torch.inference_mode(False), prepared(model):
+        found = settled(looks, defense_chains(subject.defenses.objects))
+    told = claims.heading.detectors
+    if not found.told and not told:
+        return found.chains, None
+    wrong = [
+        defense
+        for defense in {**found.told, **told}
+        if not same_thresholds(found.told.get(defense, ()), told.get(defense, ()))
+    ]
+    said = (
+        f"other thresholds than clean images give: {', '.join(wrong)}" if wrong else "thresholds as recorded"
+    )
+    return found.chains, Check("detectors", not wrong, said)
 
 
 def _check_digests(claims: Claims, run: Path) -> Iterator[Check]:
@@ -245,13 +280,18 @@ def _check_tables(claims: Claims, run: Path, samples: pd.DataFrame, heading: Hea
 
 
 def _check_rungs(
-    claims: Claims, settings: VerifySettings, subject: Subject, samples: pd.DataFrame, heading: Heading
+    claims: Claims,
+    settings: VerifySettings,
+    subject: Subject,
+    found: tuple[dict[str, Links], pd.DataFrame],
+    heading: Heading,
 ) -> Iterator[Check]:
+    chains, samples = found
     damaged: list[str] = []
     evidence = Evidence(
         model=subject.classifier.model,
         dataset=subject.images,
-        chains=defense_chains(subject.defenses.objects),
+        chains=chains,
         threat=subject.threat,
         heading=heading,
         samples=samples,
@@ -287,12 +327,13 @@ def _say(finding: Finding) -> str:
             for fault, indices in finding.faults.items()
         )
     ties = f", {finding.by_rounding} of them up to rounding" if finding.by_rounding else ""
+    refused = f", {finding.refused} refused" if finding.refused else ""
     if finding.cell.rung == "clean":
-        return f"{finding.examples} images predicted as recorded{ties}"
+        return f"{finding.examples} images predicted as recorded{ties}{refused}"
     as_8bit = "" if finding.as_8bit is None else f" ({finding.as_8bit} as 8-bit images)"
     return (
         f"{finding.examples} examples in ball and box, predicted as recorded{ties}; "
-        f"{finding.fooling} fool{as_8bit}"
+        f"{finding.fooling} fool{as_8bit}{refused}"
     )
 
 

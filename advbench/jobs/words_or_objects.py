@@ -1,7 +1,7 @@
 """Words or objects: what a caller in Python gives, with the names that the table gives it."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from advbench.data.images import LabelledImages
 from advbench.defended.backward import BPDA, name_of
+from advbench.defended.detector import Detector
 from advbench.defended.model import Placement
 from advbench.defended.own_functions import adapted
 from advbench.defenses import DEFENSES
@@ -18,7 +19,7 @@ from advbench.jobs.build_subject import make_chain
 from advbench.jobs.own_images import images_of
 from advbench.jobs.state_digest import is_told_by_settings
 from advbench.names import registry
-from advbench.names.grammar import INPUT, Spec, parse_chain, parse_spec
+from advbench.names.grammar import INPUT, Spec, as_detector, parse_chain, parse_spec
 from advbench.names.registry import Entry, Kind
 from advbench.results.records import UNDEFENDED
 
@@ -81,6 +82,35 @@ def defenses_of(given: Any) -> tuple[tuple[str, ...], dict[str, Links]]:
     return tuple(names), made
 
 
+def guarded(
+    names: Sequence[str], made: Mapping[str, Links], detector: Any
+) -> tuple[tuple[str, ...], dict[str, Links]]:
+    """Every defense with a detector behind it, which is a row of its own where there is none.
+
+    Args:
+        names: of the defenses, in their order.
+        made: those of them that are objects.
+        detector: a function from images to scores, a `Detector`, a `Placement` of one, or `{name: detector}`.
+
+    Raises:
+        InputError: nothing that can be a detector.
+    """
+    given, one = _single(detector, "detector")
+    link = one if isinstance(one, Placement) else Placement(one)
+    if link.detector is None:
+        if inspect.isclass(one) or not callable(one):
+            hint = " Call it to make one." if inspect.isclass(one) else ""
+            raise InputError(f"detector must be a word or a function to scores, got {one!r:.60}.{hint}")
+        link = replace(link, defense=Detector(link.defense))
+    name = usable_name(given, "detector") if given else _written_link(link)
+    rows: dict[str, Links] = {}
+    for own in names:
+        if own.strip() != UNDEFENDED:
+            rows[f"{own.strip()}+{name}"] = (*(made[own] if own in made else make_chain(own)), link)
+    rows = rows or {name: (link,)}
+    return tuple(rows), rows
+
+
 def is_worded(name: str, links: Links) -> bool:
     """Whether a defense's name, read as words, makes the same defense."""
     try:
@@ -122,7 +152,8 @@ def _links(given: Any) -> Links:
                 "a defense must be a word, a function on batches, a Placement, or a tuple of them, got "
                 f"{defense!r:.60}.{hint}"
             )
-        links.append(link if isinstance(defense, BPDA) else replace(link, defense=adapted(defense)))
+        known = isinstance(defense, BPDA) or link.detector is not None
+        links.append(link if known else replace(link, defense=adapted(defense)))
     if not links:
         raise InputError("a defense must have an element; the undefended model is always there.")
     return tuple(links)
@@ -130,6 +161,8 @@ def _links(given: Any) -> Links:
 
 def _written_link(link: Placement) -> str:
     place = "" if link.at == INPUT else f"@{link.at}"
+    if link.detector is not None:
+        return as_detector(name_of(link.detector) + place)
     return written(link.defense, DEFENSES, "defense") + place
 
 

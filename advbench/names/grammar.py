@@ -13,6 +13,8 @@ from advbench.names.literals import QUOTES, closing
 
 INPUT = "input"
 LOGITS = "logits"
+REFUSE = "refuse"
+"""`score@refuse` is a detector of images, `score@refuse:layer3` one of what passes a place."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,69 @@ def parse_spec(text: str) -> Spec:
     if not name or name.endswith(":"):
         raise SpecError(f"{text!r} has no name, or nothing after ':'. Write NAME[:key=value,...][@place].")
     return Spec(name, _parse_parameters(tail, text) if tail else {}, place)
+
+
+def detector_place(spec: Spec) -> str | None:
+    """The place that a detector reads; None of an element that is no detector.
+
+    Raises:
+        SpecError: no place after the colon.
+    """
+    head, colon, place = (spec.place or "").partition(":")
+    if head != REFUSE:
+        return None
+    if colon and not place.strip():
+        raise SpecError(
+            f"'{spec}' names no place after '{REFUSE}:'. Write for example 'score@refuse:layer3'."
+        )
+    return place.strip() or INPUT
+
+
+def as_detector(text: str) -> str:
+    """The element of a chain that `NAME[:key=value,...][@place]` is as a detector.
+
+    Raises:
+        SpecError: it cannot be read, or is a chain.
+    """
+    elements = split_chain(text)
+    if len(elements) > 1:
+        raise SpecError(
+            f"a detector is no chain, got {text!r}; give several with --defense a@refuse+b@refuse."
+        )
+    spec = parse_spec(elements[0])
+    if detector_place(spec) is not None:
+        return str(spec)
+    at = REFUSE if spec.place in (None, INPUT) else f"{REFUSE}:{spec.place}"
+    return str(Spec(spec.name, spec.parameters, at))
+
+
+def has_detector(text: str) -> bool:
+    """Whether one of a chain's elements is a detector."""
+    return any(detector_place(spec) is not None for spec in parse_chain(text))
+
+
+def reject_of(text: str) -> int | None:
+    """Which output of a model refuses; None where logits that are NaN do.
+
+    Raises:
+        SpecError: neither the number of a class nor `nan`.
+    """
+    if text == "nan":
+        return None
+    if not re.fullmatch(r"0|[1-9]\d{0,6}", text, re.ASCII):
+        raise SpecError(f"--reject-class must be the number of a class, or nan, got {text!r:.60}.")
+    return int(text)
+
+
+def reject_word(text: str) -> str:
+    """The element of a chain for a model that refuses by its own outputs.
+
+    Raises:
+        SpecError: neither the number of a class nor `nan`.
+    """
+    reject = reject_of(text)
+    name = "reject-nan" if reject is None else f"reject-class:reject={reject}"
+    return f"{name}@{REFUSE}:outputs"
 
 
 def parse_chain(text: str) -> tuple[Spec, ...]:

@@ -17,6 +17,12 @@ LADDER: Final = RUNGS[1:]
 
 UNDEFENDED: Final = "none"
 
+UNDECIDED: Final = -1
+"""The prediction where logits are NaN: no class, and never evidence of an adversarial example."""
+
+REFUSED: Final = -2
+"""The prediction of an image that a detector refuses: no class, and no success of an attack."""
+
 LOSS_MARKS: Final = tuple(2**power for power in range(11))
 """Gradient steps after which an attack's loss is kept, up to 1,024."""
 
@@ -41,7 +47,8 @@ SAMPLE_TYPES: Final[Mapping[str, str]] = {
     "late_gain": "float64",
     **dict.fromkeys(LOSS_COLUMNS, "float64"),
 }
-"""Columns of `samples.parquet`. `attack` is empty on the clean rung; a prediction of -1 is none at all.
+"""Columns of `samples.parquet`. `attack` is empty on the clean rung; a prediction of -1 is none at all, and
+one of -2 is a detector's, which refuses the image.
 
 `smallest` is the norm of the smallest perturbation known to fool the defended model, whatever the radius, and
 NaN where none is; `fooled_share` is the share of a random defense's draws in which the example fools it.
@@ -102,6 +109,15 @@ class Spread(NamedTuple):
     deviation: float
 
 
+class Refused(NamedTuple):
+    """What a detector makes of the images of a rung: of the clean ones, or of the examples."""
+
+    images: int
+    """Those that it refuses."""
+    accepted_right: int
+    """Images that it accepts and that are right."""
+
+
 @dataclass(frozen=True)
 class Rate:
     """How many of `n` images a rung left standing.
@@ -112,12 +128,21 @@ class Rate:
         spread: what single draws of a random defense come to.
         median: the median norm of the smallest perturbations known to fool, over all images (0 where the
             clean one is misclassified), where an attack looked for these and has found half of them.
+        refused: what a detector refuses of them; None where there is none.
     """
 
     count: int
     n: int
     spread: Spread | None = None
     median: float | None = None
+    refused: Refused | None = None
+
+    @property
+    def accepted_accuracy(self) -> float | None:
+        """Which part of the accepted images is right; None without a detector, or where it accepts none."""
+        if self.refused is None or self.refused.images == self.n:
+            return None
+        return self.refused.accepted_right / (self.n - self.refused.images)
 
     @property
     def accuracy(self) -> float:
@@ -178,6 +203,22 @@ class Row:
     notes: tuple[str, ...] = ()
     error: str = ""
     pending: Mapping[Rung, SoFar] = field(default_factory=dict)
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether a detector stands in the defense."""
+        return any(rate.refused is not None for rate in self.rates.values())
+
+    def success_rate(self, rung: Rung) -> float | None:
+        """Of the images that a detector accepts and that are right when clean, which part a rung has felled.
+
+        None without a detector, without the rung, and where there are no such images. At a detector's false
+        positive rate it is the success rate of Bryniarski et al. 2022 (SR@5 at 5 %).
+        """
+        clean = self.rates["clean"].count if "clean" in self.rates else 0
+        if not self.may_refuse or rung not in self.rates or clean == 0:
+            return None
+        return (clean - self.rates[rung].count) / clean
 
     @property
     def masking_gap(self) -> float | None:

@@ -1,6 +1,6 @@
 """From samples to the rows of the table: the same samples give the same rows, whoever counts them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Final, NamedTuple
@@ -9,8 +9,19 @@ import pandas as pd
 
 from advbench.results.advice import Setup
 from advbench.results.chance import chance_told
+from advbench.results.detecting import Detecting, implied
 from advbench.results.indicators import Indicator, incomplete
-from advbench.results.records import RUNGS, UNDEFENDED, Rate, Row, Rung, Spread
+from advbench.results.records import (
+    REFUSED,
+    RUNGS,
+    UNDECIDED,
+    UNDEFENDED,
+    Rate,
+    Refused,
+    Row,
+    Rung,
+    Spread,
+)
 from advbench.results.statistics import PairedCounts
 from advbench.results.verdict import RULES, Case, Verdict, paired, standing_of, verdict_of
 
@@ -54,6 +65,7 @@ class Heading:
         indicators: what was measured of the attacks themselves, where the whole ladder was climbed.
         doubts: for each defense, what keeps its answers from being a function of each image alone.
         notes: how the model was understood, where that had to be found out, a sentence each.
+        detectors: of the defenses that may refuse an image, where their detectors do.
         rules: by which table of decisions its verdicts were written (`verdict.RULES`).
     """
 
@@ -68,6 +80,7 @@ class Heading:
     indicators: tuple[Indicator, ...] = ()
     doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    detectors: Mapping[str, tuple[Detecting, ...]] = field(default_factory=dict)
     rules: int = RULES
 
     def with_doubts(self, doubts: Mapping[str, tuple[str, ...]]) -> "Heading":
@@ -77,6 +90,10 @@ class Heading:
     def with_notes(self, notes: Iterable[str]) -> "Heading":
         """The same table with notes on how the model was understood."""
         return replace(self, notes=tuple(notes))
+
+    def with_detectors(self, detectors: Mapping[str, tuple[Detecting, ...]]) -> "Heading":
+        """The same table with where detectors refuse."""
+        return replace(self, detectors=detectors)
 
     def with_substitutes(self, substitutes: Mapping[str, str]) -> "Heading":
         """The same table with other substitutes, for the defenses that are named."""
@@ -125,8 +142,8 @@ def rows_of(samples: pd.DataFrame, heading: Heading) -> tuple[Row, ...]:
 
 
 def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> Row:
-    records = of_row(samples, defense, attack)
-    rates = rates_of(records, defense, attack, worst="worst" in heading.rungs)
+    records, may_refuse = of_row(samples, defense, attack), defense in heading.detectors
+    rates = rates_of(records, defense, attack, worst="worst" in heading.rungs, may_refuse=may_refuse)
     doubts, standing = heading.doubts.get(defense, ()), standing_of(records)
     verdict = _verdict(records, standing, heading, defense, attack) if "worst" in heading.rungs else None
     return Row(
@@ -144,8 +161,17 @@ def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> 
         verdict="" if verdict is None else str(verdict),
         advice=() if verdict is None else verdict.advice,
         warnings=(*doubts, *warnings_of(records, defense, attack)),
-        notes=heading.notes,
+        notes=(*heading.notes, *_of_detectors(rates, heading, defense)),
     )
+
+
+def _of_detectors(rates: Mapping[Rung, Rate], heading: Heading, defense: str) -> Iterator[str]:
+    """Where the detectors of a row refuse, and what they would imply."""
+    detectors = heading.detectors.get(defense, ())
+    if detectors:
+        yield from (detecting.sentence for detecting in detectors)
+        attacked = [(rung, rate) for rung, rate in rates.items() if rung != "clean"]
+        yield from filter(None, [implied(attacked, heading.norm, heading.eps)])
 
 
 def _verdict(
@@ -173,6 +199,7 @@ def _verdict(
                 gradient_free=heading.gradient_free,
             ),
             chance=chance_told(records[records["rung"] == "clean"]),
+            may_refuse=defense in heading.detectors,
         )
     )
 
@@ -189,7 +216,9 @@ def of_row(samples: pd.DataFrame, defense: str, attack: str) -> pd.DataFrame:
     return samples[(samples["defense"] == defense) & (shared | (samples["attack"] == attack))]
 
 
-def rates_of(samples: pd.DataFrame, defense: str, attack: str, *, worst: bool = False) -> dict[Rung, Rate]:
+def rates_of(
+    samples: pd.DataFrame, defense: str, attack: str, *, worst: bool = False, may_refuse: bool = False
+) -> dict[Rung, Rate]:
     """What each rung left standing of one defense under one attack, in the order of the ladder.
 
     Args:
@@ -197,6 +226,7 @@ def rates_of(samples: pd.DataFrame, defense: str, attack: str, *, worst: bool = 
         defense: whose row.
         attack: whose row; the clean and the gradient-free rung belong to every attack.
         worst: whether to count also the images that no rung fells.
+        may_refuse: whether to count what is refused.
     """
     records = of_row(samples, defense, attack)
     records_by_rung = dict(list(records.groupby("rung", sort=False)))
@@ -206,6 +236,7 @@ def rates_of(samples: pd.DataFrame, defense: str, attack: str, *, worst: bool = 
             len(rung_records),
             _spread(rung_records["fooled_share"]),
             _median_distance(rung_records),
+            _refused(rung_records) if may_refuse else None,
         )
         for rung in RUNGS
         if (rung_records := records_by_rung.get(rung)) is not None
@@ -214,6 +245,12 @@ def rates_of(samples: pd.DataFrame, defense: str, attack: str, *, worst: bool = 
         standing = records.groupby("index")["robust"].all()
         rates["worst"] = Rate(int(standing.sum()), len(standing))
     return rates
+
+
+def _refused(samples: pd.DataFrame) -> Refused:
+    """How many images a detector refuses, and how many it accepts that are right."""
+    refused = samples["prediction"] == REFUSED
+    return Refused(int(refused.sum()), int((samples["robust"] & ~refused).sum()))
 
 
 def _spread(share: "pd.Series[float]") -> Spread | None:
@@ -250,7 +287,7 @@ def warnings_of(samples: pd.DataFrame, defense: str, attack: str) -> list[str]:
                 "nothing was attacked there (a saturated loss? try pgd:loss=margin; a cut graph? look at the "
                 "model or the substitute)"
             )
-        undecided = int((records["prediction"] < 0).sum())
+        undecided = int((records["prediction"] == UNDECIDED).sum())
         if undecided:
             warnings.append(
                 f"{rung}: {undecided} of {len(records)} examples gave NaN logits and count as robust"

@@ -3,7 +3,8 @@
     unreliable            clean accuracy is chance, or the model's answers are no function of each image alone
     unreliable            one step of the gradient fells 10 % of images more than the attack
     masked                another rung fells at least 10 % of all images that the defense's own gradient
-                          left (with McNemar's exact p < 0.01)
+                          left (with McNemar's exact p < 0.01); or, of a defense that may refuse, attacks that
+                          know its detector fell as many of those that examples made without it left
     not robust            less than a third of what is right when clean stands on every rung
     unreliable            the gradient that the row rests on is zero or undefined, or the attack cannot fell
                           images at any radius
@@ -25,8 +26,9 @@ from typing import Final, Literal
 import pandas as pd
 
 from advbench.results.advice import Setup, about, about_gradient, by_margin, stronger
+from advbench.results.detecting import KNOWING, unaware
 from advbench.results.indicators import Indicator
-from advbench.results.records import UNDEFENDED, Rung, wilson_interval
+from advbench.results.records import UNDECIDED, UNDEFENDED, Rung, wilson_interval
 from advbench.results.statistics import PairedCounts, count_pairs
 
 Kind = Literal["robust as measured", "not robust", "masked", "unreliable", "not enough evidence"]
@@ -116,6 +118,7 @@ class Case:
         doubts: why the model's answers are no function of the image alone.
         setup: how the row was made.
         chance: that clean accuracy is no better than guessing, in a sentence; None where it is.
+        may_refuse: whether a detector stands in the defense.
     """
 
     standing: pd.DataFrame
@@ -124,6 +127,7 @@ class Case:
     doubts: Sequence[str]
     setup: Setup
     chance: str | None = None
+    may_refuse: bool = False
 
     @property
     def n(self) -> int:
@@ -181,7 +185,7 @@ def verdict_of(case: Case) -> Verdict:
     decisions: list[tuple[Kind, Iterable[Ground]]] = [
         ("unreliable", [*by_chance, *_not_a_function(case)]),
         ("unreliable", _weak(case)),
-        ("masked", _hidden(case)),
+        ("masked", [*_unaware(case), *_hidden(case)]),
         ("not robust", _fallen(case)),
         ("unreliable", _broken(case)),
         ("not enough evidence", _unsettled(case)),
@@ -224,20 +228,29 @@ def _weak(case: Case) -> Iterator[Ground]:
         yield _ground_of(one_step, case)
 
 
+def _most_shown(case: Case, weaker: Rung, others: Iterable[Rung]) -> list[tuple[Rung, PairedCounts]]:
+    """The rung that fells most of what a weaker one left, where that is much and no chance; else none."""
+    both = [rung for rung in others if {rung, weaker} <= {*case.standing.columns}]
+    compared = [(rung, paired(case.standing, weaker, rung)) for rung in both]
+    shown = [(rung, pairs) for rung, pairs in compared if pairs.difference >= HIDDEN and pairs.p_value < SURE]
+    return sorted(shown, key=lambda named: -named[1].difference)[:1]
+
+
+def _unaware(case: Case) -> Iterator[Ground]:
+    """Whether a detector stops those examples alone that were made without it."""
+    for rung, pairs in _most_shown(case, "static", KNOWING if case.may_refuse else ()):
+        left = int(case.standing["static"].sum())
+        yield f"{unaware(rung, pairs.only_first, left)} (p {_p(pairs.p_value)})", ()
+
+
 def _hidden(case: Case) -> Iterator[Ground]:
     """The rung that shows most of what the defense's own gradient has hidden."""
-    standing = case.standing
-    compared = {rung: paired(standing, "shattered", rung) for rung in _NAMES if rung in standing}
-    shown = {
-        rung: pairs for rung, pairs in compared.items() if pairs.difference >= HIDDEN and pairs.p_value < SURE
-    }
-    if not shown:
-        return
-    rung = max(shown, key=lambda rung: shown[rung].difference)
-    left = int(standing["shattered"].sum())
-    sentence = f"{_NAMES[rung]} fell {shown[rung].only_first} of the {left} images that its own gradient left"
-    yield f"{sentence} (p {_p(shown[rung].p_value)})", ()
-    if case.worst > FLAT * case.n:
+    standing, most = case.standing, _most_shown(case, "shattered", _NAMES)
+    for rung, pairs in most:
+        left = int(standing["shattered"].sum())
+        sentence = f"{_NAMES[rung]} fell {pairs.only_first} of the {left} images that its own gradient left"
+        yield f"{sentence} (p {_p(pairs.p_value)})", ()
+    if most and case.worst > FLAT * case.n:
         bound = f"the {case.worst} of {case.n} that stand on every rung are an upper bound"
         sound = "bpda" in standing and case.resting == "bpda" and not any(True for _ in _dead(case, "bpda"))
         yield bound, (stronger(case.setup),) if sound else about_gradient(case.setup)
@@ -257,7 +270,7 @@ def _broken(case: Case) -> Iterator[Ground]:
     if cut:
         yield from _dead(case, rung)
     records = case.samples[case.samples["rung"] == rung]
-    undecided = int((records["prediction"] < 0).sum())
+    undecided = int((records["prediction"] == UNDECIDED).sum())
     if undecided > FLAT * case.n:
         yield f"{undecided} of {case.n} examples gave NaN logits", ("mend the model's numbers",)
     missed = case.tripped(rung).get("binarization")

@@ -6,10 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from advbench.results.records import REFUSED, UNDECIDED
 from advbench.threat.threat import Threat
-
-UNDECIDED = -1
-"""The prediction where logits are NaN: no class, and never evidence of an adversarial example."""
 
 
 class Judgement(NamedTuple):
@@ -36,9 +34,20 @@ def predict(logits: Tensor) -> Tensor:
     return logits.argmax(1).masked_fill(logits.isnan().any(1), UNDECIDED)
 
 
+def predictions_of(logits: Tensor, refused: Tensor | None = None) -> Tensor:
+    """The class in each draw, `(draws, n)`, or `UNDECIDED`; `REFUSED` where a detector refuses.
+
+    Args:
+        logits: `(draws, n, k)`.
+        refused: `(draws, n)` bool; None where there is no detector.
+    """
+    predictions = torch.stack([predict(logit) for logit in logits])
+    return predictions if refused is None else predictions.masked_fill(refused, REFUSED)
+
+
 def fooled(prediction: Tensor, y: Tensor) -> Tensor:
-    """Whether each prediction is a class other than the label, `(n,)` bool."""
-    return (prediction != y) & (prediction != UNDECIDED)
+    """Whether each prediction is a class other than the label, `(n,)` bool; what is refused has none."""
+    return (prediction != y) & (prediction != UNDECIDED) & (prediction != REFUSED)
 
 
 def vote(predictions: Tensor, y: Tensor) -> Vote:
@@ -51,18 +60,22 @@ def vote(predictions: Tensor, y: Tensor) -> Vote:
     wrong = fooled(predictions, y)
     share = wrong.float().mean(0)
     side = wrong == (share > _HALF)
-    places = (predictions - UNDECIDED).T
+    lowest = min(UNDECIDED, int(predictions.min()))
+    places = (predictions - lowest).T
     counts = torch.zeros(len(y), int(places.max()) + 1, dtype=torch.int64, device=y.device)
     counts.scatter_add_(1, places, side.long().T)
-    return Vote(counts.argmax(1) + UNDECIDED, share)
+    return Vote(counts.argmax(1) + lowest, share)
 
 
 @torch.no_grad()
-def judge(logits: Tensor, x_adv: Tensor, x: Tensor, y: Tensor, threat: Threat) -> Judgement:
+def judge(
+    logits: Tensor, x_adv: Tensor, x: Tensor, y: Tensor, threat: Threat, *, refused: Tensor | None = None
+) -> Judgement:
     """Judge what an attack returned, by the logits of a fresh forward pass of the defended model.
 
-    An image counts as fallen only if its example is finite, in [0, 1], in the ball and misclassified, behind
-    a random defense in the majority of its draws; the claim of the attack is never asked for.
+    An image counts as fallen only if its example is finite, in [0, 1], in the ball, accepted and
+    misclassified, behind a random defense in the majority of its draws; the claim of the attack is never
+    asked for.
 
     Args:
         logits: of the defended model at `x_adv`, `(draws, n, k)`; a single draw where nothing is random.
@@ -70,8 +83,9 @@ def judge(logits: Tensor, x_adv: Tensor, x: Tensor, y: Tensor, threat: Threat) -
         x: clean images, same shape.
         y: labels, `(n,)`.
         threat: the ball that binds the attack.
+        refused: which images a detector refuses, `(draws, n)` bool; None where there is none.
     """
-    prediction, share = vote(torch.stack([predict(logit) for logit in logits]), y)
+    prediction, share = vote(predictions_of(logits, refused), y)
     fallen = (share > _HALF) & threat.contains(x_adv, x)
     loss = torch.stack([F.cross_entropy(logit.float(), y, reduction="none") for logit in logits]).mean(0)
     return Judgement(prediction, ~fallen, threat.distance(x_adv, x), loss, share)

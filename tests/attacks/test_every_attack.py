@@ -7,7 +7,18 @@ import torch
 from torch import Tensor, nn
 
 from advbench import Attack, Attempt, DefendedModel, Draws, Threat
-from advbench.attacks import APGD, ATTACKS, FAB, FMN, PGD, Square, autoattack, strongest
+from advbench.attacks import (
+    APGD,
+    ATTACKS,
+    FAB,
+    FMN,
+    PGD,
+    Selective,
+    Square,
+    autoattack,
+    orthogonal,
+    strongest,
+)
 from advbench.threat.judge import fooled, predict
 from advbench.threat.threat import Norm
 from tests.attacks.counted import Model
@@ -26,6 +37,8 @@ SMALL: dict[str, Attack] = {
     "autoattack": autoattack(steps=4, queries=12),
     "autoattack-rand": autoattack(version="rand", steps=4),
     "strongest": strongest(steps=4, queries=24),
+    "selective": Selective(steps=4, restarts=2),
+    "orthogonal": orthogonal(steps=4),
     "fgsm": PGD(steps=1, random_start=False),
 }
 NORMS: list[Norm] = ["linf", "l2", "l1"]

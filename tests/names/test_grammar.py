@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advbench.errors import SpecError
-from advbench.names.grammar import Spec, parse_chain, parse_number, parse_spec
+from advbench.names.grammar import (
+    Spec,
+    as_detector,
+    detector_place,
+    has_detector,
+    parse_chain,
+    parse_number,
+    parse_spec,
+    reject_of,
+    reject_word,
+)
 
 names = st.from_regex(r"[a-z][a-z0-9_.-]{0,8}(:[a-z_]{1,5})?", fullmatch=True)
 keys = st.from_regex(r"[a-z][a-z_]{0,6}", fullmatch=True)
@@ -123,3 +133,35 @@ def test_any_text_reads_or_is_refused_in_one_line(text: str) -> None:
 def test_any_text_is_a_finite_number_or_is_refused(text: str) -> None:
     value, refusal = attempt(lambda: parse_number(text, "eps"))
     assert repr(text) in refusal if refusal else math.isfinite(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "element", "place"),
+    [
+        ("d.py:score", "d.py:score@refuse", "input"),
+        ("d.py:score@input", "d.py:score@refuse", "input"),
+        ("d.py:score:k=3@layer1.0", "d.py:score:k=3@refuse:layer1.0", "layer1.0"),
+        ("d.py:score@refuse:logits", "d.py:score@refuse:logits", "logits"),
+    ],
+)
+def test_a_detector_is_an_element_of_a_chain(text: str, element: str, place: str) -> None:
+    assert as_detector(text) == element
+    assert detector_place(parse_spec(element)) == place
+    assert has_detector(f"round+{element}")
+    assert not has_detector("round@refused")
+
+
+def test_detectors_that_cannot_be_read_are_refused() -> None:
+    with pytest.raises(SpecError, match="a detector is no chain"):
+        as_detector("d.py:a+d.py:b")
+    with pytest.raises(SpecError, match="names no place after 'refuse:'"):
+        detector_place(parse_spec("d.py:a@refuse:"))
+
+
+def test_what_refuses_is_a_class_or_nan() -> None:
+    assert [reject_of(text) for text in ("0", "10", "nan")] == [0, 10, None]
+    assert reject_word("10") == "reject-class:reject=10@refuse:outputs"
+    assert reject_word("nan") == "reject-nan@refuse:outputs"
+    for text in ("-1", "1e3", "", "01", "\u0663"):
+        with pytest.raises(SpecError, match="--reject-class must be the number of a class, or nan"):
+            reject_of(text)

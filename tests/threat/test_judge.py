@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from advbench import Threat
-from advbench.threat.judge import UNDECIDED, fooled, judge, predict, vote
+from advbench.results.records import UNDECIDED
+from advbench.threat.judge import fooled, judge, predict, vote
 
 NAN, INF = torch.nan, torch.inf
 THREAT = Threat("linf", 0.1)

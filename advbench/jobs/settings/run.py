@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from advbench.errors import SpecError
+from advbench.names.grammar import as_detector, reject_word, split_chain
 
 from . import shared
 from .option import Setting, made, option, settings_of
@@ -33,6 +34,21 @@ def parse_batch_size(text: str) -> BatchSizeWord:
     if not re.fullmatch(r"[1-9]\d{0,8}", text, re.ASCII):
         raise SpecError(f"--batch-size must be auto or a whole number of at least 1, got {text!r}.")
     return int(text)
+
+
+def parse_share(text: str) -> float:
+    """Read the share of clean images that may be refused.
+
+    Raises:
+        SpecError: no number in [0, 0.5].
+    """
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0.0 <= share <= 0.5:
+        raise SpecError(f"--fpr must be a share of clean images in [0, 0.5], like 0.05; got {text!r}.")
+    return share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +101,29 @@ class RunSettings:
         "logits, or a module's name.",
         panel=_ATTACK,
         shown="none",
+    )
+    detector: str | None = option(
+        None,
+        help="Refuse images whose score is too high: file.py:score or package.module:score, from images to "
+        "scores, or a factory with a parameter 'model'; @place reads what passes there. Joins each defense.",
+        panel=_ATTACK,
+        shown="none",
+        in_files=False,
+    )
+    fpr: float | None = option(
+        None,
+        help="Share of clean images that a detector may refuse: fixes its threshold on clean images that are "
+        "not attacked.",
+        panel=_ATTACK,
+        shown="the detector's own threshold, or 0.05",
+        read=parse_share,
+    )
+    reject_class: str | None = option(
+        None,
+        help="The model's output that refuses an image, or nan where it answers NaN; joins each defense.",
+        panel=_ATTACK,
+        shown="none",
+        in_files=False,
     )
     bpda: bool = option(False, help="Also attack with a substitute in the backward pass.", panel=_ATTACK)
     ladder: bool = option(
@@ -232,9 +271,20 @@ class RunSettings:
     command: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._join_detectors()
         if self.successful_only and not self.save_adversarial:
             raise SpecError("--successful-only says which examples --save-adversarial keeps; give both.")
         _ = self.style  # a table that cannot be drawn is refused before anything runs
+
+    def _join_detectors(self) -> None:
+        """Make what refuses a part of each defense, a row of its own where there is none."""
+        wanted = [] if self.reject_class is None else [reject_word(self.reject_class)]
+        wanted += [] if self.detector is None else [as_detector(self.detector)]
+        for word in wanted:
+            own = [text.strip() for text in self.defenses if text.strip() != "none"]
+            joined = [text if word in split_chain(text) else f"{text}+{word}" for text in own] or [word]
+            object.__setattr__(self, "defenses", tuple(joined))
+        object.__setattr__(self, "detector", None)  # it is in them from here on
 
     @property
     def subject(self) -> SubjectOptions:

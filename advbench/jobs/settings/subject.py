@@ -37,6 +37,8 @@ class SubjectOptions:
     first: int | None = None
     seed: int = 0
     defenses: tuple[str, ...] = ()
+    fpr: float | None = None
+    reject_class: str | None = None
     untrained: bool = False
     weights: str | None = None
 

@@ -38,6 +38,7 @@ VALUES: dict[str, Any] = {
     "limit": 30,
     "first": 20,
     "defense": ["round", "none"],
+    "fpr": 0.1,
     "bpda": True,
     "ladder": True,
     "rungs": "static,worst",
