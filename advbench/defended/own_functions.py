@@ -155,7 +155,7 @@ def defense_of(thing: Any, spec: Spec) -> Map:
             raise SpecError(f"defense {spec.name!r} is made already and takes no parameters.")
         return adapted(thing)
     known = parameters(thing)
-    if not inspect.isclass(thing) and _needs_an_argument(thing):
+    if not inspect.isclass(thing) and needs_an_argument(thing):
         first = next(iter(known), "")
         others = {name: parameter for name, parameter in known.items() if name != first}
         given = converted(spec, others, "defense", takes_more=takes_more(thing))
@@ -269,7 +269,8 @@ def _form_told(function: Callable[..., Any]) -> Form | None:
     return "pil" if getattr(origin, "__module__", "").startswith("PIL.") else None
 
 
-def _needs_an_argument(function: Callable[..., Any]) -> bool:
+def needs_an_argument(function: Callable[..., Any]) -> bool:
+    """Whether a function cannot be called without one: it is then what was meant, and makes nothing."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
         found = inspect.signature(function).parameters.values()
