@@ -116,8 +116,8 @@ def costs(rounds: int) -> None:
     generator = torch.Generator().manual_seed(0)
     print(f"{STEPS} steps, {EOT} draws, 1 thread, medians of {rounds} rounds\n")
     print("| denoiser | bare passes | autograd, unrolled | shattered | BPDA, exact |\n|:--|--:|--:|--:|--:|")
-    pixels = torch.rand(8, 3, 16, 16, generator=generator)
-    cost("six convolutions, 8 images of 3x16x16", Convolutions(), pixels, rounds)
+    pixels = torch.rand(4, 3, 16, 16, generator=generator)
+    cost("eight convolutions, 4 images of 3x16x16", Convolutions(width=64, depth=8), pixels, rounds)
     cost(
         "the bundled one, 128 images of 1x8x8",
         digits_denoiser(),
