@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from advbench.defenses.digits_denoiser import digits_denoiser
 from advbench.defenses.purify import Form, ddpm, schedule
 from advbench.draws.sampling import Sampling
 from advbench.errors import DefenseError, InputError, SpecError
+from benchmarks.purify_cost import peak_megabytes
 from tests.defenses.families import called, images, streams
 
 MEAN, VARIANCE = 0.4, 0.09
@@ -493,6 +495,34 @@ def test_what_is_wrong_ends_the_command_with_a_line_and_nothing_written(
     told = capsys.readouterr().err.strip().splitlines()
     assert message in told[-1]
     assert not (tmp_path / "run").exists()
+
+
+def test_the_denoiser_of_the_page_is_right_where_the_network_knows_the_noise() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "purifiers.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    clean, sigma = images(4, 1, 8, 8), torch.tensor(0.3)
+    a = 1.0 / (1.0 + 4.0 * sigma**2)
+
+    def knows(x_t: Tensor, t: Tensor) -> Tensor:
+        assert t.shape == (4,)
+        schedule = np.cumprod(1.0 - np.linspace(1e-4, 0.02, 1000))
+        assert schedule[int(t[0])] == pytest.approx(float(a), abs=0.005)
+        return (x_t - a.sqrt() * (2.0 * clean - 1.0)) / (1.0 - a).sqrt()
+
+    denoise = names["FromEps"](knows)
+    x = clean + sigma * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(denoise(x, sigma), clean, rtol=0.0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_memory_grows_with_neither_steps_nor_draws() -> None:
+    empty = peak_megabytes(0, 1)
+    few, many_steps, many_draws = (
+        peak_megabytes(steps, eot) - empty for steps, eot in ((5, 1), (50, 1), (5, 20))
+    )
+    assert max(many_steps, many_draws) <= 1.2 * few
 
 
 def noise_of(purify: Purify, network: nn.Module, x: Tensor) -> list[Tensor]:
