@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import inspect
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from advbench.defended.backward import name_of
-from advbench.defended.own_functions import needs_an_argument
+from advbench.defended.own_functions import made_by, needs_an_argument
 from advbench.errors import AdvbenchError, DefenseError, SpecError, first_line, ran_out_of_memory
-from advbench.names.user_code import as_own_program, line_of, load_object, names_user_code, told
+from advbench.names.user_code import line_of, load_object, names_user_code
 
 from .digits_denoiser import digits_denoiser
 
@@ -45,7 +46,7 @@ class Denoiser:
         Raises:
             DefenseError: the denoiser fails, or returns something else.
         """
-        if isinstance(self.function, nn.Module):
+        if isinstance(self.function, nn.Module) and _place_of(self.function) not in (None, x.device):
             self.function.to(x.device)
         # A copy, which it may work on in place; a tensor of no dimension, which no shape of images spoils.
         given = x.clone(), torch.tensor(sigma, dtype=x.dtype, device=x.device)
@@ -106,24 +107,18 @@ def find_denoiser(given: str | Callable[..., Tensor]) -> Denoiser:
         raise SpecError(f"purify: denoiser must be file.py:net or package.module:net, got {given!r}.")
     named = load_object(given)
     makes = inspect.isclass(named) or (_is_plain_function(named) and not needs_an_argument(named))
-    function = _called(named, given) if makes else named
+    function = made_by(named, given, "purify: denoiser") if makes else named
     return Denoiser(_own_copy(function), given.rpartition(":")[2])
+
+
+def _place_of(module: nn.Module) -> torch.device | None:
+    """Where a module's tensors are; None where it has none."""
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    return next((tensor.device for tensor in tensors), None)
 
 
 def _is_plain_function(thing: Any) -> bool:
     return inspect.isroutine(thing) or isinstance(thing, partial)
-
-
-def _called(make: Callable[[], Any], word: str) -> Any:
-    try:
-        with as_own_program(word):
-            return make()
-    except AdvbenchError:
-        raise
-    except (Exception, SystemExit) as error:  # the user's code may raise anything
-        if ran_out_of_memory(error):
-            raise
-        raise SpecError(f"purify: denoiser {word} cannot be made: {told(error, word)}") from error
 
 
 def _own_copy(function: Any) -> Callable[[Tensor, Tensor], Tensor]:

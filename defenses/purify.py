@@ -127,6 +127,11 @@ class Purify:
         surrogates = tuple(f"surrogate:steps={steps}" for steps in fewer if steps >= 1)
         return ("exact", *surrogates, "identity", "smooth")
 
+    @property
+    def runs_own_code(self) -> bool:
+        """Whether the denoiser is the user's, which may know what nobody told it, such as the classifier."""
+        return self.denoiser != BUNDLED
+
     def surrogate(self, x: Tensor, draws: Draws, *, steps: int) -> Tensor:
         """The same process with fewer steps, under the same noise at first; `(n, c, h, w)`.
 

@@ -7,7 +7,7 @@ or else found out on its first call. Its contract is checked there too.
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
@@ -160,24 +160,30 @@ def defense_of(thing: Any, spec: Spec) -> Map:
         others = {name: parameter for name, parameter in known.items() if name != first}
         given = converted(spec, others, "defense", takes_more=takes_more(thing))
         return adapted(partial(thing, **given) if given else thing)
-    return adapted(_called(thing, spec, converted(spec, known, "defense", takes_more=takes_more(thing))))
+    given = converted(spec, known, "defense", takes_more=takes_more(thing))
+    return adapted(made_by(partial(thing, **given), spec.name, "defense"))
 
 
-def _called(make: Callable[..., Any], spec: Spec, given: Mapping[str, Any]) -> Any:
-    """The defense that a class or a function of the user's makes.
+def made_by(make: Callable[[], Any], name: str, what: str) -> Any:
+    """What a class or a function of the user's makes, called as in a program of its own.
+
+    Args:
+        make: is called without an argument.
+        name: of the class or function, `package.module:name` or `file.py:name`.
+        what: it makes, for the message.
 
     Raises:
         SpecError: it fails.
     """
     try:
-        with as_own_program(spec.name):
-            return make(**given)
+        with as_own_program(name):
+            return make()
     except AdvbenchError:
         raise
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         if ran_out_of_memory(error):
             raise
-        raise SpecError(f"defense {spec.name} failed: {told(error, spec.name)}") from error
+        raise SpecError(f"{what} {name} failed: {told(error, name)}") from error
 
 
 def adapted(defense: Any) -> Map:

@@ -88,9 +88,7 @@ FAMILIES: dict[str, Family] = {
     "tv-min": Family("tv-min", lambda _: TVMin(steps=10)),
     "quilt": Family("quilt", lambda c: Quilt(bank=BANKS[c])),
     "purify": Family("purify", lambda _: Purify(denoiser=posterior_mean, noise=0.03, steps=4)),
-    "purify at once": Family(
-        "purify", lambda _: Purify(denoiser=posterior_mean, form="one-shot", noise=0.03)
-    ),
+    "purify once": Family("purify", lambda _: Purify(denoiser=posterior_mean, form="one-shot", noise=0.03)),
     "purify by langevin": Family(
         "purify", lambda _: Purify(denoiser=posterior_mean, form="langevin", noise=0.03, steps=4)
     ),

@@ -21,6 +21,7 @@ from advbench.defenses.digits_denoiser import digits_denoiser
 from advbench.defenses.purify import Form, ddpm, schedule
 from advbench.draws.sampling import Sampling
 from advbench.errors import DefenseError, InputError, SpecError
+from advbench.evaluation.behind_defenses import _is_own
 from benchmarks.purify_cost import peak_megabytes
 from tests.defenses.families import called, images, streams
 
@@ -343,6 +344,11 @@ def test_a_module_that_is_given_stays_as_it_was_and_another_one_is_another_run()
     assert Purify().digest == Purify(steps=3).digest != purify.digest
 
 
+def test_a_denoiser_of_the_users_is_run_behind_copies_of_the_model_first() -> None:
+    assert _is_own(Placement(Purify(denoiser=of_gaussian)))
+    assert not _is_own(Placement(Purify()))
+
+
 def test_a_denoiser_may_work_in_place() -> None:
     def in_place(x: Tensor, sigma: Tensor) -> Tensor:
         return x.sub_(MEAN).mul_(VARIANCE / (VARIANCE + sigma**2)).add_(MEAN)
@@ -474,7 +480,7 @@ def test_a_file_names_a_module_a_function_or_what_makes_one(name: str, tmp_path:
         ("denoiser=nowhere.py:net", "there is no file 'nowhere.py'"),
         ("denoiser=mine.py:nett", "has no 'nett'. Did you mean 'net' or 'Net'?"),
         ("denoiser=mine.py:number", "purify: a denoiser is a function or a module (x, sigma)"),
-        ("denoiser=mine.py:fails", "purify: denoiser mine.py:fails cannot be made: OSError: no weights here"),
+        ("denoiser=mine.py:fails", "purify: denoiser mine.py:fails failed: OSError: no weights here"),
         ("denoiser=mine.py:wrong", "denoiser wrong must return images of the shape that it is given"),
         ("denoiser=mine.py:nan_at_the_end,steps=20", "NaN or infinity at step 12 of 20"),
         ("noise=64", "noise must lie in (0, 10], got 64"),
