@@ -70,21 +70,24 @@ class _Process(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, steps: tuple[Step, ...], denoise: Denoise, draws: Draws) -> Tensor:
         ctx.steps, ctx.denoise, ctx.draws = steps, denoise, draws
-        kept, sound, noise = [], [x.isfinite().all()], _Noise(draws, x, len(steps))
+        apart, sound, noise = _apart(steps), [x.isfinite().all()], _Noise(draws, x, len(steps))
+        # One block of memory: small tensors among large ones that come and go would tear the heap to pieces.
+        kept = x.new_empty((math.ceil(len(steps) / apart) if ctx.needs_input_grad[0] else 0, *x.shape))
         for number, step in enumerate(steps):
             u = _noisy(x, step, noise, number)
-            if ctx.needs_input_grad[0] and number % _apart(steps) == 0:
-                kept.append(u)
+            if ctx.needs_input_grad[0] and number % apart == 0:
+                kept[number // apart] = u
             x = _moved(u, step, denoise)
             sound.append(x.isfinite().all())
         _check_sound(torch.stack(sound).tolist())
-        ctx.save_for_backward(*kept)
+        ctx.save_for_backward(kept)
         return x
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        for u, step in _backwards(ctx.saved_tensors, ctx.steps, ctx.denoise, ctx.draws):
+        (kept,) = ctx.saved_tensors
+        for u, step in _backwards(kept, ctx.steps, ctx.denoise, ctx.draws):
             grad = _pulled_back(grad, u, step, ctx.denoise)
         return grad, None, None, None
 
@@ -145,7 +148,7 @@ def _pulled_back(grad: Tensor, u: Tensor, step: Step, denoise: Denoise) -> Tenso
 
 
 def _backwards(
-    kept: Sequence[Tensor], steps: Sequence[Step], denoise: Denoise, draws: Draws
+    kept: Tensor, steps: Sequence[Step], denoise: Denoise, draws: Draws
 ) -> Iterator[tuple[Tensor, Step]]:
     """Every step with its noisy images, the last one first; those that were not kept are made anew."""
     apart, noise = _apart(steps), _Noise(draws, kept[0], len(steps))
