@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --constraint $(CONSTRAINTS)
 
-.PHONY: demo docs test check lint types imports tests test-lowest train-digits clean
+.PHONY: demo docs test check lint types imports tests test-lowest train-digits train-denoiser clean
 
 demo: $(VENV)/installed
 	$(BIN)/advbench attack --defense round --bpda
@@ -42,6 +42,9 @@ test-lowest:
 
 train-digits: $(VENV)/installed
 	$(BIN)/python -m benchmarks.train_digits --out advbench/models/weights/digits-cnn.safetensors
+
+train-denoiser: $(VENV)/installed
+	$(BIN)/python -m benchmarks.train_denoiser --out defenses/weights/digits-denoiser.safetensors
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)

@@ -24,9 +24,10 @@ from advbench import DefendedModel, Draws, Placement
 from advbench.defended.gradient import loss_and_gradient
 from advbench.defended.left_as_found import prepared
 from advbench.defended.substitutes import average_pool, element_name
-from advbench.defenses import DEFENSES, Quilt, ResizePad, patch_bank
+from advbench.defenses import DEFENSES, Purify, Quilt, ResizePad, patch_bank
 from advbench.draws.sampling import ONE_DRAW, drawn
 from benchmarks.pgd_cost import KEEP_MEMORY, bare, measure, network
+from benchmarks.purify_cost import Convolutions
 
 INSIDE: Final = {
     "dropout-activations": "layer2",
@@ -40,9 +41,11 @@ HEADER: Final = ("defense g", "substitute s", "bare", "g", "s", "step", "step / 
 
 
 def made(name: str, x: Tensor) -> Any:
-    """A defense with its defaults; of the input's size, and with a bank where it needs one."""
+    """A defense with its defaults; of the input's size, and with a bank or a denoiser where it needs one."""
     if name == "quilt":
         return Quilt(bank=patch_bank(x))
+    if name == "purify":
+        return Purify(denoiser=Convolutions())
     return ResizePad(keep=True) if name == "resize-pad" else DEFENSES[name].load()()
 
 

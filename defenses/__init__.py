@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .inside import QuantizeActivations as QuantizeActivations
     from .outputs import Argmax as Argmax
     from .outputs import ReverseSigmoid as ReverseSigmoid
+    from .purify import Purify as Purify
     from .quantize import Binarize as Binarize
     from .quantize import BitDepth as BitDepth
     from .quantize import Round as Round
@@ -45,6 +46,7 @@ __getattr__, __dir__ = lazy_names(
         "Median": ".smoothing",
         "Noise": ".random_input",
         "NonLocalMeans": ".smoothing",
+        "Purify": ".purify",
         "QuantizeActivations": ".inside",
         "Quilt": ".quilt",
         "ResizePad": ".random_input",

@@ -75,6 +75,11 @@ DEFENSES: Final = {
         summary="sewn together anew from clean patches of a bank",
         source="Guo et al. 2018",
     ),
+    "purify": Entry(
+        factory="advbench.defenses.purify:Purify",
+        summary="noise, and a denoiser of yours in one step or many; one of 8x8 digits included",
+        source="Nie et al. 2022",
+    ),
     "resize-pad": Entry(
         factory="advbench.defenses.random_input:ResizePad",
         summary="to a random size, padded at a random place",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from advbench.names.grammar import parse_chain
+from advbench.names.grammar import Spec, parse_chain
 from advbench.results.records import Row
 
 _PAPERS: Final[dict[str, tuple[str, str, str, str, str]]] = {
@@ -135,6 +135,29 @@ _PAPERS: Final[dict[str, tuple[str, str, str, str, str]]] = {
         "European Conference on Computer Vision",
         "2018",
     ),
+    "nie2022": (
+        "inproceedings",
+        "Nie, Weili and Guo, Brandon and Huang, Yujia and Xiao, Chaowei and Vahdat, Arash and "
+        "Anandkumar, Anima",
+        "Diffusion Models for Adversarial Purification",
+        "International Conference on Machine Learning",
+        "2022",
+    ),
+    "carlini2023": (
+        "inproceedings",
+        r"Carlini, Nicholas and Tram{\`e}r, Florian and Dvijotham, Krishnamurthy and Rice, Leslie and "
+        "Sun, Mingjie and Kolter, J. Zico",
+        "(Certified!!) Adversarial Robustness for Free!",
+        "International Conference on Learning Representations",
+        "2023",
+    ),
+    "yoon2021": (
+        "inproceedings",
+        "Yoon, Jongmin and Hwang, Sung Ju and Lee, Juho",
+        "Adversarial Purification with Score-based Generative Models",
+        "International Conference on Machine Learning",
+        "2021",
+    ),
     "lo2021": (
         "inproceedings",
         "Lo, Shao-Yuan and Patel, Vishal M.",
@@ -230,6 +253,7 @@ _OF_NAMES: Final = {
     "median": "xu2018",
     "nlm": "xu2018",
     "thermometer": "buckman2018",
+    "purify": "nie2022",
     "resize-pad": "xie2018",
     "binarize": "xu2018",
     "gaussian": "xu2018",
@@ -246,6 +270,9 @@ _OF_NAMES: Final = {
     "art": "nicolae2018",
 }
 
+_OF_FORMS: Final = {"one-shot": "carlini2023", "langevin": "yoon2021"}
+"""Of `purify`'s forms, beside the paper of its usual one."""
+
 
 def bibtex(rows: Sequence[Row], *, paired: bool = False) -> str:
     """The entries of the attacks, defenses and statistics of a table, each once.
@@ -256,6 +283,9 @@ def bibtex(rows: Sequence[Row], *, paired: bool = False) -> str:
     """
     names = [name for row in rows for text in (row.attack, row.defense) for name in _parts(text)]
     keys = [_OF_NAMES[name] for name in names if name in _OF_NAMES]
+    keys += [
+        key for row in rows for form, key in _OF_FORMS.items() if _has(row.defense, "purify", "form", form)
+    ]
     keys += ["croce2021"] * any(row.norm == "l1" and "apgd" in _parts(row.attack) for row in rows)
     keys += ["athalye2018"] * any("bpda" in row.rates for row in rows)
     keys += ["tramer2022"] * any(row.may_refuse for row in rows)
@@ -266,11 +296,21 @@ def bibtex(rows: Sequence[Row], *, paired: bool = False) -> str:
 
 
 def _parts(text: str) -> list[str]:
-    """The names in a chain, a library's by its own; a record of one's own may hold any text."""
+    """The names in a chain, a library's by its own."""
+    return [spec.name.partition(":")[0] for spec in _chain(text)]
+
+
+def _has(text: str, name: str, parameter: str, value: str) -> bool:
+    """Whether an element of a chain has that name, and that value for a parameter."""
+    return any(spec.name == name and spec.parameters.get(parameter) == value for spec in _chain(text))
+
+
+def _chain(text: str) -> Sequence[Spec]:
+    """The elements of a chain; a record of one's own may hold any text."""
     try:
-        return [spec.name.partition(":")[0] for spec in parse_chain(text)]
+        return parse_chain(text)
     except ValueError:
-        return []
+        return ()
 
 
 def _entry(key: str) -> str:

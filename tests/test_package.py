@@ -86,6 +86,9 @@ def test_the_wheels_only_top_level_name_is_advbench(wheel: Path) -> None:
     )
     assert {"advbench/reports/page.css", "advbench/reports/page.js"} <= set(names)
     assert {"advbench/py.typed", "advbench/models/weights/digits-cnn.safetensors"} <= set(names)
+    assert {f"advbench/defenses/weights/digits-denoiser.{kind}" for kind in ("safetensors", "md")} <= set(
+        names
+    )
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import final
+from typing import Final, final
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,10 +14,12 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from advbench.errors import printable
 
@@ -61,6 +63,30 @@ def asked_to_stop(note: Callable[[str], None]) -> Iterator[Stopping]:
             signal.signal(number, handler)
 
 
+_SOON: Final = 30.0
+"""Seconds over which rich measures the pace of a task."""
+
+
+@final
+class TimeLeft(TimeRemainingColumn):
+    """How long a task will still take: at its latest pace, or at that of the whole where a batch takes long.
+
+    rich forgets what it has heard of half a minute ago, so that batches which take longer would never have a
+    time left; and what a fast rung promised, it would go on to promise all through a slow one.
+    """
+
+    def render(self, task: Task) -> Text:
+        """The time, as rich writes it."""
+        done = task.completed - task.fields.get("done_before", 0)
+        waited = (task.elapsed or 0.0) - task.fields.get("heard", 0.0)
+        if task.total is None or task.finished or done <= 0 or (task.speed and waited < _SOON):
+            return super().render(task)
+        seconds = int((task.elapsed or 0.0) * (task.total - task.completed) / done)
+        minutes, seconds = divmod(seconds, 60)
+        hours, minutes = divmod(minutes, 60)
+        return Text(f"{hours:d}:{minutes:02d}:{seconds:02d}", style="progress.remaining")
+
+
 @final
 class Bar:
     """A watcher with one bar, which shows the task, its units and the time left; lines where no terminal is.
@@ -82,7 +108,7 @@ class Bar:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
-            TimeRemainingColumn(),
+            TimeLeft(),
         )
         hidden = quiet or rank > 0 or not console.is_terminal
         self.progress = Progress(*columns, console=console, transient=True, disable=hidden)
@@ -110,11 +136,14 @@ class Bar:
         self.stopping.is_under_way = True
         if not self.progress.disable:  # rich before 14.3 prints a blank line even so
             self.progress.start()
-        self.progress.reset(self.task, total=total, completed=done, description=escape(task))
+        self.progress.reset(
+            self.task, total=total, completed=done, description=escape(task), done_before=done, heard=0.0
+        )
 
     def advance(self, task: str, done: int) -> None:
         """Show what is done now, and how much of it in all."""
-        self.progress.update(self.task, completed=done, description=escape(task))
+        heard = self.progress.tasks[self.task].elapsed or 0.0
+        self.progress.update(self.task, completed=done, description=escape(task), heard=heard)
 
     def pass_by(self, text: str) -> None:
         """Print a line about what is done, where no bar has shown it."""

@@ -50,7 +50,8 @@ class BPDA(nn.Module):
     Args:
         defense: `g`, any function or module on tensors `(n, ...)`.
         substitute: `s`, a differentiable function with the output shape of `defense`; the identity by
-            default.
+            default. One with a true attribute `is_defense` computes what the defense does, bit for bit, and
+            keeps no more for it under autograd; it then is the forward pass too.
 
     Raises:
         DefenseError: the substitute's output has another shape than the defense's.
@@ -65,6 +66,9 @@ class BPDA(nn.Module):
         """Return `defense(x)`; a random defense, and a random substitute, with the same draws."""
         if draws is None and is_random(self.defense) and is_random(self.substitute):
             draws = fresh_draws(x)
+        if getattr(self.substitute, "is_defense", False) and torch.is_grad_enabled() and x.requires_grad:
+            # The forward pass would be done twice for one derivative.
+            return _run(drawn(self.substitute, draws), x, what="substitute")
         y: Tensor = _Substituted.apply(x, drawn(self.defense, draws), drawn(self.substitute, draws))
         return y
 

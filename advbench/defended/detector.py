@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from advbench.defended.backward import Map, name_of
-from advbench.defended.own_functions import called, form_told, needs_an_argument
+from advbench.defended.own_functions import form_told, made_by, needs_an_argument
 from advbench.errors import DefenseError, SpecError
 from advbench.names.grammar import Spec
 from advbench.names.registry import converted, parameters, takes_more
@@ -138,7 +138,7 @@ class Detector:
         """
         if not self.of_model:
             return self
-        made = called(partial(self.score, **{MODEL: model}), Spec(self.__name__), {}, "detector")
+        made = made_by(partial(self.score, **{MODEL: model}), self.__name__, "detector")
         if not callable(made):
             raise SpecError(f"detector {self.__name__} must make a function on batches, got {made!r:.60}.")
         return replace(self, score=made, of_model=False, name=self.__name__)
@@ -204,7 +204,7 @@ def detector_of(thing: Any, spec: Spec) -> Detector:
     if not isclass(thing) and needs_an_argument(thing):
         given = _given(spec, known, without=next(iter(known), ""), thing=thing)
         return Detector(partial(thing, **given) if given else thing)
-    made = called(thing, spec, _given(spec, known, without="", thing=thing), "detector")
+    made = made_by(partial(thing, **_given(spec, known, without="", thing=thing)), spec.name, "detector")
     return Detector(made, name=spec.name.rpartition(":")[2])
 
 

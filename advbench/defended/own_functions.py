@@ -7,7 +7,7 @@ or else found out on its first call. Its contract is checked there too.
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
@@ -22,7 +22,7 @@ from advbench.defended.substitutes import UNLISTED
 from advbench.draws.sampling import is_random, takes_draws
 from advbench.errors import AdvbenchError, DefenseError, SpecError, first_line, ran_out_of_memory
 from advbench.names.grammar import Spec
-from advbench.names.registry import Kind, converted, parameters, takes_more
+from advbench.names.registry import converted, parameters, takes_more
 from advbench.names.user_code import as_own_program, failure_sentence
 
 Form = Literal["tensor", "array", "images", "pil"]
@@ -160,24 +160,30 @@ def defense_of(thing: Any, spec: Spec) -> Map:
         others = {name: parameter for name, parameter in known.items() if name != first}
         given = converted(spec, others, "defense", takes_more=takes_more(thing))
         return adapted(partial(thing, **given) if given else thing)
-    return adapted(called(thing, spec, converted(spec, known, "defense", takes_more=takes_more(thing))))
+    given = converted(spec, known, "defense", takes_more=takes_more(thing))
+    return adapted(made_by(partial(thing, **given), spec.name, "defense"))
 
 
-def called(make: Callable[..., Any], spec: Spec, given: Mapping[str, Any], kind: Kind = "defense") -> Any:
-    """The defense or detector that a class or a function of the user's makes.
+def made_by(make: Callable[[], Any], name: str, what: str) -> Any:
+    """What a class or a function of the user's makes, called as in a program of its own.
+
+    Args:
+        make: is called without an argument.
+        name: of the class or function, `package.module:name` or `file.py:name`.
+        what: it makes, for the message.
 
     Raises:
         SpecError: it fails.
     """
     try:
-        with as_own_program(spec.name):
-            return make(**given)
+        with as_own_program(name):
+            return make()
     except AdvbenchError:
         raise
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         if ran_out_of_memory(error):
             raise
-        raise SpecError(f"{kind} {spec.name} failed: {failure_sentence(error, spec.name)}") from error
+        raise SpecError(f"{what} {name} failed: {failure_sentence(error, name)}") from error
 
 
 def adapted(defense: Any) -> Map:
@@ -270,7 +276,7 @@ def form_told(function: Callable[..., Any]) -> Form | None:
 
 
 def needs_an_argument(function: Callable[..., Any]) -> bool:
-    """Whether a function cannot be called without an argument."""
+    """Whether a function cannot be called without one: it is then what was meant, and makes nothing."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
         arguments = inspect.signature(function).parameters.values()

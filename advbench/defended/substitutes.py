@@ -1,7 +1,9 @@
 """What can stand in for a defense in BPDA's backward pass, by name.
 
 A defense lists the names of its sensible substitutes, the best known first, as `substitutes`, and has a
-method for each of its own, with '-' as '_'. General ones need no method:
+method for each of its own, with '-' as '_'. What a method takes by keyword is written behind its name,
+`surrogate:steps=5`, and checked beforehand by a method `check_surrogate`, if there is one. General ones need
+no method:
 
     identity            the gradient passes through; for defenses that keep the shape
     exact               the defense itself under autograd
@@ -14,6 +16,8 @@ method for each of its own, with '-' as '_'. General ones need no method:
 *is* what `identity` gives; where it does not, the transpose of resizing brings it to the input's shape.
 """
 
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +33,8 @@ from advbench.defended.finite_difference import FiniteDifference
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import drawn, is_random, under_draws
 from advbench.errors import DefenseError, SpecError, first_line, nearest, ran_out_of_memory
+from advbench.names.grammar import Spec, parse_spec
+from advbench.names.registry import converted, parameters
 from advbench.names.user_code import load_object, names_user_code
 
 LEARNED: Final = "learned"
@@ -48,11 +54,13 @@ class Substitute:
         name: as tables call it.
         function: `s(x, draws)`; draws are None where the defense is not random.
         random: whether it gets the draws that the defense's forward pass had.
+        is_defense: whether it is the defense itself, which under autograd keeps no more than without.
     """
 
     name: str
     function: Callable[[Tensor, Draws | None], Tensor]
     random: bool = False
+    is_defense: bool = False
 
     @property
     def __name__(self) -> str:
@@ -77,12 +85,12 @@ def make_substitute(name: str, defense: Map) -> Map:
     """
     defense = unwrapped(defense)
     random = is_random(defense)
-    if names_user_code(name):
+    if names_user_code(_spec_of(name).name):
         function = load_object(name)
         if not callable(function):
             raise SpecError(f"substitute {name!r} is no function on a batch of tensors.")
         return Substitute(name, UserFunction(function), is_random(function))
-    own = getattr(defense, name.replace("-", "_"), None) if name in own_substitutes(defense) else None
+    own = _own_method(name, defense)
     if own is not None:
         return Substitute(name, partial(_with_draws, own, random), random)
     if name == "identity":
@@ -96,7 +104,8 @@ def make_substitute(name: str, defense: Map) -> Map:
     if name not in general:
         known = dict.fromkeys([*own_substitutes(defense), *GENERAL])
         raise SpecError(f"{name_of(defense)} has no substitute {name!r}. {nearest(name, known)}")
-    return Substitute(name, general[name], random)
+    is_defense = name == "exact" and getattr(defense, "recomputes", False) is True
+    return Substitute(name, general[name], random, is_defense)
 
 
 def element_name(element: Element) -> str:
@@ -111,8 +120,38 @@ def listed(defense: Map) -> tuple[str, ...]:
 
 def own_substitutes(defense: Map) -> tuple[str, ...]:
     """The names of the substitutes that a defense has a method for."""
-    names = dict.fromkeys([*listed(defense), "smooth", "soft"])
+    names = dict.fromkeys([*(_spec_of(name).name for name in listed(defense)), "smooth", "soft"])
     return tuple(name for name in names if callable(getattr(defense, name.replace("-", "_"), None)))
+
+
+def _own_method(name: str, defense: Map) -> Callable[..., Tensor] | None:
+    """The method of a defense that a name with its parameters stands for; None where it has none.
+
+    Raises:
+        SpecError: parameters that it does not have, or that it refuses.
+    """
+    spec = _spec_of(name)
+    if spec.name not in own_substitutes(defense):
+        return None
+    method: Callable[..., Tensor] = getattr(defense, spec.name.replace("-", "_"))
+    known = parameters(method)
+    known = {key: known[key] for key in known if key not in ("x", "draws")}
+    given = converted(spec, known, "substitute")
+    needed = [key for key in known if known[key].default is inspect.Parameter.empty and key not in given]
+    if needed:
+        raise SpecError(f"substitute {spec.name!r} needs {needed[0]}: {spec.name}:{needed[0]}=...")
+    check = getattr(defense, f"check_{spec.name.replace('-', '_')}", None)
+    if check is not None:
+        check(**given)
+    return partial(method, **given) if given else method
+
+
+def _spec_of(name: str) -> Spec:
+    """A substitute's name and its parameters; what has none, such as a path of the user's, is all name."""
+    return parse_spec(name) if _WITH_PARAMETERS.match(name) else Spec(name)
+
+
+_WITH_PARAMETERS: Final = re.compile(r"[\w-]+:\s*[\w-]+\s*=")
 
 
 def unwrapped(defense: Map) -> Map:

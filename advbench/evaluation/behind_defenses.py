@@ -42,9 +42,11 @@ def fit_for_defenses(plan: Plan, x: Tensor, note: Callable[[str], None]) -> Plan
 
 
 def _is_own(link: Placement) -> bool:
-    """Whether a defense is none of ours: these know nothing of the model."""
+    """Whether a defense is none of ours, or runs code of the user's: the others know nothing of the model."""
     defense = unwrapped(link.defense) if link.detector is None else link.detector.score
-    return isinstance(defense, Plugin) or not type(defense).__module__.startswith("advbench.")
+    if isinstance(defense, Plugin) or getattr(defense, "runs_own_code", False):
+        return True
+    return not type(defense).__module__.startswith("advbench.")
 
 
 def _difference(plan: Plan, defense: str, network: nn.Module, x: Tensor) -> str:

@@ -35,8 +35,8 @@ class Spec:
 def parse_spec(text: str) -> Spec:
     """Read `NAME[:key=value,...][@place]`.
 
-    A part after a colon holds parameters if it has a `=` in it; otherwise it belongs to the name, so that
-    `package.module:factory` and `path/file.py:factory:key=value` are names too.
+    Parameters begin behind the first colon that a `key=` follows; what is before belongs to the name, so that
+    `package.module:factory` and `path/file.py:factory:key=value` are names too, and a value may be one.
 
     Raises:
         SpecError: an empty name or place, or parameters that are not `key=value`.
@@ -47,13 +47,18 @@ def parse_spec(text: str) -> Spec:
     body, place = (whole, None) if at < 0 else (whole[:at], whole[at + 1 :].strip())
     if place is not None and not place:
         raise SpecError(f"{text!r} names no place after '@'. Write for example 'round@layer2'.")
-    colon = shown.rfind(":", 0, len(body))
+    begin = _PARAMETERS.search(shown, 0, len(body))
+    colon = shown.rfind(":", 0, len(body)) if begin is None else begin.start()
     has_parameters = colon >= 0 and "=" in shown[colon : len(body)]
     head, tail = (body[:colon], body[colon + 1 :]) if has_parameters else (body, "")
     name = head.strip()
     if not name or name.endswith(":"):
         raise SpecError(f"{text!r} has no name, or nothing after ':'. Write NAME[:key=value,...][@place].")
     return Spec(name, _parse_parameters(tail, text) if tail else {}, place)
+
+
+_PARAMETERS = re.compile(r":\s*[\w-]+\s*=")
+"""Where parameters begin."""
 
 
 def detector_place(spec: Spec) -> str | None:

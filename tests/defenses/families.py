@@ -20,6 +20,7 @@ from advbench.defenses import (
     Median,
     Noise,
     NonLocalMeans,
+    Purify,
     QuantizeActivations,
     Quilt,
     ResizePad,
@@ -45,6 +46,11 @@ def _bank(c: int) -> Tensor:
 
 
 BANKS = {c: _bank(c) for c in (1, 2, 3)}
+
+
+def posterior_mean(x: Tensor, sigma: Tensor) -> Tensor:
+    """A denoiser of images of any size: pixels are independent and Gaussian."""
+    return 0.5 + (x - 0.5) * (0.09 / (0.09 + sigma**2))
 
 
 class Family(NamedTuple):
@@ -81,6 +87,11 @@ FAMILIES: dict[str, Family] = {
     "nlm": Family("nlm", lambda _: NonLocalMeans(search=5, strength=0.2)),
     "tv-min": Family("tv-min", lambda _: TVMin(steps=10)),
     "quilt": Family("quilt", lambda c: Quilt(bank=BANKS[c])),
+    "purify": Family("purify", lambda _: Purify(denoiser=posterior_mean, noise=0.03, steps=4)),
+    "purify once": Family("purify", lambda _: Purify(denoiser=posterior_mean, form="one-shot", noise=0.03)),
+    "purify by langevin": Family(
+        "purify", lambda _: Purify(denoiser=posterior_mean, form="langevin", noise=0.03, steps=4)
+    ),
     "resize-pad": Family("resize-pad", lambda _: ResizePad()),
     "resize-pad back": Family("resize-pad", lambda _: ResizePad(keep=True)),
     "crop-ensemble": Family("crop-ensemble", lambda _: CropEnsemble()),

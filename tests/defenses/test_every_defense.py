@@ -38,7 +38,14 @@ from tests.defenses.families import (
 SHAPES = [(1, 1, 1, 1), (2, 1, 8, 8), (2, 3, 32, 32), (2, 3, 5, 9), (1, 2, 7, 3), (1, 3, 224, 224)]
 ROWS = [[0], [1, 0], [8, 0, 1], [4], [0, 1, 2], [0, 1, 2, 3, 4, 5, 6, 7], [8, 7, 6, 5, 4, 3, 2], [3, 3]]
 ONLY_IMAGES = [name for name, each in FAMILIES.items() if each.takes == "images"]
-UNBOUNDED = ("noise", "uniform noise", "dropout-activations")
+UNBOUNDED = (
+    "noise",
+    "uniform noise",
+    "dropout-activations",
+    "purify",
+    "purify once",
+    "purify by langevin",
+)
 """What adds or scales up, and so leaves the range of its input."""
 SMOOTHING = ("median", "median of 2x2", "median of 5x5", "gaussian", "nlm")
 WITHIN_THE_RANGE = (

@@ -39,6 +39,11 @@ specs = st.builds(Spec, names, st.dictionaries(keys, values, max_size=3), places
         ("round:step=0.5@layer1.0.conv1", Spec("round", {"step": "0.5"}, "layer1.0.conv1")),
         ("package.module:factory", Spec("package.module:factory")),
         ("a/file.py:make:width=3", Spec("a/file.py:make", {"width": "3"})),
+        (
+            "purify:denoiser=a/file.py:net,steps=20@layer2",
+            Spec("purify", {"denoiser": "a/file.py:net", "steps": "20"}, "layer2"),
+        ),
+        ("file.py:make:net=b.py:net", Spec("file.py:make", {"net": "b.py:net"})),
     ],
 )
 def test_a_spec_reads_as_its_name_parameters_and_place(text: str, spec: Spec) -> None:
