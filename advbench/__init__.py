@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from advbench.jobs.report import report as report
     from advbench.jobs.sweep.finished import Sweep as Sweep
     from advbench.jobs.verify import verify as verify
+    from advbench.results.judging import Judge as Judge
     from advbench.runs.examples import Examples as Examples
     from advbench.runs.examples import read_examples as read_examples
     from advbench.speed.working_copy import Copies as Copies
@@ -57,6 +58,7 @@ __all__ = [
     "Evaluation",
     "Examples",
     "Hooks",
+    "Judge",
     "Normalized",
     "Observer",
     "Placement",
@@ -98,6 +100,7 @@ __getattr__, __dir__ = lazy_names(
         "Evaluation": ".evaluation.ladder",
         "Examples": ".runs.examples",
         "Hooks": ".evaluation.observer",
+        "Judge": ".results.judging",
         "Normalized": ".defended.normalized",
         "Observer": ".evaluation.observer",
         "Placement": ".defended.model",

@@ -91,8 +91,8 @@ def replayed(plan: Plan, target: Target, batch: Batch, x_adv: Tensor) -> Iterato
         seen = x_adv[rows.to(x_adv.device)]
         _, x, y = clean.to(plan.device)
         with torch.no_grad(), plan.shown.counted_as("judging"):
-            model = plan.judged(cell.defense)
-            judged = judge(model.sampled(seen), seen, x, y, plan.threat)
+            model = plan.judged(cell.defense, plan.judge)
+            judged = judge(model.sampled(seen), seen, x, y, plan.threat, rule=plan.judge)
         nothing = torch.zeros_like(y)
         attempt = Attempt(seen, nothing, nothing, nothing.bool())
         yield RungDone(cell, samples_of(cell, clean, judged, attempt), seen)
@@ -196,13 +196,13 @@ def _judge_found(
         The judgement, and the norms of the smallest perturbations known to fool, NaN where none is.
     """
     found, x_adv, x, y = images
-    model = plan.judged(defense)
-    judged = judge(model.sampled(x_adv), x_adv, x, y, plan.threat)
+    model = plan.judged(defense, plan.judge)
+    judged = judge(model.sampled(x_adv), x_adv, x, y, plan.threat, rule=plan.judge)
     smallest = torch.where(judged.robust, torch.nan, judged.distance)
     wide = replace(plan.threat, eps=1.0 if plan.threat.norm == "linf" else float(x[0].numel()))
     outside = (judged.robust & ~plan.threat.contains(found, x) & wide.contains(found, x)).nonzero().flatten()
     if len(outside):
         far, near = found[outside], x[outside]
-        at_any_size = judge(model.sampled(far), far, near, y[outside], wide)
+        at_any_size = judge(model.sampled(far), far, near, y[outside], wide, rule=plan.judge)
         smallest[outside] = torch.where(at_any_size.robust, torch.nan, at_any_size.distance)
     return judged, smallest

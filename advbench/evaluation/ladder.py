@@ -16,7 +16,7 @@ from advbench.data.batches import Batch, Images, check_mapstyle
 from advbench.defended.contract import check_substitutes, checked_logits
 from advbench.defended.doubts import doubts_about
 from advbench.defended.left_as_found import in_full_precision, prepared
-from advbench.draws.sampling import DRAWS, JUDGED
+from advbench.draws.sampling import DRAWS
 from advbench.errors import InputError
 from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed, samples_of
 from advbench.evaluation.choose_substitutes import Chooser, Options, options_for, ready, with_exact
@@ -27,6 +27,7 @@ from advbench.evaluation.passable import passable
 from advbench.evaluation.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
 from advbench.evaluation.search_substitutes import Choice
 from advbench.results.indicators import added
+from advbench.results.judging import JUDGED, Judge
 from advbench.results.records import UNDEFENDED, Candidate, Row, Rung, join_samples
 from advbench.results.shown import added_up
 from advbench.results.table import Cell, Heading, rows_of
@@ -81,7 +82,7 @@ def evaluate(
     indices: Sequence[int] | None = None,
     seed: int = 0,
     eot: int = DRAWS,
-    judge_draws: int = JUDGED,
+    judge_draws: int | Judge = JUDGED,
     batch_size: int | Literal["auto"] = AUTO,
     fast: bool = True,
     copies: Copies = FAST,
@@ -113,7 +114,8 @@ def evaluate(
         indices: which images of the data set; all of them by default.
         seed: of the images' random streams.
         eot: over how many draws of a random defense an attack takes its gradients and its logits.
-        judge_draws: in how many draws of a random defense an example is judged; the majority counts.
+        judge_draws: in how many draws of a random defense an example is judged by their majority, or another
+            rule: `Judge("any:10")`.
         batch_size: images at a time, by default chosen by a probe, and halved where memory runs out; it
             changes memory and speed, not the table.
         fast: `False` is short for `copies=Copies(fast=False)`: attacks differentiate the model itself.
@@ -313,9 +315,10 @@ def _judge_clean(plan: Plan, defense: str, batch: Batch, doubts: dict[str, tuple
         drawn = model.sampled(x) if plan.is_random(defense) else logits[None]
     if defense not in doubts:
         doubts[defense] = tuple(doubts_about(model, x, y, logits))
-        if plan.is_random(defense) and plan.eot == 1:
+        if plan.is_random(defense) and plan.eot == 1 and not plan.judge.is_fixed:
             doubts[defense] += (WITHOUT_EXPECTATION,)
-    return samples_of(Cell(defense, "", "clean"), batch, judge(drawn, x, x, y, plan.threat))
+    judged = judge(drawn, x, x, y, plan.threat, rule=plan.judge.of_clean)
+    return samples_of(Cell(defense, "", "clean"), batch, judged)
 
 
 def _replayed(cell: Cell, cells: Sequence[Cell], clean: _Clean) -> dict[Cell, set[int]]:

@@ -88,7 +88,7 @@ class _Probe:
     def __init__(self, plan: Plan, subject: Subject, batch: Batch) -> None:
         self.plan, self.subject, self.batch = plan, subject, batch
         self.model = self._model("probe")
-        self.judged = plan.judged(subject.defense)
+        self.judged = plan.judged(subject.defense, plan.judge)
         self.draws = Draws(plan.seed, batch.indices).stream("probe")
 
     def _model(self, stream: str) -> DefendedModel:
@@ -223,7 +223,8 @@ class _Probe:
 
     @torch.no_grad()
     def _judged(self, x_adv: Tensor, threat: Threat) -> Tensor:
-        return judge(self.judged.sampled(x_adv), x_adv, self.batch.x, self.batch.y, threat).robust
+        logits, rule = self.judged.sampled(x_adv), self.plan.judge
+        return judge(logits, x_adv, self.batch.x, self.batch.y, threat, rule=rule).robust
 
 
 def _of(loss: Callable[[Tensor, Tensor], Tensor], y: Tensor, logits: Tensor, piece: slice) -> Tensor:

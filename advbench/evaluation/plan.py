@@ -13,9 +13,10 @@ from advbench.defended.backward import name_of
 from advbench.defended.counting import CountedModel, Shown
 from advbench.defended.model import DefendedModel, Placement
 from advbench.draws.draws import Draws
-from advbench.draws.sampling import DRAWS, JUDGED, Sampling
+from advbench.draws.sampling import DRAWS, Sampling
 from advbench.errors import InputError
 from advbench.names.grammar import INPUT, LOGITS
+from advbench.results.judging import JUDGED, MAJORITY, Judge, Judging, judge_of
 from advbench.results.records import RUNGS, UNDEFENDED, Rung
 from advbench.results.table import Cell, Heading
 from advbench.speed.batch_size import BatchSize
@@ -48,7 +49,7 @@ class Plan:
         rungs: what is run beside the clean rung.
         seed: of the images' random streams.
         eot: draws of a random defense behind a gradient.
-        judge_draws: draws of a random defense in which an example is judged.
+        judge_draws: draws of a random defense in which an example is judged, or the whole rule.
         images: all images of the run, of which this process may attack a part; substitutes are graded on,
             and networks are fitted to, a sample of them.
         calibrate_on: how many images substitutes are graded on.
@@ -71,7 +72,7 @@ class Plan:
     rungs: Sequence[Rung]
     seed: int
     eot: int = DRAWS
-    judge_draws: int = JUDGED
+    judge_draws: int | Judge = JUDGED
     images: Sequence[int] = ()
     calibrate_on: int = CALIBRATION
     gradient_free: Mapping[str, Attack] = field(default_factory=dict)
@@ -82,7 +83,8 @@ class Plan:
     shown: Shown = field(default_factory=Shown)
 
     def __post_init__(self) -> None:
-        for name in ("eot", "judge_draws", "calibrate_on"):
+        _ = self.judge
+        for name in ("eot", "calibrate_on"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
         _check_adversary(self.threat, self.attacks, self.gradient_free)
@@ -106,6 +108,11 @@ class Plan:
     def counted(self) -> "Plan":
         """The same, with a model that counts what it is shown."""
         return replace(self, model=CountedModel(self.model, self.shown))
+
+    @property
+    def judge(self) -> Judge:
+        """How random defenses are judged."""
+        return judge_of(self.judge_draws)
 
     @property
     def device(self) -> torch.device:
@@ -143,9 +150,10 @@ class Plan:
         """What attacks on one rung."""
         return (self.gradient_free if cell.rung == "gradient_free" else self.attacks)[cell.attack]
 
-    def judged(self, defense: str) -> DefendedModel:
-        """The model behind one of the defenses, as the judge sees it."""
-        return judged_model(self.model, self.chains[defense], self.seed, self.judge_draws, self.size)
+    def judged(self, defense: str, judge: Judge | None = None) -> DefendedModel:
+        """The model behind one of the defenses, as the judge sees it; by default as for clean images."""
+        judge = self.judge.of_clean if judge is None else judge
+        return judged_model(self.model, self.chains[defense], self.seed, judge, self.size)
 
     def attacked(
         self,
@@ -166,6 +174,8 @@ class Plan:
             network: what computes; the working copy by default.
         """
         sampling = Sampling(self.seed, f"attack/{stream}", self.eot)
+        if self.judge.is_fixed:
+            sampling = sampling_of(self.judge, self.seed)
         chain = self.chains[defense] if chain is None else chain
         if network is None:
             network = self.model if self.working is None else self.working
@@ -187,23 +197,37 @@ class Plan:
             rungs=tuple(rung for rung in RUNGS if rung in self.rungs),
             gradient_free="".join(self.gradient_free),
             doubts=doubts,
+            judging=judging_of(self.judge, self.chains),
         )
 
 
 def judged_model(
-    model: nn.Module, chain: Sequence[Placement], seed: int, draws: int, size: BatchSize
+    model: nn.Module, chain: Sequence[Placement], seed: int, judge: Judge, size: BatchSize
 ) -> DefendedModel:
-    """A model behind a defense as the judge sees it: no attack ever meets the same draws.
+    """A model behind a defense as the judge sees it: no attack meets the same draws, but of one fixed seed.
 
     Args:
         model: pixels to logits.
         chain: the defense in its places.
         seed: of the run.
-        draws: how often a random defense is drawn.
+        judge: how often a random defense is drawn.
         size: how many images at a time.
     """
-    sampling = Sampling(seed, "judge", draws)
+    sampling = sampling_of(judge, seed)
     return DefendedModel(model, chain, sampling=sampling, lanes=size.lanes, at_once=size.images)
+
+
+def sampling_of(judge: Judge, seed: int) -> Sampling:
+    """The judge's draws of random defenses, which are the attack's too where there is one fixed seed."""
+    return Sampling(seed, "fixed" if judge.is_fixed else "judge", judge.passes, fixed=judge.is_fixed)
+
+
+def judging_of(judge: Judge, chains: Mapping[str, Links]) -> Judging | None:
+    """What a table says of how its random defenses were judged; None where that is by the majority."""
+    if judge.rule == MAJORITY:
+        return None
+    random = [defense for defense, chain in chains.items() if any(link.is_random for link in chain)]
+    return Judging(rule=judge.rule, draws=judge.draws, random=tuple(random))
 
 
 def chosen_images(dataset: Images, indices: Sequence[int] | None) -> list[int]:

@@ -14,6 +14,7 @@ from advbench.jobs.channels import channels_of
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import PrecisionName, RunSettings
 from advbench.models.registry import PIXELS
+from advbench.results.judging import MAJORITY
 from advbench.runs.provenance import commits, machine, versions
 
 _PRECISION: Final[dict[PrecisionName, str]] = {
@@ -51,6 +52,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             "calibration": options.calibration if "bpda" in job.rungs else None,
             "eot": options.eot,
             "judge_draws": options.judge_draws,
+            **({} if options.judging.rule == MAJORITY else {"judge": options.judging.rule}),
             "fast": options.fast,
             "precision": options.precision,
             "compile": options.compiled,

@@ -230,7 +230,7 @@ class Recorder:
             finished=now(),
             notes=list(found.heading.notes),
             **{SHOWN: added_up([self.tally.earlier, found.shown])},
-            heading=asdict(found.heading),
+            heading=found.heading.told(),
             candidates=[asdict(candidate) for candidate in found.candidates],
             warnings=[
                 f"{row.defense}, {row.attack}: {warning}" for row in found.rows for warning in row.warnings

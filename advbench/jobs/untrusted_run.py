@@ -16,6 +16,7 @@ from advbench.jobs.settings.verify import VerifySettings
 from advbench.models.checkpoint.formats import Format
 from advbench.names.grammar import parse_chain, parse_spec
 from advbench.names.user_code import names_user_code
+from advbench.results.judging import MAJORITY, Judge, check_rule
 from advbench.results.records import LADDER, Rung
 from advbench.results.table import Heading
 from advbench.runs.manifest import Manifest
@@ -57,6 +58,7 @@ class _Settings:
     gradient_free: Mapping[str, Any]
     rungs: tuple[str, ...]
     judge_draws: Count
+    judge: str = MAJORITY
     save_adversarial: Kept
 
 
@@ -95,7 +97,7 @@ class Claims:
         heading: what the run says its table is about: its doubts, notes and indicators are nowhere else.
         kept: which examples were kept.
         batch_size: how many clean images were judged at a time.
-        judge_draws: in how many draws of a random defense an example was judged.
+        judge: how random defenses were judged.
         checkpoint_sha256: of the checkpoint; None for a factory's own weights.
         manifest: all of it.
     """
@@ -108,9 +110,14 @@ class Claims:
     heading: Heading
     kept: Kept
     batch_size: int
-    judge_draws: int
+    judge: Judge
     checkpoint_sha256: str | None
     manifest: Manifest
+
+    @property
+    def judge_draws(self) -> int:
+        """In how many draws of a random defense an example was judged."""
+        return self.judge.draws
 
     @property
     def misnamed(self) -> str:
@@ -156,7 +163,7 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
         heading=manifest.heading,
         kept=kept,
         batch_size=min(manifest.group("execution", _Execution).batch_size, _LARGEST_BATCH),
-        judge_draws=min(told.judge_draws, _MOST_DRAWS),
+        judge=_judge(told),
         checkpoint_sha256=checkpoint.sha256,
         manifest=manifest,
     )
@@ -200,6 +207,11 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
         device="cpu",
     )
     return Recorded(told.save_adversarial, subject, told)
+
+
+def _judge(told: _Settings) -> Judge:
+    """How random defenses were judged; of more draws than anybody makes, so many."""
+    return Judge(check_rule(told.judge, "run.json: settings.judge"), min(told.judge_draws, _MOST_DRAWS))
 
 
 def _class_names(told: _ClassNames | None) -> tuple[tuple[tuple[str, int], ...], int] | None:

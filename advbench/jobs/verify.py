@@ -14,7 +14,7 @@ from advbench.data.batches import batches
 from advbench.errors import RunFolderError, SpecError
 from advbench.evaluation.judge_again import Evidence, Finding, check_records, recheck
 from advbench.evaluation.ladder import fingerprint, image_digests
-from advbench.evaluation.plan import defense_chains, substitutes_of
+from advbench.evaluation.plan import defense_chains, judging_of, substitutes_of
 from advbench.files import sha256
 from advbench.jobs.build_subject import Subject, load_subject
 from advbench.jobs.left_as_found import left_as_found
@@ -188,6 +188,7 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
         doubts=claims.heading.doubts,
         notes=claims.heading.notes,
         rules=claims.heading.rules,
+        judging=judging_of(claims.judge, defense_chains(subject.defenses.objects)),
     )
 
 
@@ -256,7 +257,7 @@ def _check_rungs(
         kept=claims.kept,
         batch_size=claims.batch_size,
         seed=claims.subject.seed,
-        judge_draws=claims.judge_draws,
+        judge_draws=claims.judge,
     )
     findings = recheck(evidence, _examples(settings.run, damaged), as_8bit=settings.as_8bit)
     holds = not damaged

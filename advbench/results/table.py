@@ -1,15 +1,17 @@
 """From samples to the rows of the table: the same samples give the same rows, whoever counts them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
 from advbench.results.advice import Setup
 from advbench.results.chance import chance_told
 from advbench.results.indicators import Indicator, incomplete
+from advbench.results.judging import Judging
+from advbench.results.over_draws import over_draws
 from advbench.results.records import RUNGS, UNDEFENDED, Rate, Row, Rung, Spread
 from advbench.results.statistics import PairedCounts
 from advbench.results.verdict import RULES, Case, Verdict, paired, standing_of, verdict_of
@@ -55,6 +57,7 @@ class Heading:
         doubts: for each defense, what keeps its answers from being a function of each image alone.
         notes: how the model was understood, where that had to be found out, a sentence each.
         rules: by which table of decisions its verdicts were written (`verdict.RULES`).
+        judging: by which rule random defenses were judged; None for the majority.
     """
 
     model: str
@@ -69,6 +72,20 @@ class Heading:
     doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     rules: int = RULES
+    judging: Judging | None = None
+
+    def told(self) -> dict[str, Any]:
+        """The heading for `run.json`, without what came later and says nothing."""
+        return {name: value for name, value in asdict(self).items() if name != "judging" or value is not None}
+
+    def notes_of(self, defense: str) -> tuple[str, ...]:
+        """What a reader of a row has to know: of the model, and of how it was judged."""
+        return (*self.notes, *(() if self.judging is None else self.judging.notes(defense)))
+
+    def judged_by_fixed_seed(self, defense: str) -> bool:
+        """Whether the judge gave a random defense the draws that the attack saw."""
+        rule = None if self.judging is None else self.judging.rule_of(defense)
+        return rule is not None and rule.is_fixed
 
     def with_doubts(self, doubts: Mapping[str, tuple[str, ...]]) -> "Heading":
         """The same table with other doubts."""
@@ -126,7 +143,10 @@ def rows_of(samples: pd.DataFrame, heading: Heading) -> tuple[Row, ...]:
 
 def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> Row:
     mine = of_row(samples, defense, attack)
+    rule = None if heading.judging is None else heading.judging.rule_of(defense)
     rates = rates_of(mine, defense, attack, worst="worst" in heading.rungs)
+    if rule is not None:
+        rates = over_draws(mine, rates, rule)
     doubts, standing = heading.doubts.get(defense, ()), standing_of(mine)
     verdict = _verdict(mine, standing, heading, defense, attack) if "worst" in heading.rungs else None
     return Row(
@@ -144,7 +164,8 @@ def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> 
         verdict="" if verdict is None else str(verdict),
         advice=() if verdict is None else verdict.advice,
         warnings=(*doubts, *warnings_of(mine, defense, attack)),
-        notes=heading.notes,
+        notes=heading.notes_of(defense),
+        judge="" if rule is None else rule.rule,
     )
 
 
@@ -166,6 +187,7 @@ def _verdict(
                 *(incomplete(mine, defense, attack, rung) for rung in rungs if rung in standing),
             ],
             doubts=heading.doubts.get(defense, ()),
+            fixed_seed=heading.judged_by_fixed_seed(defense),
             setup=Setup(
                 defense=defense,
                 attack=attack,

@@ -8,7 +8,8 @@
     unreliable            the gradient that the row rests on is zero or undefined, or the attack cannot fell
                           images at any radius
     not enough evidence   a rung is missing, the loss saturates, the gradient does not foretell the loss, more
-                          steps, one step, noise or a weaker attack do better, or the images are too few
+                          steps, one step, noise or a weaker attack do better, the images are too few, or a
+                          random defense was judged with the draws that the attack saw
     robust as measured    none of these; the worst accuracy stands, and is named
 
 The first line that holds is the verdict. What has fallen has fallen, whatever else may be said of the attack:
@@ -26,6 +27,7 @@ import pandas as pd
 
 from advbench.results.advice import Setup, about, about_gradient, by_margin, stronger
 from advbench.results.indicators import Indicator
+from advbench.results.judging import FIXED
 from advbench.results.records import UNDEFENDED, Rung, wilson_interval
 from advbench.results.statistics import PairedCounts, count_pairs
 
@@ -116,6 +118,7 @@ class Case:
         doubts: why the model's answers are no function of the image alone.
         setup: how the row was made.
         chance: that clean accuracy is no better than guessing, in a sentence; None where it is.
+        fixed_seed: whether the judge gave a random defense the very draws that the attack saw.
     """
 
     standing: pd.DataFrame
@@ -124,6 +127,7 @@ class Case:
     doubts: Sequence[str]
     setup: Setup
     chance: str | None = None
+    fixed_seed: bool = False
 
     @property
     def n(self) -> int:
@@ -184,7 +188,7 @@ def verdict_of(case: Case) -> Verdict:
         ("masked", _hidden(case)),
         ("not robust", _fallen(case)),
         ("unreliable", _broken(case)),
-        ("not enough evidence", _unsettled(case)),
+        ("not enough evidence", [*_known_draws(case), *_unsettled(case)]),
         ("robust as measured", [(_left(case, "stand on every rung"), ())]),
     ]
     return next(_verdict(kind, told) for kind, indicators in decisions if (told := list(indicators)))
@@ -328,6 +332,12 @@ def _saturates(case: Case) -> bool:
         and _margin_is_sound(case, rung)
         and ("zero_gradient:ce" in case.tripped(rung) or _flat(case, rung) > FLAT * case.n)
     )
+
+
+def _known_draws(case: Case) -> Iterator[Told]:
+    """That the judge used the attack's own draws."""
+    if case.fixed_seed:
+        yield f"it was {FIXED}", ("fresh draws: --judge majority, or --judge any:10",)
 
 
 def _unsettled(case: Case) -> Iterator[Told]:

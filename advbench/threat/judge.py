@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from advbench.results.judging import Judge
 from advbench.threat.threat import Threat
 
 UNDECIDED = -1
@@ -27,8 +28,12 @@ class Vote(NamedTuple):
     """What several draws come to, each `(n,)`."""
 
     prediction: Tensor
-    """The most frequent class on the side of the majority."""
+    """The most frequent class on the side that decides."""
     fooled_share: Tensor
+    fooled: Tensor
+    """Whether the draws come to another class than the label, bool."""
+    wrong: Tensor
+    """In how many of the draws that decide the image fools."""
 
 
 def predict(logits: Tensor) -> Tensor:
@@ -41,28 +46,36 @@ def fooled(prediction: Tensor, y: Tensor) -> Tensor:
     return (prediction != y) & (prediction != UNDECIDED)
 
 
-def vote(predictions: Tensor, y: Tensor) -> Vote:
-    """The majority of several draws: an image is fooled if more than half of its draws are.
+def vote(predictions: Tensor, y: Tensor, rule: Judge | None = None) -> Vote:
+    """What several draws come to: by the majority an image is fooled if more than half of its draws are.
 
     Args:
         predictions: a row a draw, `(draws, n)`, as `predict` gives them.
         y: labels, `(n,)`.
+        rule: how they count, of `rule.passes` draws; the majority of all by default.
     """
     wrong = fooled(predictions, y)
-    share = wrong.float().mean(0)
-    side = wrong == (share > _HALF)
+    share = (wrong if rule is None else wrong[: rule.draws]).float().mean(0)
+    fell = share > _HALF
+    if rule is not None and rule.kind == "any":
+        predictions, wrong = predictions[: rule.submissions], wrong[: rule.submissions]
+        fell = wrong.any(0)
+    side = wrong == fell
     places = (predictions - UNDECIDED).T
     counts = torch.zeros(len(y), int(places.max()) + 1, dtype=torch.int64, device=y.device)
     counts.scatter_add_(1, places, side.long().T)
-    return Vote(counts.argmax(1) + UNDECIDED, share)
+    return Vote(counts.argmax(1) + UNDECIDED, share, fell, wrong.sum(0))
 
 
 @torch.no_grad()
-def judge(logits: Tensor, x_adv: Tensor, x: Tensor, y: Tensor, threat: Threat) -> Judgement:
+def judge(
+    logits: Tensor, x_adv: Tensor, x: Tensor, y: Tensor, threat: Threat, *, rule: Judge | None = None
+) -> Judgement:
     """Judge what an attack returned, by the logits of a fresh forward pass of the defended model.
 
     An image counts as fallen only if its example is finite, in [0, 1], in the ball and misclassified, behind
-    a random defense in the majority of its draws; the claim of the attack is never asked for.
+    a random defense in the majority of its draws or as another rule says; the claim of the attack is never
+    asked for.
 
     Args:
         logits: of the defended model at `x_adv`, `(draws, n, k)`; a single draw where nothing is random.
@@ -70,10 +83,13 @@ def judge(logits: Tensor, x_adv: Tensor, x: Tensor, y: Tensor, threat: Threat) -
         x: clean images, same shape.
         y: labels, `(n,)`.
         threat: the ball that binds the attack.
+        rule: how the draws count; the majority by default, and where there is a single draw.
     """
-    prediction, share = vote(torch.stack([predict(logit) for logit in logits]), y)
-    fallen = (share > _HALF) & threat.contains(x_adv, x)
-    loss = torch.stack([F.cross_entropy(logit.float(), y, reduction="none") for logit in logits]).mean(0)
+    rule = rule if len(logits) > 1 else None
+    prediction, share, fell, _ = vote(torch.stack([predict(logit) for logit in logits]), y, rule)
+    fallen = fell & threat.contains(x_adv, x)
+    shared = logits if rule is None else logits[: rule.draws]
+    loss = torch.stack([F.cross_entropy(logit.float(), y, reduction="none") for logit in shared]).mean(0)
     return Judgement(prediction, ~fallen, threat.distance(x_adv, x), loss, share)
 
 

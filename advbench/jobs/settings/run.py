@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from advbench.errors import SpecError
+from advbench.results.judging import JUDGED, MAJORITY, Judge, check_rule
 
 from . import shared
 from .option import Setting, made, option, settings_of
@@ -33,6 +34,15 @@ def parse_batch_size(text: str) -> BatchSizeWord:
     if not re.fullmatch(r"[1-9]\d{0,8}", text, re.ASCII):
         raise SpecError(f"--batch-size must be auto or a whole number of at least 1, got {text!r}.")
     return int(text)
+
+
+def parse_judge(text: str) -> str:
+    """Read how a random defense is judged.
+
+    Raises:
+        SpecError: no such rule.
+    """
+    return check_rule(text.strip(), "--judge")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,10 +172,18 @@ class RunSettings:
         least=1,
     )
     judge_draws: int = option(
-        21,
+        JUDGED,
         help="Draws of a random defense in which an example is judged; the majority counts.",
         panel=_ATTACK,
         least=1,
+    )
+    judge: str | None = option(
+        None,
+        help="How these count: majority; mean, over the draws; any:N, an image falls if one of N "
+        "submissions fools; fixed-seed, with the very draws that the attack saw.",
+        panel=_ATTACK,
+        shown="majority",
+        read=parse_judge,
     )
     seed: int = option(0, help="Seed of every draw.", panel=_ATTACK, least=0, most=2**63 - 1)
     fast: bool = option(
@@ -242,6 +260,11 @@ class RunSettings:
     def wants_ladder(self) -> bool:
         """Whether all rungs are run; a verdict rests on all of them."""
         return self.ladder or bool(self.fail_on) or self.min_robust is not None
+
+    @property
+    def judging(self) -> Judge:
+        """How random defenses are judged."""
+        return Judge(self.judge or MAJORITY, self.judge_draws)
 
     @property
     def kept_examples(self) -> Literal["all", "successful"] | None:

@@ -53,6 +53,7 @@ VALUES: dict[str, Any] = {
     "random_start": False,
     "eot": 4,
     "judge_draws": 5,
+    "judge": "any:3",
     "fast": False,
     "precision": "bf16",
     "compile": True,
