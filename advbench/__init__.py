@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from advbench.defended.normalized import Normalized as Normalized
     from advbench.defended.own_functions import numpy_defense as numpy_defense
     from advbench.defended.own_functions import pil_defense as pil_defense
+    from advbench.defended.random_model import RandomModel as RandomModel
     from advbench.draws.draws import Draws as Draws
     from advbench.errors import AdvbenchError as AdvbenchError
     from advbench.evaluation.ladder import Evaluation as Evaluation
@@ -62,6 +63,7 @@ __all__ = [
     "Normalized",
     "Observer",
     "Placement",
+    "RandomModel",
     "Run",
     "Sweep",
     "Threat",
@@ -104,6 +106,7 @@ __getattr__, __dir__ = lazy_names(
         "Normalized": ".defended.normalized",
         "Observer": ".evaluation.observer",
         "Placement": ".defended.model",
+        "RandomModel": ".defended.random_model",
         "Run": ".jobs.finished",
         "Sweep": ".jobs.sweep.finished",
         "Threat": ".threat.threat",

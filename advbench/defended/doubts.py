@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from advbench.defended.backward import name_of
 from advbench.defended.model import DefendedModel
+from advbench.defended.random_model import draws_inside
 
 PASSES: Final = 14
 """Times that a few images are shown again: a model that tosses a coin at each call answers all of them alike
@@ -130,7 +131,9 @@ def _who_differs(model: DefendedModel, x: Tensor) -> str:
     looks = PASSES // 2 if len(model.stages) else 0
     guilty = sorted({number for _ in range(looks) for number in _guilty(model, x[:FEW])})
     if not guilty:
-        return "the model is random"
+        if draws_inside(model):
+            return "the model draws from a generator that nobody can seed from outside (one of its own?)"
+        return "the model is random (--random-model gives it draws of its own for each image)"
     names: list[str] = []
     for number in guilty:
         defense: Any = model.stages[number].defense

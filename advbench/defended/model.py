@@ -14,6 +14,7 @@ from advbench.defended.clips import clipped_from_inside
 from advbench.defended.counting import CountedModel
 from advbench.defended.logits import LogitsOf
 from advbench.defended.normalized import Normalized
+from advbench.defended.random_model import RandomModel, draws_inside, goes_alone, streams_of_model
 from advbench.defended.substitutes import LEARNED, listed, make_substitute
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import ONE_DRAW, Sampling, is_random
@@ -84,7 +85,8 @@ class DefendedModel(nn.Module):
             missing. Libraries choose their kernels by the batch's size, and the sums of small and odd
             batches differ in their last bits from those of others; an attack that follows signs makes
             other examples of that. See `LANES`.
-        at_once: the network sees so many images at a time at most; all of them by default.
+        at_once: the network sees so many images at a time at most; all of them by default. One that draws
+            from generators of the process sees one, whatever is said here (`RandomModel`).
 
     Raises:
         DefenseError: a place that the network does not have; the message suggests the nearest ones.
@@ -103,9 +105,8 @@ class DefendedModel(nn.Module):
         super().__init__()
         self.model = model
         self.sampling = sampling
-        self.lanes = lanes
-        self.at_once = at_once
-        self.is_random = any(placement.is_random for placement in placements)
+        self.lanes, self.at_once = (1, 1) if goes_alone(model) else (lanes, at_once)
+        self.is_random = draws_inside(model) or any(placement.is_random for placement in placements)
         self.stages = nn.ModuleList(placement.stage(bpda=bpda) for placement in placements)
         self.places = tuple(placement.at for placement in placements)
         inside = sorted(set(self.places) - {INPUT, LOGITS})
@@ -156,7 +157,8 @@ class DefendedModel(nn.Module):
     def _logits(self, x: Tensor, number: int) -> Tensor:
         draws = self.sampling.draws(x, number) if self.is_random else None
         x = self._through(INPUT, x, draws)
-        with self._hooks(draws) as reached:
+        inside = None if draws is None else draws.stream("model")
+        with self._hooks(draws) as reached, streams_of_model(inside):
             logits: Tensor = self.model(x)
         missed = {place for place, _ in self._sites} - reached
         if missed:
@@ -211,10 +213,10 @@ def roomy(count: int, lanes: int) -> int:
 
 
 def network_of(model: nn.Module) -> nn.Module:
-    """The user's own network, without the wrappers that defenses, normalisation, logits and counting add."""
+    """The user's own network, without the wrappers that defenses, normalisation, draws and counting add."""
     if isinstance(model, DefendedModel | CountedModel):
         return network_of(model.model)
-    return network_of(model.network) if isinstance(model, Normalized | LogitsOf) else model
+    return network_of(model.network) if isinstance(model, Normalized | LogitsOf | RandomModel) else model
 
 
 def find_module(model: nn.Module, name: str) -> nn.Module:

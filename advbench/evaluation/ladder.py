@@ -16,6 +16,7 @@ from advbench.data.batches import Batch, Images, check_mapstyle
 from advbench.defended.contract import check_substitutes, checked_logits
 from advbench.defended.doubts import doubts_about
 from advbench.defended.left_as_found import in_full_precision, prepared
+from advbench.defended.random_model import draws_inside
 from advbench.draws.sampling import DRAWS
 from advbench.errors import InputError
 from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed, samples_of
@@ -25,13 +26,14 @@ from advbench.evaluation.measure_indicators import Subject, measured
 from advbench.evaluation.observer import UNOBSERVED, Checked, Observer
 from advbench.evaluation.passable import passable
 from advbench.evaluation.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
+from advbench.evaluation.random_networks import note_what_is_random
 from advbench.evaluation.search_substitutes import Choice
 from advbench.results.indicators import added
 from advbench.results.judging import JUDGED, Judge
 from advbench.results.records import UNDEFENDED, Candidate, Row, Rung, join_samples
 from advbench.results.shown import added_up
 from advbench.results.table import Cell, Heading, rows_of
-from advbench.results.verdict import WITHOUT_EXPECTATION
+from advbench.results.verdict import MODEL_WITHOUT_EXPECTATION, WITHOUT_EXPECTATION
 from advbench.speed.batch_size import AUTO, in_batches
 from advbench.speed.working_copy import FAST, Copies
 from advbench.threat.attack import Attack, is_chunked
@@ -177,6 +179,8 @@ def _climb(
         options: what may stand in for each defense.
         observer: the run that the evaluation belongs to.
     """
+    with plan.shown.counted_as("probe"):
+        note_what_is_random(plan, observer.note)
     with plan.shown.counted_as("search"):
         options = _widened(plan, options)
     clean = _clean_pass(plan, chosen, ready(plan.chains, options))
@@ -316,7 +320,8 @@ def _judge_clean(plan: Plan, defense: str, batch: Batch, doubts: dict[str, tuple
     if defense not in doubts:
         doubts[defense] = tuple(doubts_about(model, x, y, logits))
         if plan.is_random(defense) and plan.eot == 1 and not plan.judge.is_fixed:
-            doubts[defense] += (WITHOUT_EXPECTATION,)
+            by_itself = draws_inside(plan.model)
+            doubts[defense] += (MODEL_WITHOUT_EXPECTATION if by_itself else WITHOUT_EXPECTATION,)
     judged = judge(drawn, x, x, y, plan.threat, rule=plan.judge.of_clean)
     return samples_of(Cell(defense, "", "clean"), batch, judged)
 

@@ -12,6 +12,7 @@ from advbench.data.batches import Images
 from advbench.defended.backward import name_of
 from advbench.defended.counting import CountedModel, Shown
 from advbench.defended.model import DefendedModel, Placement
+from advbench.defended.random_model import draws_inside
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import DRAWS, Sampling
 from advbench.errors import InputError
@@ -132,8 +133,8 @@ class Plan:
         return {link.at for chain in self.chains.values() for link in chain}
 
     def is_random(self, defense: str) -> bool:
-        """Whether one of the defense's maps says that it draws random numbers."""
-        return any(chain.is_random for chain in self.chains[defense])
+        """Whether the model, or one of the defense's maps, is said to draw random numbers."""
+        return draws_inside(self.model) or any(chain.is_random for chain in self.chains[defense])
 
     @property
     def calibration(self) -> list[int]:
@@ -197,7 +198,7 @@ class Plan:
             rungs=tuple(rung for rung in RUNGS if rung in self.rungs),
             gradient_free="".join(self.gradient_free),
             doubts=doubts,
-            judging=judging_of(self.judge, self.chains),
+            judging=judging_of(self.judge, self.chains, self.model),
         )
 
 
@@ -222,11 +223,14 @@ def sampling_of(judge: Judge, seed: int) -> Sampling:
     return Sampling(seed, "fixed" if judge.is_fixed else "judge", judge.passes, fixed=judge.is_fixed)
 
 
-def judging_of(judge: Judge, chains: Mapping[str, Links]) -> Judging | None:
+def judging_of(judge: Judge, chains: Mapping[str, Links], model: nn.Module) -> Judging | None:
     """What a table says of how its random defenses were judged; None where that is by the majority."""
     if judge.rule == MAJORITY:
         return None
-    random = [defense for defense, chain in chains.items() if any(link.is_random for link in chain)]
+    all_random = draws_inside(model)
+    random = [
+        defense for defense, chain in chains.items() if all_random or any(link.is_random for link in chain)
+    ]
     return Judging(rule=judge.rule, draws=judge.draws, random=tuple(random))
 
 

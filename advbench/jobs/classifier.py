@@ -18,6 +18,8 @@ from advbench.defended.counting import Shown, looks_counted
 from advbench.defended.left_as_found import prepared
 from advbench.defended.logits import logits_alone
 from advbench.defended.normalized import Normalized
+from advbench.defended.random_model import RandomModel, draws_inside
+from advbench.draws.sampling import takes_draws
 from advbench.errors import CheckpointError, ModelError, SpecError
 from advbench.files import sha256
 from advbench.jobs.channels import fitted
@@ -105,11 +107,16 @@ def load_classifier(
     name = shown_name(model, options.checkpoint) if own is None else model or ""
     found = _load_network(options, spec, name, images, device) if own is None else _given(own, device)
     looks, whole = Shown(), found.loaded.network
+    random = options.random_model and not draws_inside(whole)
+    if random and takes_draws(whole):
+        whole, random = RandomModel(whole), False
     with looks_counted(whole, looks):
         images = fitted(images, indices, whole)
         x = read_batch(images, indices[:1]).to(device).x
         takes = _own_size(whole, x, at_once)
         network, word = logits_alone(whole, x.expand(max(1, takes), -1, -1, -1).contiguous())
+    if random:
+        network = _drawn_alone(network, takes)
     weights = Weights(
         network=network,
         name=spec.name if spec else name,
@@ -142,6 +149,20 @@ def load_classifier(
         wrapped.to(device), name, provenance, chosen, found.head, notes, found.loaded.remarks, looked, takes
     )
     return classifier, images
+
+
+def _drawn_alone(network: nn.Module, takes: int) -> RandomModel:
+    """A network with random numbers of its own for each image, which it is shown by itself.
+
+    Raises:
+        ModelError: it takes no single image.
+    """
+    if takes > 1:
+        raise ModelError(
+            f"the model takes {takes} images at a time and no other number, and --random-model has to show "
+            "it one: let its forward pass take `draws`, or write it for any number of images."
+        )
+    return RandomModel(network)
 
 
 def _own_size(network: nn.Module, x: Tensor, wanted: int | str) -> int:

@@ -52,6 +52,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             "calibration": options.calibration if "bpda" in job.rungs else None,
             "eot": options.eot,
             "judge_draws": options.judge_draws,
+            **({"random_model": True} if options.random_model else {}),
             **({} if options.judging.rule == MAJORITY else {"judge": options.judging.rule}),
             "fast": options.fast,
             "precision": options.precision,

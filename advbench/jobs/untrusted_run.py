@@ -59,6 +59,7 @@ class _Settings:
     rungs: tuple[str, ...]
     judge_draws: Count
     judge: str = MAJORITY
+    random_model: bool = False
     save_adversarial: Kept
 
 
@@ -205,6 +206,7 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
         norm=told.norm,
         eps=told.eps,
         device="cpu",
+        random_model=told.random_model,
     )
     return Recorded(told.save_adversarial, subject, told)
 

@@ -188,7 +188,7 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
         doubts=claims.heading.doubts,
         notes=claims.heading.notes,
         rules=claims.heading.rules,
-        judging=judging_of(claims.judge, defense_chains(subject.defenses.objects)),
+        judging=judging_of(claims.judge, defense_chains(subject.defenses.objects), subject.classifier.model),
     )
 
 

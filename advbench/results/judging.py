@@ -136,22 +136,22 @@ class Judging:
 
     def notes(self, defense: str) -> Iterator[str]:
         """What a reader of a row has to know, a sentence each."""
-        judge = self.judge
+        judge, names = self.judge, ", ".join(self.random)
         if not self.random:
             yield f"nothing here is random: judged by {self.rule}, which says what the majority says"
         elif defense not in self.random:
             return
         elif judge.is_fixed:
-            yield f"{defense} was {FIXED}"
+            yield f"{names}: {FIXED}"
         elif judge.kind == "mean":
             yield (
-                f"{defense}: mean is over {self.draws} draws of all images, [95 % Wilson interval, images as "
+                f"{names}: mean is over {self.draws} draws of all images, [95 % Wilson interval, images as "
                 f"its unit]; any: images that stand in all {self.draws}; the accuracy before them, the gap "
                 "and the verdict are by the majority"
             )
         else:
             yield (
-                f"{defense}: an example counts, in accuracy, gap and verdict, if it fools in any of "
+                f"{names}: an example counts, in accuracy, gap and verdict, if it fools in any of "
                 f"{judge.submissions} submissions; clean images are judged by the majority of {self.draws} "
                 f"draws; mean is over {self.draws} draws of all images"
             )

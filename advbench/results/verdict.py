@@ -48,6 +48,9 @@ WITHOUT_EXPECTATION: Final = (
     "the defense is random, and was attacked without expectation over its draws (--eot 20)"
 )
 
+MODEL_WITHOUT_EXPECTATION: Final = WITHOUT_EXPECTATION.replace("the defense is", "the model is")
+"""The same of a model that draws itself."""
+
 HIDDEN: Final = 0.1
 """Share of all images that a gradient must have hidden for a row to be called masked. Attacks of equal worth
 differ by a few per cent of images near the boundary: PGD and AutoAttack by 5 on an adversarially trained
@@ -216,7 +219,7 @@ def _better(case: Case, one: Rung, other: Rung) -> bool:
 def _not_a_function(case: Case) -> Iterator[Told]:
     """Why the model's answers are no function of each image alone: no count can be trusted then."""
     for doubt in case.doubts:
-        if doubt != WITHOUT_EXPECTATION:
+        if doubt not in (WITHOUT_EXPECTATION, MODEL_WITHOUT_EXPECTATION):
             yield doubt, ()
 
 
@@ -255,7 +258,8 @@ def _fallen(case: Case) -> Iterator[Told]:
 
 def _broken(case: Case) -> Iterator[Told]:
     """Why the attacks cannot have shown what they should."""
-    yield from ((doubt, ()) for doubt in case.doubts if doubt == WITHOUT_EXPECTATION)
+    unexpected = (WITHOUT_EXPECTATION, MODEL_WITHOUT_EXPECTATION)
+    yield from ((doubt, ()) for doubt in case.doubts if doubt in unexpected)
     rung = case.resting
     cut = list(_cut(case, rung))
     if cut:

@@ -70,6 +70,12 @@ class RunSettings:
     std: str | None = option(None, like=shared.STD)
     normalization: NormalizationWord | None = option(None, like=shared.NORMALIZATION)
     trust_program: bool = option(False, like=shared.TRUST_PROGRAM)
+    random_model: bool = option(
+        False,
+        help="The model draws random numbers itself: seed them for each image and draw, for --eot and "
+        "--judge. It sees one image at a time, unless its forward pass takes draws.",
+        panel=shared.MODEL,
+    )
     dataset: str | None = option(None, like=shared.DATASET)
     data_root: Path = option(Path("data"), like=shared.DATA_ROOT)
     split: str = option("test", help="Which part of it.", panel=shared.DATA)

@@ -39,6 +39,7 @@ class SubjectOptions:
     defenses: tuple[str, ...] = ()
     untrained: bool = False
     weights: str | None = None
+    random_model: bool = False
 
 
 def subject_of(settings: object, **others: Any) -> SubjectOptions:

@@ -27,6 +27,7 @@ VALUES: dict[str, Any] = {
     "std": "1,1",
     "normalization": "half",
     "trust_program": True,
+    "random_model": True,
     "dataset": "mnist",
     "data_root": "data/mnist",
     "split": "train",
