@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from advbench.defended.backward import BPDA as BPDA
     from advbench.defended.backward import bpda as bpda
     from advbench.defended.backward import identity as identity
+    from advbench.defended.members import Heads as Heads
+    from advbench.defended.members import Members as Members
     from advbench.defended.model import DefendedModel as DefendedModel
     from advbench.defended.model import Placement as Placement
     from advbench.defended.normalized import Normalized as Normalized
@@ -58,8 +60,10 @@ __all__ = [
     "Draws",
     "Evaluation",
     "Examples",
+    "Heads",
     "Hooks",
     "Judge",
+    "Members",
     "Normalized",
     "Observer",
     "Placement",
@@ -101,8 +105,10 @@ __getattr__, __dir__ = lazy_names(
         "Draws": ".draws.draws",
         "Evaluation": ".evaluation.ladder",
         "Examples": ".runs.examples",
+        "Heads": ".defended.members",
         "Hooks": ".evaluation.observer",
         "Judge": ".results.judging",
+        "Members": ".defended.members",
         "Normalized": ".defended.normalized",
         "Observer": ".evaluation.observer",
         "Placement": ".defended.model",

@@ -70,6 +70,12 @@ class Placement:
         return make_substitute(at_hand[0], self.defense) if at_hand else identity
 
 
+def usual_place(defense: object) -> str:
+    """Where a defense stands that is given no place: where it says itself, else at the input."""
+    place = getattr(defense, "place", INPUT)
+    return place if isinstance(place, str) else INPUT
+
+
 class DefendedModel(nn.Module):
     """A classifier with defenses in place; the model itself stays as it is.
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from advbench.data.batches import Images
 from advbench.defended.backward import name_of
 from advbench.defended.counting import CountedModel, Shown
-from advbench.defended.model import DefendedModel, Placement
+from advbench.defended.model import DefendedModel, Placement, usual_place
 from advbench.defended.random_model import draws_inside
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import DRAWS, Sampling
@@ -290,7 +290,9 @@ def _placements(chain: Chain) -> tuple[Placement, ...]:
     given: Any = chain  # whatever a caller has in its place
     alone = isinstance(given, Placement) or callable(given) or not isinstance(given, Iterable)
     links = [given] if alone else list(given)
-    placements = tuple(link if isinstance(link, Placement) else Placement(link) for link in links)
+    placements = tuple(
+        link if isinstance(link, Placement) else Placement(link, usual_place(link)) for link in links
+    )
     if not placements or not all(callable(placement.defense) for placement in placements):
         raise InputError(f"a defense must be a function, a Placement, or a list of them, got {chain!r}.")
     return placements

@@ -17,6 +17,7 @@ from advbench.data.registry import DatasetEntry
 from advbench.defended.counting import Shown, looks_counted
 from advbench.defended.left_as_found import prepared
 from advbench.defended.logits import logits_alone
+from advbench.defended.members import Members
 from advbench.defended.normalized import Normalized
 from advbench.defended.random_model import RandomModel, draws_inside
 from advbench.draws.sampling import takes_draws
@@ -114,7 +115,10 @@ def load_classifier(
         images = fitted(images, indices, whole)
         x = read_batch(images, indices[:1]).to(device).x
         takes = _own_size(whole, x, at_once)
-        network, word = logits_alone(whole, x.expand(max(1, takes), -1, -1, -1).contiguous())
+        batch = x.expand(max(1, takes), -1, -1, -1).contiguous()
+        network, word = logits_alone(whole, batch)
+        if found.others:
+            network = Members([network, *(logits_alone(other.network, batch)[0] for other in found.others)])
     if random:
         network = _drawn_alone(network, takes)
     weights = Weights(
@@ -142,6 +146,7 @@ def load_classifier(
         "source": found.loaded.source,
         "arguments": found.arguments,
         **found.loaded.record,
+        **({"members": [str(path) for path in options.members]} if found.others else {}),
     }
     notes = (*found.notes, *found.loaded.notes, *filter(None, (word,)))
     looked = sum(looks.images.values())
@@ -196,6 +201,8 @@ class _Found(NamedTuple):
     notes: tuple[str, ...]
     digest: str | None = None
     """Of a module that was given, with its weights."""
+    others: tuple[Loaded, ...] = ()
+    """The other members, where it is an ensemble."""
 
 
 def _given(own: nn.Module, device: torch.device) -> _Found:
@@ -237,6 +244,7 @@ def _load_network(
     path = options.checkpoint or (bundled_weights(spec) if spec else None)
     classes, arguments = len(images.classes) or None, dict[str, Any]()
     build = partial(build_network, spec, classes, arguments) if spec else None
+    check_members(options)
     if options.weights is not None and (options.untrained or path is None):
         raise CheckpointError("--weights chooses inside a checkpoint: give --checkpoint FILE.")
     head: int | None = None
@@ -265,7 +273,28 @@ def _load_network(
         loaded = Loaded(build().to(device), "the factory's own weights")
     else:
         raise CheckpointError(f"model {name!r} comes without weights: give --checkpoint FILE.")
-    return _Found(loaded, entry, path, arguments, head, notes)
+    fitting = build if head is None or spec is None else partial(build_network, spec, head, dict[str, Any]())
+    others = tuple(
+        load_checkpoint(
+            member, fitting, spec, device, trust_program=options.trust_program, weights=options.weights
+        )
+        for member in options.members
+    )
+    return _Found(loaded, entry, path, arguments, head, notes, others=others)
+
+
+def check_members(options: SubjectOptions) -> None:
+    """See whether several checkpoints come to an ensemble of one model.
+
+    Raises:
+        CheckpointError: there is no first one, or one is given twice.
+    """
+    if options.members and options.checkpoint is None:
+        raise CheckpointError("--member adds to a checkpoint: give --checkpoint FILE, the first member.")
+    paths = [options.checkpoint, *options.members]
+    twice = next((path for place, path in enumerate(paths) if path in paths[:place]), None)
+    if options.members and twice is not None:
+        raise CheckpointError(f"{twice} is a member twice: its votes would count twice.")
 
 
 def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:

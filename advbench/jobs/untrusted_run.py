@@ -60,6 +60,7 @@ class _Settings:
     judge_draws: Count
     judge: str = MAJORITY
     random_model: bool = False
+    members: tuple[str, ...] = ()
     save_adversarial: Kept
 
 
@@ -74,6 +75,7 @@ class _Checkpoint:
     source: str
     path: str | None = None
     sha256: str | None = None
+    members: tuple[str, ...] = ()
 
 
 class Recorded(NamedTuple):
@@ -100,6 +102,7 @@ class Claims:
         batch_size: how many clean images were judged at a time.
         judge: how random defenses were judged.
         checkpoint_sha256: of the checkpoint; None for a factory's own weights.
+        members_sha256: of the other checkpoints of an ensemble, in their order.
         manifest: all of it.
     """
 
@@ -113,6 +116,7 @@ class Claims:
     batch_size: int
     judge: Judge
     checkpoint_sha256: str | None
+    members_sha256: tuple[str, ...]
     manifest: Manifest
 
     @property
@@ -154,6 +158,7 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
             std=_constants("std", told.std),
             weights=told.weights,
             trust_program=settings.trust_program,
+            members=settings.members or tuple(map(Path, checkpoint.members)),
             defenses=_defenses(told.defenses, settings),
             device=settings.device,
         ),
@@ -166,6 +171,7 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
         batch_size=min(manifest.group("execution", _Execution).batch_size, _LARGEST_BATCH),
         judge=_judge(told),
         checkpoint_sha256=checkpoint.sha256,
+        members_sha256=told.members,
         manifest=manifest,
     )
 

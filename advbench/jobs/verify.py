@@ -104,6 +104,11 @@ def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterat
     yield checkpoint
     if not checkpoint.holds:
         return
+    members = _check_members(claims) if claims.members_sha256 or claims.subject.members else None
+    if members is not None:
+        yield members
+        if not members.holds:
+            return
     subject = load_subject(claims.subject, Ranks(), claims.batch_size, objects)
     images = _check_images(claims, subject)
     yield images
@@ -145,6 +150,23 @@ def _check_checkpoint(claims: Claims) -> Check:
         False,
         f"{path} has SHA-256 {found[:16]}..., the run's had {claims.checkpoint_sha256[:16]}...; nothing "
         "can be judged with it",
+    )
+
+
+def _check_members(claims: Claims) -> Check:
+    """Whether the other checkpoints of an ensemble are those that were recorded, in their order."""
+    for path in claims.subject.members:
+        if not path.is_file():
+            raise RunFolderError(
+                f"the run's member {path} is not there; give --member FILE for each of them."
+            )
+    found = tuple(map(sha256, claims.subject.members))
+    holds = found == claims.members_sha256
+    said = f"{len(found)} beside the checkpoint, as recorded"
+    return Check(
+        "members",
+        holds,
+        said if holds else "other checkpoints than the run's; nothing can be judged with them",
     )
 
 

@@ -65,6 +65,7 @@ class RunSettings:
         shown="the model's own",
     )
     model: str | None = option(None, like=shared.NAMED_MODEL)
+    members: tuple[Path, ...] = option((), like=shared.MEMBERS)
     weights: str | None = option(None, like=shared.WEIGHTS)
     mean: str | None = option(None, like=shared.MEAN)
     std: str | None = option(None, like=shared.STD)
@@ -334,5 +335,5 @@ def values_of(settings: RunSettings) -> dict[str, Any]:
 
 def _as_in_a_file(value: Any) -> Any:
     if isinstance(value, tuple):
-        return list(value)
+        return [_as_in_a_file(item) for item in value]
     return str(value) if isinstance(value, Path) else value

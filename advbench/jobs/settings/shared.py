@@ -27,6 +27,13 @@ NORMALIZATION: Final = Option(
     panel=MODEL,
     shown="likewise",
 )
+MEMBERS: Final = Option(
+    help="Another checkpoint of the same model beside --checkpoint; repeat it for more. An ensemble's logits "
+    "are the mean of its members'; --defense ensemble-vote, ensemble-mean and ensemble-pick differ.",
+    panel=MODEL,
+    word="--member",
+    shown="none",
+)
 WEIGHTS: Final = Option(
     help="Which of several networks in the checkpoint: model_ema, state_dict.0, module.teacher.",
     panel=MODEL,

@@ -40,6 +40,7 @@ class SubjectOptions:
     untrained: bool = False
     weights: str | None = None
     random_model: bool = False
+    members: tuple[Path, ...] = ()
 
 
 def subject_of(settings: object, **others: Any) -> SubjectOptions:

@@ -28,6 +28,7 @@ VALUES: dict[str, Any] = {
     "normalization": "half",
     "trust_program": True,
     "random_model": True,
+    "member": ["second.pt", "third.pt"],
     "dataset": "mnist",
     "data_root": "data/mnist",
     "split": "train",
