@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from advbench.defended.own_functions import numpy_defense as numpy_defense
     from advbench.defended.own_functions import pil_defense as pil_defense
     from advbench.defended.random_model import RandomModel as RandomModel
+    from advbench.defended.smoothed import smoothed as smoothed
     from advbench.draws.draws import Draws as Draws
     from advbench.errors import AdvbenchError as AdvbenchError
     from advbench.evaluation.ladder import Evaluation as Evaluation
@@ -87,6 +88,7 @@ __all__ = [
     "read_examples",
     "report",
     "run",
+    "smoothed",
     "sweep",
     "verify",
     "watched",
@@ -132,6 +134,7 @@ __getattr__, __dir__ = lazy_names(
         "read_examples": ".runs.examples",
         "report": ".jobs.report",
         "run": ".jobs.calls",
+        "smoothed": ".defended.smoothed",
         "sweep": ".jobs.calls",
         "verify": ".jobs.verify",
         "watched": ".cli.bar",

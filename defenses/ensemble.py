@@ -6,6 +6,7 @@ same logits, whose mean the ensemble then returns.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -13,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advbench.draws.draws import Draws
-from advbench.errors import DefenseError
+from advbench.errors import DefenseError, SpecError
+from advbench.results.statistics import mcnemar_exact
 
 _PLACE = "members"
 
@@ -29,12 +31,38 @@ class EnsembleVote:
     would give if each split its own by its probabilities, or `mean-logits`, which has a gradient where these
     saturate.
 
+    With `alpha` the vote abstains where the first class is not surely ahead of the second, and gives NaN: the
+    `PREDICT` of Cohen, Rosenfeld, Kolter 2019, "Certified adversarial robustness via randomized smoothing",
+    figure 1, on the votes of noisy copies (`advbench.smoothed`). An abstention is no adversarial example, and
+    no right answer to a clean image. Attacks are shown the votes without the test, since one that abstained
+    would tell them nothing.
+
+    Args:
+        alpha: the vote stands where the exact two-sided binomial test rejects at this level that the votes of
+            the two first classes are tosses of a fair coin; 1 for a vote that never abstains.
+
     Raises:
+        SpecError: a level that is none.
         DefenseError: something else than logits side by side, `(n, members, k)`.
     """
 
     place: ClassVar[str] = _PLACE
     substitutes: ClassVar[tuple[str, ...]] = ("mean-softmax", "mean-logits")
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.alpha <= 1.0:
+            raise SpecError(f"ensemble-vote: alpha must lie in (0, 1], got {self.alpha:g}.")
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the vote may give no class."""
+        return self.alpha < 1.0
+
+    def without_abstaining(self) -> "EnsembleVote":
+        """The same votes, without the test."""
+        return EnsembleVote()
 
     def __call__(self, x: Tensor) -> Tensor:
         """Votes for each class, once for each member, `(n, members, k)`."""
@@ -43,7 +71,15 @@ class EnsembleVote:
         silent = x.isnan().any(2, keepdim=True)
         counts = votes.masked_fill(silent, 0.0).sum(1)
         counts = counts.masked_fill(silent.all(1), torch.nan)
+        if self.abstains:
+            counts = counts.masked_fill(self._undecided(counts).unsqueeze(1), torch.nan)
         return _for_each(counts, x)
+
+    def _undecided(self, counts: Tensor) -> Tensor:
+        """Where the two first classes may have as many votes by chance, `(n,)` bool."""
+        leading = counts.nan_to_num().sort(1, descending=True).values[:, :2].long().tolist()
+        undecided = [_by_chance(first, second) > self.alpha for first, second in leading]
+        return torch.tensor(undecided, dtype=torch.bool, device=counts.device)
 
     def mean_softmax(self, x: Tensor) -> Tensor:
         """The sum of the members' probabilities: votes that are split."""
@@ -95,6 +131,12 @@ class EnsemblePick:
     def mean_logits(self, x: Tensor, draws: Draws) -> Tensor:  # noqa: ARG002  # whoever is picked
         """The mean of the members' logits, whoever is picked."""
         return _for_each(_mean(x), x)
+
+
+@lru_cache(maxsize=4096)
+def _by_chance(first: int, second: int) -> float:
+    """The exact two-sided binomial p of so many tosses of a fair coin on either side, as McNemar's is."""
+    return mcnemar_exact(first, second)
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -69,6 +69,7 @@ def layout(rows: Sequence[Row], style: Style = PLAIN) -> Layout:
     traits = _traits(rows)
     said = {name: len(set(values)) > 1 for name, values in traits.items()}
     said |= {"defense": True, "substitute": any(row.substitute for row in rows)}
+    said |= {"judge": len({row.judge for row in rows}) > 1}
     labels = [name for name in LABELS if said[name]]
     rungs = rungs_run(rows)
     gap = any(row.masking_gap is not None for row in rows)
@@ -80,6 +81,7 @@ def layout(rows: Sequence[Row], style: Style = PLAIN) -> Layout:
         **traits,
         "defense": [row.defense for row in rows],
         "substitute": [row.substitute or MISSING for row in rows],
+        "judge": [row.judge or MISSING for row in rows],
     }
     shared = [name for name in traits if name not in labels and not said[name]]
     return Layout(

@@ -15,7 +15,7 @@ from advbench.defended.counting import CountedModel
 from advbench.defended.logits import LogitsOf
 from advbench.defended.normalized import Normalized
 from advbench.defended.random_model import RandomModel, draws_inside, goes_alone, streams_of_model
-from advbench.defended.substitutes import LEARNED, listed, make_substitute
+from advbench.defended.substitutes import LEARNED, listed, make_substitute, unwrapped
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import ONE_DRAW, Sampling, is_random
 from advbench.errors import DefenseError, nearest
@@ -49,6 +49,19 @@ class Placement:
             # A defense that the user has wrapped already still has a gradient of its own.
             return TrueGradient(self.defense.defense if isinstance(self.defense, BPDA) else self.defense)
         return BPDA(self.defense, self.chosen_substitute)
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the defense says that it may give no class, which is NaN."""
+        return getattr(unwrapped(self.defense), "abstains", False) is True
+
+    @property
+    def as_attacked(self) -> "Placement":
+        """What attacks are shown: a defense that abstains would tell them nothing, and they see it decide."""
+        if not self.abstains:
+            return self
+        decided: Any = unwrapped(self.defense)
+        return Placement(decided.without_abstaining(), self.at, self.chosen_substitute)
 
     @property
     def is_random(self) -> bool:
@@ -113,6 +126,7 @@ class DefendedModel(nn.Module):
         self.sampling = sampling
         self.lanes, self.at_once = (1, 1) if goes_alone(model) else (lanes, at_once)
         self.is_random = draws_inside(model) or any(placement.is_random for placement in placements)
+        self.abstains = any(placement.abstains for placement in placements)
         self.stages = nn.ModuleList(placement.stage(bpda=bpda) for placement in placements)
         self.places = tuple(placement.at for placement in placements)
         inside = sorted(set(self.places) - {INPUT, LOGITS})

@@ -89,6 +89,7 @@ class _Judged(NamedTuple):
 
     model: DefendedModel
     rule: Judge
+    clean: bool = False
 
 
 def recheck(evidence: Evidence, examples: Iterable[Examples], *, as_8bit: bool = False) -> list[Finding]:
@@ -140,7 +141,7 @@ def _check_clean(evidence: Evidence, records: pd.DataFrame, finding: Finding) ->
         finding.blame("counted other than predicted", indices, mine["robust"].to_numpy() != right)
         finding.examples += len(indices)
 
-    judged = _defended(evidence, finding.cell.defense, evidence.judge.of_clean)
+    judged = _defended(evidence, finding.cell.defense, evidence.judge.of_clean)._replace(clean=True)
     size = BatchSize(evidence.batch_size, lambda _: None)
     for _ in in_batches(evidence.dataset, records.index.tolist(), size, work):
         pass
@@ -209,7 +210,8 @@ def _check_prediction(judged: _Judged, x: Tensor, mine: pd.DataFrame, finding: F
     off = (said.fooled_share.double() - share).abs()
     far = off > (_DRAWS_OFF / min(judged.rule.draws, model.sampling.count) if model.is_random else 0.0)
     wrong = (said.prediction != recorded) | (off > 0.0)
-    excused = wrong & ~far & ((fooled(recorded, labels) == said.fooled) | _near(judged.rule, said))
+    fell = recorded != labels if judged.clean else fooled(recorded, labels)
+    excused = wrong & ~far & ((fell == said.fooled) | _near(judged.rule, said))
     if not model.is_random:
         excused = _excused(model, x, recorded, wrong)
     finding.by_rounding += int(excused.sum())
@@ -228,7 +230,7 @@ def _near(rule: Judge, said: Vote) -> Tensor:
 def _vote(judged: _Judged, x: Tensor, y: Tensor) -> Vote:
     """What the judge says of images, as the run's did."""
     predictions = torch.stack([predict(logits) for logits in judged.model.sampled(x)]).cpu()
-    return vote(predictions, y.cpu(), judged.rule if judged.model.is_random else None)
+    return vote(predictions, y.cpu(), judged.rule if judged.model.is_random else None, clean=judged.clean)
 
 
 def _excused(model: DefendedModel, x: Tensor, recorded: Tensor, wrong: Tensor) -> Tensor:

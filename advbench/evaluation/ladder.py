@@ -322,7 +322,7 @@ def _judge_clean(plan: Plan, defense: str, batch: Batch, doubts: dict[str, tuple
         if plan.is_random(defense) and plan.eot == 1 and not plan.judge.is_fixed:
             by_itself = draws_inside(plan.model)
             doubts[defense] += (MODEL_WITHOUT_EXPECTATION if by_itself else WITHOUT_EXPECTATION,)
-    judged = judge(drawn, x, x, y, plan.threat, rule=plan.judge.of_clean)
+    judged = judge(drawn, x, x, y, plan.threat, rule=plan.judge.of_clean, clean=True)
     return samples_of(Cell(defense, "", "clean"), batch, judged)
 
 

@@ -180,6 +180,7 @@ class Plan:
         chain = self.chains[defense] if chain is None else chain
         if network is None:
             network = self.model if self.working is None else self.working
+        chain = tuple(link.as_attacked for link in chain)
         if all(link.at in (INPUT, LOGITS) for link in chain):
             network = self.compiled.get(network, network)
         return DefendedModel(

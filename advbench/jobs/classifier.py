@@ -20,6 +20,7 @@ from advbench.defended.logits import logits_alone
 from advbench.defended.members import Members
 from advbench.defended.normalized import Normalized
 from advbench.defended.random_model import RandomModel, draws_inside
+from advbench.defended.smoothed import read_smoothing, smoothed
 from advbench.draws.sampling import takes_draws
 from advbench.errors import CheckpointError, ModelError, SpecError
 from advbench.files import sha256
@@ -104,6 +105,9 @@ def load_classifier(
         own: a module that is the model, with its weights in it and called `model`; it is left as it is.
     """
     given = given_normalization(options, dataset)
+    smoothing = None if options.smooth is None else read_smoothing(options.smooth)
+    if smoothing is not None and options.random_model:
+        raise SpecError("--smooth and --random-model do not go together: give one.")
     spec = None if model is None or own is not None else parse_spec(model)
     name = shown_name(model, options.checkpoint) if own is None else model or ""
     found = _load_network(options, spec, name, images, device) if own is None else _given(own, device)
@@ -140,6 +144,8 @@ def load_classifier(
             chosen = choose_normalization(weights, images, dataset, device, seed=options.seed, ranks=ranks)
     constants = chosen.normalization
     wrapped = network if constants == PIXELS else Normalized(network, *dataclasses.astuple(constants))
+    if smoothing is not None:
+        wrapped = smoothed(wrapped, sigma=smoothing.sigma, draws=smoothing.draws)
     provenance = {
         "path": str(options.checkpoint) if options.checkpoint else None,
         "sha256": weights.sha256,

@@ -54,6 +54,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             "eot": options.eot,
             "judge_draws": options.judge_draws,
             **({"members": [sha256(path) for path in options.members]} if options.members else {}),
+            **({"smooth": options.smooth} if options.smooth else {}),
             **({"random_model": True} if options.random_model else {}),
             **({} if options.judging.rule == MAJORITY else {"judge": options.judging.rule}),
             "fast": options.fast,

@@ -61,6 +61,7 @@ class _Settings:
     judge: str = MAJORITY
     random_model: bool = False
     members: tuple[str, ...] = ()
+    smooth: str | None = None
     save_adversarial: Kept
 
 
@@ -213,6 +214,7 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
         eps=told.eps,
         device="cpu",
         random_model=told.random_model,
+        smooth=told.smooth,
     )
     return Recorded(told.save_adversarial, subject, told)
 

@@ -46,15 +46,16 @@ def fooled(prediction: Tensor, y: Tensor) -> Tensor:
     return (prediction != y) & (prediction != UNDECIDED)
 
 
-def vote(predictions: Tensor, y: Tensor, rule: Judge | None = None) -> Vote:
+def vote(predictions: Tensor, y: Tensor, rule: Judge | None = None, *, clean: bool = False) -> Vote:
     """What several draws come to: by the majority an image is fooled if more than half of its draws are.
 
     Args:
         predictions: a row a draw, `(draws, n)`, as `predict` gives them.
         y: labels, `(n,)`.
         rule: how they count, of `rule.passes` draws; the majority of all by default.
+        clean: whether these are clean images, of which one without a class is wrong too.
     """
-    wrong = fooled(predictions, y)
+    wrong = predictions != y if clean else fooled(predictions, y)
     share = (wrong if rule is None else wrong[: rule.draws]).float().mean(0)
     fell = share > _HALF
     if rule is not None and rule.kind == "any":
@@ -69,7 +70,14 @@ def vote(predictions: Tensor, y: Tensor, rule: Judge | None = None) -> Vote:
 
 @torch.no_grad()
 def judge(
-    logits: Tensor, x_adv: Tensor, x: Tensor, y: Tensor, threat: Threat, *, rule: Judge | None = None
+    logits: Tensor,
+    x_adv: Tensor,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    *,
+    rule: Judge | None = None,
+    clean: bool = False,
 ) -> Judgement:
     """Judge what an attack returned, by the logits of a fresh forward pass of the defended model.
 
@@ -84,9 +92,10 @@ def judge(
         y: labels, `(n,)`.
         threat: the ball that binds the attack.
         rule: how the draws count; the majority by default, and where there is a single draw.
+        clean: whether `x_adv` is `x` itself, where an answer without a class is no right one.
     """
     rule = rule if len(logits) > 1 else None
-    prediction, share, fell, _ = vote(torch.stack([predict(logit) for logit in logits]), y, rule)
+    prediction, share, fell, _ = vote(torch.stack([predict(logit) for logit in logits]), y, rule, clean=clean)
     fallen = fell & threat.contains(x_adv, x)
     shared = logits if rule is None else logits[: rule.draws]
     loss = torch.stack([F.cross_entropy(logit.float(), y, reduction="none") for logit in shared]).mean(0)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import advbench
-from advbench.errors import ModelError
+from advbench.errors import ModelError, SpecError
 from advbench.jobs.settings.run import RunSettings, values_of
 
 
@@ -64,3 +64,22 @@ def test_a_network_of_one_batch_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="the model takes 8 images at a time and no other number"):
         advbench.run(model=Dropping(8), random_model=True, out=tmp_path / "run", **SMALL)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_smoothed_model_is_written_down_and_verified(tmp_path: Path) -> None:
+    run = advbench.run(
+        smooth="sigma=0.2,draws=5",
+        defenses=["ensemble-vote:alpha=0.2"],
+        out=tmp_path / "run",
+        save_adversarial=True,
+        **SMALL,
+    )
+    assert run.manifest["settings"]["smooth"] == "sigma=0.2,draws=5"
+    checks = advbench.verify(run.path)
+    assert all(check.holds for check in checks), [check.said for check in checks if not check.holds]
+    assert (run.samples["prediction"] == -1).any()
+
+
+def test_smoothing_and_a_random_model_do_not_go_together(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="do not go together"):
+        advbench.run(smooth="0.2", random_model=True, out=tmp_path / "run", **SMALL)

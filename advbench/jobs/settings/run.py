@@ -71,6 +71,13 @@ class RunSettings:
     std: str | None = option(None, like=shared.STD)
     normalization: NormalizationWord | None = option(None, like=shared.NORMALIZATION)
     trust_program: bool = option(False, like=shared.TRUST_PROGRAM)
+    smooth: str | None = option(
+        None,
+        help="Show the model each image under noise, sigma=0.25,draws=100 (randomized smoothing): the mean "
+        "of its logits, or with --defense ensemble-vote:alpha=0.001 its votes, which may abstain.",
+        panel=shared.MODEL,
+        shown="no",
+    )
     random_model: bool = option(
         False,
         help="The model draws random numbers itself: seed them for each image and draw, for --eot and "

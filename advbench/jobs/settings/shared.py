@@ -71,7 +71,7 @@ QUIET: Final = Option(help="Print the table and nothing else.", panel=OUTPUT, sh
 DEBUG: Final = Option(help="Show a traceback if something fails.", panel=OUTPUT, in_files=False)
 
 COLUMNS: Final = Option(
-    help="Columns for reading, comma-separated: model, dataset, threat, attack, defense, substitute, "
+    help="Columns for reading, comma-separated: model, dataset, threat, attack, defense, substitute, judge, "
     "clean, shattered, bpda and other rungs, gap. CSV and JSON have all.",
     panel=TABLES,
     shown="what says something",

@@ -41,6 +41,7 @@ class SubjectOptions:
     weights: str | None = None
     random_model: bool = False
     members: tuple[Path, ...] = ()
+    smooth: str | None = None
 
 
 def subject_of(settings: object, **others: Any) -> SubjectOptions:

@@ -27,6 +27,7 @@ VALUES: dict[str, Any] = {
     "std": "1,1",
     "normalization": "half",
     "trust_program": True,
+    "smooth": "sigma=0.1,draws=20",
     "random_model": True,
     "member": ["second.pt", "third.pt"],
     "dataset": "mnist",
