@@ -49,7 +49,8 @@ WITHOUT_EXPECTATION: Final = (
 )
 
 MODEL_WITHOUT_EXPECTATION: Final = WITHOUT_EXPECTATION.replace("the defense is", "the model is")
-"""The same of a model that draws itself."""
+
+_UNEXPECTED: Final = (WITHOUT_EXPECTATION, MODEL_WITHOUT_EXPECTATION)
 
 HIDDEN: Final = 0.1
 """Share of all images that a gradient must have hidden for a row to be called masked. Attacks of equal worth
@@ -191,12 +192,13 @@ def verdict_of(case: Case) -> Verdict:
         ("masked", _hidden(case)),
         ("not robust", _fallen(case)),
         ("unreliable", _broken(case)),
-        ("not enough evidence", [*_known_draws(case), *_unsettled(case)]),
+        ("not enough evidence", [*[_KNOWN] * case.fixed_seed, *_unsettled(case)]),
         ("robust as measured", [(_left(case, "stand on every rung"), ())]),
     ]
     return next(_verdict(kind, told) for kind, indicators in decisions if (told := list(indicators)))
 
 
+_KNOWN: Final[Told] = (f"it was {FIXED}", ("fresh draws: --judge majority, or --judge any:10",))
 _LOOK: Final = "look first at the normalisation (--mean, --std) and at the order of the classes"
 
 
@@ -219,7 +221,7 @@ def _better(case: Case, one: Rung, other: Rung) -> bool:
 def _not_a_function(case: Case) -> Iterator[Told]:
     """Why the model's answers are no function of each image alone: no count can be trusted then."""
     for doubt in case.doubts:
-        if doubt not in (WITHOUT_EXPECTATION, MODEL_WITHOUT_EXPECTATION):
+        if doubt not in _UNEXPECTED:
             yield doubt, ()
 
 
@@ -258,8 +260,7 @@ def _fallen(case: Case) -> Iterator[Told]:
 
 def _broken(case: Case) -> Iterator[Told]:
     """Why the attacks cannot have shown what they should."""
-    unexpected = (WITHOUT_EXPECTATION, MODEL_WITHOUT_EXPECTATION)
-    yield from ((doubt, ()) for doubt in case.doubts if doubt in unexpected)
+    yield from ((doubt, ()) for doubt in case.doubts if doubt in _UNEXPECTED)
     rung = case.resting
     cut = list(_cut(case, rung))
     if cut:
@@ -336,12 +337,6 @@ def _saturates(case: Case) -> bool:
         and _margin_is_sound(case, rung)
         and ("zero_gradient:ce" in case.tripped(rung) or _flat(case, rung) > FLAT * case.n)
     )
-
-
-def _known_draws(case: Case) -> Iterator[Told]:
-    """That the judge used the attack's own draws."""
-    if case.fixed_seed:
-        yield f"it was {FIXED}", ("fresh draws: --judge majority, or --judge any:10",)
 
 
 def _unsettled(case: Case) -> Iterator[Told]:
