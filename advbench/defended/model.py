@@ -13,6 +13,7 @@ from advbench.defended.backward import BPDA, Map, TrueGradient, identity
 from advbench.defended.clips import clipped_from_inside
 from advbench.defended.counting import CountedModel
 from advbench.defended.logits import LogitsOf
+from advbench.defended.members import MEMBERS
 from advbench.defended.normalized import Normalized
 from advbench.defended.random_model import RandomModel, draws_inside, goes_alone, streams_of_model
 from advbench.defended.substitutes import LEARNED, listed, make_substitute, unwrapped
@@ -253,5 +254,10 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
             "program (TorchScript, .pt2). Use 'input' or 'logits'."
         )
     if name not in modules:
+        if name == MEMBERS:
+            raise DefenseError(
+                f"the model has no module {name!r}: an ensemble has it, of --member FILE or "
+                "advbench.Members([...])."
+            )
         raise DefenseError(f"the model has no module {name!r}. {nearest(name, [INPUT, LOGITS, *modules])}")
     return modules[name]

@@ -74,5 +74,5 @@ def test_what_is_no_ensemble_is_refused() -> None:
 
 
 def test_a_vote_over_a_model_that_is_no_ensemble_names_the_place() -> None:
-    with pytest.raises(DefenseError, match="no module 'members'"):
+    with pytest.raises(DefenseError, match="no module 'members': an ensemble has it, of --member FILE or"):
         DefendedModel(Network(), [Placement(EnsembleVote(), "members")])
