@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from advbench.defended.backward import bpda as bpda
     from advbench.defended.backward import identity as identity
     from advbench.defended.detector import Detector as Detector
+    from advbench.defended.members import Heads as Heads
+    from advbench.defended.members import Members as Members
     from advbench.defended.model import DefendedModel as DefendedModel
     from advbench.defended.model import Placement as Placement
     from advbench.defended.normalized import Normalized as Normalized
     from advbench.defended.own_functions import numpy_defense as numpy_defense
     from advbench.defended.own_functions import pil_defense as pil_defense
+    from advbench.defended.random_model import RandomModel as RandomModel
+    from advbench.defended.smoothed import smoothed as smoothed
     from advbench.draws.draws import Draws as Draws
     from advbench.errors import AdvbenchError as AdvbenchError
     from advbench.evaluation.ladder import Evaluation as Evaluation
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from advbench.jobs.report import report as report
     from advbench.jobs.sweep.finished import Sweep as Sweep
     from advbench.jobs.verify import verify as verify
+    from advbench.results.judging import Judge as Judge
     from advbench.runs.examples import Examples as Examples
     from advbench.runs.examples import read_examples as read_examples
     from advbench.speed.working_copy import Copies as Copies
@@ -58,10 +63,14 @@ __all__ = [
     "Draws",
     "Evaluation",
     "Examples",
+    "Heads",
     "Hooks",
+    "Judge",
+    "Members",
     "Normalized",
     "Observer",
     "Placement",
+    "RandomModel",
     "Run",
     "Sweep",
     "Threat",
@@ -81,6 +90,7 @@ __all__ = [
     "read_examples",
     "report",
     "run",
+    "smoothed",
     "sweep",
     "verify",
     "watched",
@@ -100,10 +110,14 @@ __getattr__, __dir__ = lazy_names(
         "Draws": ".draws.draws",
         "Evaluation": ".evaluation.ladder",
         "Examples": ".runs.examples",
+        "Heads": ".defended.members",
         "Hooks": ".evaluation.observer",
+        "Judge": ".results.judging",
+        "Members": ".defended.members",
         "Normalized": ".defended.normalized",
         "Observer": ".evaluation.observer",
         "Placement": ".defended.model",
+        "RandomModel": ".defended.random_model",
         "Run": ".jobs.finished",
         "Sweep": ".jobs.sweep.finished",
         "Threat": ".threat.threat",
@@ -123,6 +137,7 @@ __getattr__, __dir__ = lazy_names(
         "read_examples": ".runs.examples",
         "report": ".jobs.report",
         "run": ".jobs.calls",
+        "smoothed": ".defended.smoothed",
         "sweep": ".jobs.calls",
         "verify": ".jobs.verify",
         "watched": ".cli.bar",

@@ -7,6 +7,9 @@ from advbench.lazy import lazy_names
 if TYPE_CHECKING:
     from .compress import JPEG as JPEG
     from .compress import WebP as WebP
+    from .ensemble import EnsembleMean as EnsembleMean
+    from .ensemble import EnsemblePick as EnsemblePick
+    from .ensemble import EnsembleVote as EnsembleVote
     from .halftone import Halftone as Halftone
     from .inside import KWTA as KWTA
     from .inside import DropoutActivations as DropoutActivations
@@ -39,6 +42,9 @@ __getattr__, __dir__ = lazy_names(
         "CropEnsemble": ".random_input",
         "DEFENSES": ".registry",
         "DropoutActivations": ".inside",
+        "EnsembleMean": ".ensemble",
+        "EnsemblePick": ".ensemble",
+        "EnsembleVote": ".ensemble",
         "Gaussian": ".smoothing",
         "Halftone": ".halftone",
         "JPEG": ".compress",

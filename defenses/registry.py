@@ -50,6 +50,21 @@ DEFENSES: Final = {
         summary="the label alone, at the logits",
         source="Brendel, Rauber, Bethge 2018",
     ),
+    "ensemble-vote": Entry(
+        factory="advbench.defenses.ensemble:EnsembleVote",
+        summary="the members' votes, of an ensemble",
+        source="Hansen, Salamon 1990",
+    ),
+    "ensemble-mean": Entry(
+        factory="advbench.defenses.ensemble:EnsembleMean",
+        summary="the mean of the members' probabilities, of an ensemble",
+        source="Lakshminarayanan et al. 2017",
+    ),
+    "ensemble-pick": Entry(
+        factory="advbench.defenses.ensemble:EnsemblePick",
+        summary="a member picked at random for each image, of an ensemble",
+        source="Srisakaokul et al. 2018",
+    ),
     "median": Entry(
         factory="advbench.defenses.smoothing:Median",
         summary="the median of each pixel's window",

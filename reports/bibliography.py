@@ -180,6 +180,27 @@ _PAPERS: Final[dict[str, tuple[str, str, str, str, str]]] = {
         "arXiv preprint arXiv:1807.06714",
         "2018",
     ),
+    "hansen1990": (
+        "article",
+        "Hansen, Lars Kai and Salamon, Peter",
+        "Neural Network Ensembles",
+        "IEEE Transactions on Pattern Analysis and Machine Intelligence",
+        "1990",
+    ),
+    "lakshminarayanan2017": (
+        "inproceedings",
+        "Lakshminarayanan, Balaji and Pritzel, Alexander and Blundell, Charles",
+        "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles",
+        "Advances in Neural Information Processing Systems",
+        "2017",
+    ),
+    "srisakaokul2018": (
+        "article",
+        "Srisakaokul, Siwakorn and Zhang, Yuhao and Zhong, Zexuan and Yang, Wei and Xie, Tao and Li, Bo",
+        "MulDef: Multi-model-based Defense Against Adversarial Examples for Neural Networks",
+        "arXiv preprint arXiv:1809.00065",
+        "2018",
+    ),
     "rauber2020": (
         "article",
         "Rauber, Jonas and Zimmermann, Roland and Bethge, Matthias and Brendel, Wieland",
@@ -228,6 +249,7 @@ _PAPERS: Final[dict[str, tuple[str, str, str, str, str]]] = {
     ),
 }
 _PLACES: Final[dict[str, tuple[str, str, str]]] = {
+    "hansen1990": ("12", "10", "993--1001"),
     "rauber2020": ("5", "53", "2607"),
     "wilson1927": ("22", "158", "209--212"),
     "mcnemar1947": ("12", "2", "153--157"),
@@ -265,6 +287,9 @@ _OF_NAMES: Final = {
     "k-wta": "xiao2020",
     "quantize-activations": "rakin2018",
     "round": "athalye2018",
+    "ensemble-vote": "hansen1990",
+    "ensemble-mean": "lakshminarayanan2017",
+    "ensemble-pick": "srisakaokul2018",
     "foolbox": "rauber2020",
     "torchattacks": "kim2020",
     "art": "nicolae2018",

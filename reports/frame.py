@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from advbench.results.records import RUNGS, Row, Rung
+from advbench.results.records import RUNGS, OverDraws, Row, Rung
 
 
 def rungs_run(rows: Sequence[Row]) -> list[Rung]:
@@ -22,9 +22,12 @@ def table_frame(rows: Sequence[Row]) -> pd.DataFrame:
     attack has looked for the smallest perturbations, then `masking_gap, substitute, verdict`; where rungs
     were compared image by image `masking_gap_low, masking_gap_high` (95 % score interval, Tango 1998) and
     `<rung>_p` (McNemar's exact p of the shattered rung and this one); `error` where a row has no numbers at
-    all; of a run under way `<rung>_done`, images, where some rung is not done; and where a detector may
-    refuse images `<rung>_refused_count`, `<rung>_accepted_accuracy` (right of those that are accepted) and,
-    but for clean images, `<rung>_success_rate` (felled of those that are accepted and right when clean).
+    all; of a run under way `<rung>_done`, images, where some rung is not done; where a detector may refuse
+    images `<rung>_refused_count`, `<rung>_accepted_accuracy` (right of those that are accepted) and, but for
+    clean images, `<rung>_success_rate` (felled of those that are accepted and right when clean); and where a
+    random defense was judged by another rule than the majority `judge`, with `<rung>_mean_accuracy,
+    <rung>_mean_low, <rung>_mean_high` over its draws, and `<rung>_any_accuracy, <rung>_any_low,
+    <rung>_any_high, <rung>_any_count`, the images that stand in every submission.
     """
     frame = pd.DataFrame(flat_rows(rows))
     counts = {name: "Int64" for name in frame.columns if name.endswith(("_count", "_done"))}
@@ -40,6 +43,8 @@ def flat_rows(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     compared = [rung for rung in RUNGS if any(rung in row.pairs for row in rows)]
     begun = rungs if any(row.pending for row in rows) else []
     refusing = rungs if any(row.may_refuse for row in rows) else []
+    judged = any(row.judge for row in rows)
+    drawn = [rung for rung in rungs if any(_over_draws(row, rung) for row in rows)]
     for row in rows:
         yield {
             **_flat(row, rungs, spread, median),
@@ -47,7 +52,31 @@ def flat_rows(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
             **({"error": row.error} if failed else {}),
             **{f"{rung}_done": _done(row, rung) for rung in begun},
             **_refused(row, refusing),
+            **({"judge": row.judge} if judged else {}),
+            **_by_draws(row, drawn),
         }
+
+
+def _over_draws(row: Row, rung: Rung) -> OverDraws | None:
+    return row.rates[rung].over_draws if rung in row.rates else None
+
+
+def _by_draws(row: Row, drawn: Sequence[Rung]) -> dict[str, float | None]:
+    """What the draws of a random defense come to on each rung."""
+    cells: dict[str, float | None] = {}
+    for rung in drawn:
+        told = _over_draws(row, rung)
+        low, high = told.interval if told else (None, None)
+        cells |= {f"{rung}_mean_accuracy": told.mean if told else None}
+        cells |= {f"{rung}_mean_low": low, f"{rung}_mean_high": high}
+        if rung == "clean":
+            continue
+        interval = told.any_interval if told else None
+        low, high = interval or (None, None)
+        cells |= {f"{rung}_any_accuracy": told.any_accuracy if told else None}
+        cells |= {f"{rung}_any_low": low, f"{rung}_any_high": high}
+        cells |= {f"{rung}_any_count": told.unbroken if told else None}
+    return cells
 
 
 def _done(row: Row, rung: Rung) -> int | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from advbench.results.records import RUNGS, Rate, Row, Rung, SoFar
+from advbench.results.records import RUNGS, OverDraws, Rate, Row, Rung, SoFar
 
 from .frame import rungs_run
 from .style import GAP, LABELS, PLAIN, Style
@@ -69,6 +69,7 @@ def layout(rows: Sequence[Row], style: Style = PLAIN) -> Layout:
     traits = _traits(rows)
     differs = {name: len(set(values)) > 1 for name, values in traits.items()}
     differs |= {"defense": True, "substitute": any(row.substitute for row in rows)}
+    differs |= {"judge": len({row.judge for row in rows}) > 1}
     labels = [name for name in LABELS if differs[name]]
     rungs = rungs_run(rows)
     gap = any(row.masking_gap is not None for row in rows)
@@ -80,6 +81,7 @@ def layout(rows: Sequence[Row], style: Style = PLAIN) -> Layout:
         **traits,
         "defense": [row.defense for row in rows],
         "substitute": [row.substitute or MISSING for row in rows],
+        "judge": [row.judge or MISSING for row in rows],
     }
     shared = [name for name in traits if name not in labels and not differs[name]]
     return Layout(
@@ -156,14 +158,46 @@ def _rate(rate: Rate | None, breaks: tuple[str, str], style: Style, intervals: b
         return MISSING
     refused = "" if rate.refused is None else f"{breaks[1]}refused {rate.refused.images}"
     if not intervals:
-        return f"{style.number(rate.accuracy)}{breaks[1]}{rate.count}/{rate.n}{refused}"
+        over = rate.over_draws
+        mean = "" if over is None else f"{breaks[1]}mean {style.number(over.mean)}"
+        worst = None if over is None else over.any_accuracy
+        beside = mean if worst is None else f"{mean}{breaks[1]}any {style.number(worst)}"
+        return f"{style.number(rate.accuracy)}{beside}{breaks[1]}{rate.count}/{rate.n}{refused}"
     low, high = map(style.number, rate.interval)
     interval = f"[{low}, {high}]"
-    if rate.spread is not None:
+    if rate.over_draws is not None:
+        interval += "".join(f"{breaks[0]}{part}" for part in by_draws(rate.over_draws, style))
+    elif rate.spread is not None:
         mean, deviation = map(style.number, rate.spread)
         interval += f"{breaks[0]}~{mean} ± {deviation}"
     beside = refused if rate.median is None else f"{breaks[1]}median {rate.median:.4g}{refused}"
     return f"{style.number(rate.accuracy)}{breaks[0]}{interval}{breaks[1]}{rate.count}/{rate.n}{beside}"
+
+
+def by_draws(told: OverDraws, style: Style) -> list[str]:
+    """What the draws of a random defense come to, as it is printed: their mean, and who stands in all."""
+    low, high = map(style.number, told.interval)
+    parts = [f"mean {style.number(told.mean)} [{low}, {high}]"]
+    if told.any_accuracy is not None and told.any_interval is not None:
+        low, high = map(style.number, told.any_interval)
+        parts.append(f"any {style.number(told.any_accuracy)} [{low}, {high}]")
+    return parts
+
+
+def draws_notes(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
+    """The same of each row that has it, a sentence a row, where cells have no room for it."""
+    differing = _differing(rows)
+    told = []
+    for row in rows:
+        rungs = {rung: row.rates[rung].over_draws for rung in plan.rungs if rung in row.rates}
+        parts = [
+            f"{TITLES[rung]} {', '.join(by_draws(over, style))}"
+            for rung, over in rungs.items()
+            if over is not None
+        ]
+        if parts:
+            told.append(f"{', '.join([*_names(row, differing), row.defense])}: {'; '.join(parts)}.")
+    return told
 
 
 def _gap(row: Row, breaks: tuple[str, str], style: Style, plan: Layout) -> str:
@@ -188,10 +222,15 @@ def _reading(rows: Sequence[Row], plan: Layout, style: Style, *, intervals: bool
         ]
     sentences = [f"{of_all(style)}, [95 % Wilson interval], images left standing."] * bool(plan.rungs)
     shown = [rate for row in rows for rung, rate in row.rates.items() if rung in plan.rungs]
-    if any(rate.spread for rate in shown):
+    if any(rate.spread and rate.over_draws is None for rate in shown):
         sentences.append(
             "~: mean ± standard deviation over single draws of a random defense; the accuracy before it is "
             "by the majority of each image's draws."
+        )
+    if any(rate.over_draws for rate in shown):
+        sentences.append(
+            "mean: over the draws of a random defense and all images; any: images that stand in every "
+            "submission of their example."
         )
     if any(rate.median is not None for rate in shown):
         sentences.append("median: of the smallest perturbations found, over all images, whatever the radius.")

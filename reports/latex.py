@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from advbench.results.records import Rate, Row, Rung
 from advbench.results.statistics import Interval
 
-from .grid import MISSING, TITLES, Grid, Layout, layout, notes_of, of_all, verdicts_of
+from .grid import MISSING, TITLES, Grid, Layout, draws_notes, layout, notes_of, of_all, verdicts_of
 from .style import GAP, PLAIN, Style
 
 _ESCAPES: Final[Mapping[str, str]] = {
@@ -89,6 +89,7 @@ def latex(rows: Sequence[Row], style: Style = PLAIN) -> str:
     ]
     notes = [latex_escaped(note) for note in verdicts_of([replace(row, advice=()) for row in rows])]
     notes += [latex_escaped(f"{of_all(style)}; subscripts: 95 % Wilson interval.")] * bool(plan.rungs)
+    notes += [latex_escaped(note) for note in draws_notes(rows, plan, style)]
     if any(marks.values()):
         notes.append(r"\textbf{Bold}: the highest of a column; \textbf{\textit{bold italic}}: the lowest.")
     notes += [latex_escaped(note) for note in notes_of(rows, plan, style)]

@@ -14,7 +14,7 @@ from .baseline import Comparison, paired_grid
 from .bibliography import bibtex
 from .charts import Chart
 from .formats import Origin, render
-from .grid import MISSING, TITLES, Grid, interval_text, layout, notes_of, of_all, so_far_text
+from .grid import MISSING, TITLES, Grid, by_draws, interval_text, layout, notes_of, of_all, so_far_text
 from .pictures import Picture, data_uri
 from .style import GAP, PLAIN, Style, arranged
 from .svg import svg
@@ -154,7 +154,9 @@ def _accuracy(row: Row, rung: Rung, style: Style) -> str:
         return _number(None, style, _why_missing(row, rung))
     low, high = map(style.number, rate.interval)
     small = [f"[{low}, {high}]", f"{rate.count}/{rate.n}"]
-    if rate.spread is not None:
+    if rate.over_draws is not None:
+        small[1:1] = by_draws(rate.over_draws, style)
+    elif rate.spread is not None:
         small.insert(1, f"~{style.number(rate.spread.mean)} ± {style.number(rate.spread.deviation)}")
     if rate.median is not None:
         small.append(f"median {rate.median:.4g}")

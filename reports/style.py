@@ -10,7 +10,7 @@ from advbench.results.records import RUNGS, Row
 from advbench.runs.typed_json import Where, read_as
 
 GAP: Final = "gap"
-LABELS: Final = ("model", "dataset", "threat", "attack", "defense", "substitute")
+LABELS: Final = ("model", "dataset", "threat", "attack", "defense", "substitute", "judge")
 COLUMNS: Final[tuple[str, ...]] = (*LABELS, *RUNGS, GAP)
 
 _MOST_DIGITS: Final = 12

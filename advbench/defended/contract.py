@@ -51,9 +51,16 @@ def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
             f"the model has {logits.shape[1]} classes and cannot hold label {int(y.max())}. "
             "Is it the right model for this data set?"
         )
-    if not bool((logits.isfinite() | (logits.isnan() & may_be_nan(model))).all()):
+    decided = _decided(model, logits)
+    if not bool((decided.isfinite() | (decided.isnan() & may_be_nan(model))).all()):
         raise ModelError(_describe_non_finite(model, x, logits))
     return logits
+
+
+def _decided(model: nn.Module, logits: Tensor) -> Tensor:
+    """The logits, without those of images to which a defense that may abstain gives no class."""
+    abstains = isinstance(model, DefendedModel) and model.abstains
+    return logits[~logits.isnan().all(1)] if abstains else logits
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from advbench.defended.backward import name_of
 from advbench.defended.model import DefendedModel
+from advbench.defended.random_model import draws_inside
 
 PASSES: Final = 14
 """Times that a few images are shown again: a model that tosses a coin at each call answers all of them alike
@@ -104,9 +105,8 @@ def _differs_with_gradients(model: DefendedModel, x: Tensor, logits: Tensor) -> 
 def _near(answer: Tensor, wanted: Tensor, tolerance: float) -> bool:
     if torch.equal(answer, wanted):
         return True
-    if torch.equal(answer.isnan(), wanted.isnan()):  # of a model that refuses so
-        answer, wanted = answer.nan_to_num(), wanted.nan_to_num()
-    return torch.allclose(answer, wanted, rtol=tolerance, atol=tolerance * float(wanted.abs().max()))
+    largest = float(wanted.nan_to_num().abs().max())  # what abstains or refuses is NaN, and is so again
+    return torch.allclose(answer, wanted, rtol=tolerance, atol=tolerance * largest, equal_nan=True)
 
 
 def _batches_told(model: DefendedModel, x: Tensor, y: Tensor, logits: Tensor) -> str:
@@ -132,7 +132,9 @@ def _who_differs(model: DefendedModel, x: Tensor) -> str:
     looks = PASSES // 2 if len(model.stages) else 0
     guilty = sorted({number for _ in range(looks) for number in _guilty(model, x[:FEW])})
     if not guilty:
-        return "the model is random"
+        if draws_inside(model):
+            return "the model draws from a generator that nobody can seed from outside (one of its own?)"
+        return "the model is random (--random-model gives it draws of its own for each image)"
     names: list[str] = []
     for number in guilty:
         defense: Any = model.stages[number].defense

@@ -15,7 +15,9 @@ from advbench.defended.clips import clipped_from_inside
 from advbench.defended.counting import CountedModel
 from advbench.defended.detector import Column, Detector, joint_logits, refused_by
 from advbench.defended.logits import LogitsOf
+from advbench.defended.members import MEMBERS
 from advbench.defended.normalized import Normalized
+from advbench.defended.random_model import RandomModel, draws_inside, goes_alone, streams_of_model
 from advbench.defended.readouts import Readouts
 from advbench.defended.reject import OUTPUTS, WithoutRefusal
 from advbench.defended.substitutes import LEARNED, listed, make_substitute, unwrapped
@@ -73,6 +75,19 @@ class Placement:
         return [stage for stage in (*maps, self.chosen_substitute) if isinstance(stage, nn.Module)]
 
     @property
+    def abstains(self) -> bool:
+        """Whether the defense says that it may give no class, which is NaN."""
+        return getattr(unwrapped(self.defense), "abstains", False) is True
+
+    @property
+    def as_attacked(self) -> "Placement":
+        """What attacks are shown: a defense that abstains would tell them nothing, and they see it decide."""
+        if not self.abstains:
+            return self
+        decided: Any = unwrapped(self.defense)
+        return Placement(decided.without_abstaining(), self.at, self.chosen_substitute)
+
+    @property
     def is_random(self) -> bool:
         """Whether the defense says that it draws random numbers."""
         return is_random(self.defense.defense if isinstance(self.defense, BPDA) else self.defense)
@@ -101,6 +116,12 @@ class Answers(NamedTuple):
     """Which images its detectors refuse, `(draws, n)` bool; None where it has none."""
 
 
+def usual_place(defense: object) -> str:
+    """Where a defense stands that is given no place: where it says itself, else at the input."""
+    place = getattr(defense, "place", INPUT)
+    return place if isinstance(place, str) else INPUT
+
+
 class DefendedModel(nn.Module):
     """A classifier with defenses in place; the model itself stays as it is.
 
@@ -117,7 +138,8 @@ class DefendedModel(nn.Module):
             missing. Libraries choose their kernels by the batch's size, and the sums of small and odd
             batches differ in their last bits from those of others; an attack that follows signs makes
             other examples of that. See `LANES`.
-        at_once: the network sees so many images at a time at most; all of them by default.
+        at_once: the network sees so many images at a time at most; all of them by default. One that draws
+            from generators of the process sees one, whatever is said here (`RandomModel`).
 
     Raises:
         DefenseError: a place that the network does not have; the message suggests the nearest ones.
@@ -136,9 +158,9 @@ class DefendedModel(nn.Module):
         super().__init__()
         self.model = model
         self.sampling = sampling
-        self.lanes = lanes
-        self.at_once = at_once
-        self.is_random = any(placement.is_random for placement in placements)
+        self.lanes, self.at_once = (1, 1) if goes_alone(model) else (lanes, at_once)
+        self.is_random = draws_inside(model) or any(placement.is_random for placement in placements)
+        self.abstains = any(placement.abstains for placement in placements)
         self.stages = nn.ModuleList(placement.stage(bpda=bpda) for placement in placements)
         self.places = tuple(placement.at for placement in placements)
         self.detectors = {
@@ -228,7 +250,8 @@ class DefendedModel(nn.Module):
         draws = self.sampling.draws(x, number) if self.is_random else None
         scores = dict[int, Tensor]() if self.tells_scores or self.label is not None else None
         x = self._through(INPUT, x, draws, scores)
-        with self._hooks(draws, scores) as reached:
+        inside = None if draws is None else draws.stream("model")
+        with self._hooks(draws, scores) as reached, streams_of_model(inside):
             logits: Tensor = self.model(x)
         missed = {place for place, _ in self._sites} - reached
         if missed:
@@ -299,10 +322,10 @@ def roomy(count: int, lanes: int) -> int:
 
 
 def network_of(model: nn.Module) -> nn.Module:
-    """The user's own network, without the wrappers that defenses, normalisation, logits and counting add."""
+    """The user's own network, without the wrappers that defenses, normalisation, draws and counting add."""
     if isinstance(model, DefendedModel | CountedModel):
         return network_of(model.model)
-    if isinstance(model, Normalized | LogitsOf | Readouts | WithoutRefusal):
+    if isinstance(model, Normalized | LogitsOf | RandomModel | Readouts | WithoutRefusal):
         return network_of(model.network)
     return model
 
@@ -323,6 +346,11 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
             "program (TorchScript, .pt2). Use 'input' or 'logits'."
         )
     if name not in modules:
+        if name == MEMBERS:
+            raise DefenseError(
+                f"the model has no module {name!r}: an ensemble has it, of --member FILE or "
+                "advbench.Members([...])."
+            )
         raise DefenseError(f"the model has no module {name!r}. {nearest(name, [INPUT, LOGITS, *modules])}")
     return modules[name]
 
@@ -351,4 +379,4 @@ def _refusing(model: nn.Module) -> WithoutRefusal | None:
         return model
     if isinstance(model, DefendedModel | CountedModel):
         return _refusing(model.model)
-    return _refusing(model.network) if isinstance(model, Normalized | LogitsOf) else None
+    return _refusing(model.network) if isinstance(model, Normalized | LogitsOf | RandomModel) else None

@@ -41,7 +41,10 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     with generators_given_back():
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
-        torch.manual_seed(seed)
+        # As `torch.manual_seed`, which also writes down a stack for each device that nobody has begun with.
+        torch.default_generator.manual_seed(seed)
+        if accelerator:
+            getattr(accelerator, "manual_seed_all", accelerator.manual_seed)(seed)
         try:
             yield
         finally:

@@ -20,6 +20,7 @@ from advbench.draws.draws import Draws, philox
 from advbench.draws.generators import seeded
 
 _POSITIVE = 2**62 - 1
+_FIXED = 2**62  # the key of all images under one fixed seed; no image's contents have it
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,18 @@ class Sampling:
         seed: the run's seed.
         name: of the streams: whose forward passes they are for.
         count: draws a forward pass.
+        fixed: whether all images share the same random numbers at all times, as under one fixed seed.
     """
 
     seed: int = 0
     name: str = ""
     count: int = 1
+    fixed: bool = False
 
     def draws(self, x: Tensor, number: int) -> Draws:
         """The streams of one of the draws for some images."""
-        return Draws(self.seed, content_keys(x), f"/random/{self.name}/{number}")
+        keys = torch.full((len(x),), _FIXED, device=x.device) if self.fixed else content_keys(x)
+        return Draws(self.seed, keys, f"/random/{self.name}/{number}")
 
 
 ONE_DRAW = Sampling()
@@ -46,9 +50,6 @@ ONE_DRAW = Sampling()
 
 DRAWS: Final = 20
 """How often an attack draws a random defense for a gradient, as AutoAttack's `rand` version does."""
-
-JUDGED: Final = 21
-"""How often the judge draws it; odd, so that there is a majority."""
 
 
 def is_random(function: object) -> bool:
@@ -110,7 +111,7 @@ class _Drawn:
         if draws is None:
             draws = fresh_draws(x)
         elif len(draws.indices) != len(x):  # inside a network that makes several of one image
-            draws = Draws(draws.seed, content_keys(x), draws.name)
+            draws = _for_others(draws, x)
         return self.function(x, draws=draws) if takes_draws(self.function) else self._one_by_one(x, draws)
 
     def _one_by_one(self, x: Tensor, draws: Draws) -> Tensor:
@@ -121,6 +122,13 @@ class _Drawn:
         if not all(isinstance(tensor, Tensor) for tensor in made):
             return made[0]  # type: ignore[no-any-return]  # whoever asked says that this is no tensor
         return torch.cat(made)
+
+
+def _for_others(draws: Draws, x: Tensor) -> Draws:
+    """The streams of one draw for tensors that are other in number than its images."""
+    fixed = len(draws.indices) > 0 and int(draws.indices[0]) == _FIXED
+    keys = draws.indices[:1].expand(len(x)) if fixed else content_keys(x)
+    return Draws(draws.seed, keys, draws.name)
 
 
 def takes_draws(function: Callable[..., Tensor]) -> bool:

@@ -91,8 +91,9 @@ def replayed(plan: Plan, target: Target, batch: Batch, x_adv: Tensor) -> Iterato
         seen = x_adv[rows.to(x_adv.device)]
         _, x, y = clean.to(plan.device)
         with torch.no_grad(), plan.shown.counted_as("judging"):
-            said = plan.judged(cell.defense).answers(seen)
-            judged = judge(said.logits, seen, x, y, plan.threat, refused=said.refused)
+            answers = plan.judged(cell.defense, plan.judge).answers(seen)
+            refused = answers.refused
+            judged = judge(answers.logits, seen, x, y, plan.threat, rule=plan.judge, refused=refused)
         nothing = torch.zeros_like(y)
         attempt = Attempt(seen, nothing, nothing, nothing.bool())
         yield RungDone(cell, samples_of(cell, clean, judged, attempt), seen)
@@ -194,9 +195,9 @@ def _judge_iterates(
         The judgement, and the norms of the smallest perturbations known to fool, NaN where none is.
     """
     iterates, x_adv, x, y = images
-    model = plan.judged(defense)
+    model = plan.judged(defense, plan.judge)
     answers = model.answers(x_adv)
-    judged = judge(answers.logits, x_adv, x, y, plan.threat, refused=answers.refused)
+    judged = judge(answers.logits, x_adv, x, y, plan.threat, rule=plan.judge, refused=answers.refused)
     smallest = torch.where(judged.robust, torch.nan, judged.distance)
     wide = replace(plan.threat, eps=1.0 if plan.threat.norm == "linf" else float(x[0].numel()))
     outside = (
@@ -205,6 +206,8 @@ def _judge_iterates(
     if len(outside):
         far, near = iterates[outside], x[outside]
         answers = model.answers(far)
-        at_any_size = judge(answers.logits, far, near, y[outside], wide, refused=answers.refused)
+        at_any_size = judge(
+            answers.logits, far, near, y[outside], wide, rule=plan.judge, refused=answers.refused
+        )
         smallest[outside] = torch.where(at_any_size.robust, torch.nan, at_any_size.distance)
     return judged, smallest

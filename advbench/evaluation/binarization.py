@@ -20,7 +20,7 @@ from advbench.defended.readouts import Readout, Readouts
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import Sampling
 from advbench.evaluation.measure_indicators import Subject
-from advbench.evaluation.plan import Plan
+from advbench.evaluation.plan import Plan, sampling_of
 from advbench.names.grammar import LOGITS
 from advbench.results.indicators import Indicator, added
 from advbench.speed.batch_size import in_batches
@@ -84,13 +84,16 @@ def binarization(plan: Plan, subjects: Sequence[Subject], images: Sequence[int])
 
     Returns:
         For each defense and attack, `binarization`: in how many of the problems the attack finds an example;
-        and `binarization_random`: in how many of them random points of the ball do.
+        and `binarization_random`: in how many of them random points of the ball do. Defenses that may refuse
+        an image are not tested: to refuse is no side of the readout.
     """
     sample = plan.sample(TESTED)
     mine = set(images)
     tested = [index for index in _apart(plan, sample) if index in mine]
     outcomes: list[Indicator] = []
     for subject in subjects:
+        if plan.refuses(subject.defense):
+            continue
 
         def work(batch: Batch, subject: Subject = subject) -> list[Indicator]:
             return _Test(plan, subject, batch.to(plan.device)).outcomes()
@@ -213,14 +216,15 @@ class _Test:
     @torch.no_grad()
     def _stands(self, x_adv: Tensor, rows: Sequence[int]) -> Tensor:
         """Whether each point is on the clean image's side, as the judge of the run sees it; `(n,)` bool."""
-        model = self._model(bpda=False, sampling=Sampling(self.plan.seed, "judge", self.plan.judge_draws))
+        rule = self.plan.judge.of_clean
+        model = self._model(bpda=False, sampling=sampling_of(rule, self.plan.seed))
         x, y = self.batch.x[list(rows)], torch.zeros_like(self.batch.y[list(rows)])
-        return judge(model.sampled(x_adv), x_adv, x, y, self.plan.threat).robust
+        return judge(model.sampled(x_adv), x_adv, x, y, self.plan.threat, rule=rule).robust
 
     def _attacked(self, name: str, rows: Sequence[int]) -> int:
         """In how many problems an attack of the run finds an example."""
-        sampling = Sampling(self.plan.seed, f"attack/binarization/{name}", self.plan.eot)
-        model = self._model(bpda=self.subject.rung == "bpda", sampling=sampling)
+        attacked = self.plan.attacked(self.subject.defense, stream=f"binarization/{name}")
+        model = self._model(bpda=self.subject.rung == "bpda", sampling=attacked.sampling)
         x, y = self.batch.x[list(rows)], torch.zeros_like(self.batch.y[list(rows)])
         draws = self.draws.take(torch.tensor(list(rows), device=y.device)).stream(name)
         attempt = self.plan.attacks[name](model, x, y, self.plan.threat, draws)

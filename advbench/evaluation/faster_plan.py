@@ -10,6 +10,7 @@ from torch import Tensor
 from advbench.data.batches import read_batch
 from advbench.defended.gradient import seconds_a_gradient
 from advbench.defended.model import LANES
+from advbench.defended.random_model import draws_inside
 from advbench.evaluation.behind_defenses import fit_for_defenses
 from advbench.evaluation.plan import Plan
 from advbench.results.records import UNDEFENDED
@@ -57,6 +58,9 @@ def at_speed(
 
 def _compiled(plan: Plan, x: Tensor, count: int, note: Callable[[str], None]) -> Plan:
     """The plan with compiled copies, where that pays; they see batches of one size only."""
+    if draws_inside(plan.model):
+        note("not compiled: a random model draws anew in every pass, and a compiled one might not")
+        return plan
     batch = x.expand(plan.size.images, -1, -1, -1).contiguous()
     attacks = [*plan.attacks.values(), *plan.gradient_free.values()]
     passes = count * len(plan.chains) * sum(gradient_passes(attack) or math.inf for attack in attacks)

@@ -14,6 +14,7 @@ from advbench.data.batches import Batch, Images, read_batch
 from advbench.defended.left_as_found import prepared
 from advbench.defended.model import DefendedModel, Placement
 from advbench.evaluation.plan import judged_model
+from advbench.results.judging import Judge, judge_of
 from advbench.results.records import REFUSED
 from advbench.results.table import Cell, Heading
 from advbench.runs.examples import Examples
@@ -29,6 +30,8 @@ _TIE = 1e-4
 
 _DRAWS_OFF = 2.5
 """How many draws of a random defense, all but a half, another machine's rounding may turn."""
+
+_HALF = 0.5
 
 _DISTANCE = 1e-5
 """How far, relative to the radius, another machine's rounding may move a distance."""
@@ -76,7 +79,20 @@ class Evidence(NamedTuple):
     kept: Kept
     batch_size: int
     seed: int
-    judge_draws: int
+    judge_draws: int | Judge
+
+    @property
+    def judge(self) -> Judge:
+        """How random defenses were judged."""
+        return judge_of(self.judge_draws)
+
+
+class _Judged(NamedTuple):
+    """A defended model, and the rule by which its draws count."""
+
+    model: DefendedModel
+    rule: Judge
+    clean: bool = False
 
 
 def recheck(evidence: Evidence, examples: Iterable[Examples], *, as_8bit: bool = False) -> list[Finding]:
@@ -121,14 +137,14 @@ def _check_clean(evidence: Evidence, records: pd.DataFrame, finding: Finding) ->
 
     def work(batch: Batch) -> None:
         indices, batch_records = batch.indices.numpy(), records.loc[batch.indices.numpy()]
-        _check_prediction(model, batch.x.to(_device(evidence.model)), batch_records, finding)
+        _check_prediction(judged, batch.x.to(_device(evidence.model)), batch_records, finding)
         wrong = batch_records["label"].to_numpy() != batch.y.numpy()
         finding.blame("another label than the data set's", indices, wrong)
         right = batch_records["prediction"].to_numpy() == batch_records["label"].to_numpy()
         finding.blame("counted other than predicted", indices, batch_records["robust"].to_numpy() != right)
         finding.examples += len(indices)
 
-    model = _defended(evidence, finding.cell.defense)
+    judged = _defended(evidence, finding.cell.defense, evidence.judge.of_clean)._replace(clean=True)
     size = BatchSize(evidence.batch_size, lambda _: None)
     for _ in in_batches(evidence.dataset, records.index.tolist(), size, work):
         pass
@@ -141,7 +157,7 @@ def _check_examples(
     known = np.isin(kept_examples.indices.numpy(), records.index)
     finding.blame("no record of the example", kept_examples.indices.numpy(), ~known)
     rows = {int(index): row for row, index in enumerate(kept_examples.indices) if known[row]}
-    model = _defended(evidence, finding.cell.defense)
+    judged = _defended(evidence, finding.cell.defense, evidence.judge)
 
     def work(batch: Batch) -> None:
         x_adv = kept_examples.x_adv[[rows[int(index)] for index in batch.indices]]
@@ -153,9 +169,9 @@ def _check_examples(
         survive = np.zeros(len(indices), dtype=bool)
         if finding.as_8bit is not None:
             survive = fooled(
-                _vote(model, (on_device * 255.0).round() / 255.0, batch.y).prediction, batch.y
+                _vote(judged, (on_device * 255.0).round() / 255.0, batch.y).prediction, batch.y
             ).numpy()
-        fools = _check_prediction(model, on_device, batch_records, finding)
+        fools = _check_prediction(judged, on_device, batch_records, finding)
         fools &= _check_geometry(evidence.threat, x_adv, batch, batch_records, finding)
         finding.blame("counted other than judged", indices, batch_records["robust"].to_numpy() == fools)
         finding.examples += len(indices)
@@ -185,20 +201,22 @@ def _check_geometry(
     return contained
 
 
-def _check_prediction(model: DefendedModel, x: Tensor, records: pd.DataFrame, finding: Finding) -> Flags:
+def _check_prediction(judged: _Judged, x: Tensor, records: pd.DataFrame, finding: Finding) -> Flags:
     """Whether the defended model says what was recorded; returns who is fooled by the record, `(n,)`.
 
     Where it does not, the recorded class must be within rounding of the predicted one: in the batch, or
     with the image alone (a quantiser inside the network makes a whole step of the last bit); behind a random
-    defense a draw or two may have come out otherwise.
+    defense a draw or two may have come out otherwise, and no more turn an image from standing to fallen.
     """
+    model = judged.model
     recorded, labels = torch.from_numpy(records[["prediction", "label"]].to_numpy(copy=True)).unbind(1)
-    vote_again = _vote(model, x, labels)
+    vote_again = _vote(judged, x, labels)
     share = torch.from_numpy(records["fooled_share"].to_numpy(copy=True))
     off = (vote_again.fooled_share.double() - share).abs()
-    far = off > (_DRAWS_OFF / model.sampling.count if model.is_random else 0.0)
+    far = off > (_DRAWS_OFF / min(judged.rule.draws, model.sampling.count) if model.is_random else 0.0)
     wrong = (vote_again.prediction != recorded) | (off > 0.0)
-    excused = wrong & ~far
+    fell = recorded != labels if judged.clean else fooled(recorded, labels)
+    excused = wrong & ~far & ((fell == vote_again.fooled) | _near(judged.rule, vote_again))
     if not model.is_random:
         excused = _excused(model, x, recorded, wrong)
     finding.by_rounding += int(excused.sum())
@@ -208,8 +226,17 @@ def _check_prediction(model: DefendedModel, x: Tensor, records: pd.DataFrame, fi
     return fools
 
 
-def _vote(model: DefendedModel, x: Tensor, y: Tensor) -> Vote:
-    return vote(predictions_of(*model.answers(x)).cpu(), y.cpu())
+def _near(rule: Judge, vote_again: Vote) -> Tensor:
+    """Whether so few draws decide that another machine's rounding may have turned them, `(n,)` bool."""
+    if rule.kind == "any":
+        return vote_again.wrong <= _DRAWS_OFF
+    return (vote_again.fooled_share - _HALF).abs() * rule.draws <= _DRAWS_OFF
+
+
+def _vote(judged: _Judged, x: Tensor, y: Tensor) -> Vote:
+    """What the judge says of images, as the run's did."""
+    predictions = predictions_of(*judged.model.answers(x)).cpu()
+    return vote(predictions, y.cpu(), judged.rule if judged.model.is_random else None, clean=judged.clean)
 
 
 def _excused(model: DefendedModel, x: Tensor, recorded: Tensor, wrong: Tensor) -> Tensor:
@@ -277,13 +304,13 @@ def check_records(samples: pd.DataFrame, heading: Heading, indices: list[int]) -
     )
 
 
-def _defended(evidence: Evidence, defense: str) -> DefendedModel:
+def _defended(evidence: Evidence, defense: str, rule: Judge) -> _Judged:
     """The model behind a defense, computing as the run did."""
     x = read_batch(evidence.dataset, [0]).x.to(_device(evidence.model))
     lanes = fitting_lanes(evidence.model, (), x)
     only = only_size(evidence.model, x, evidence.batch_size) if lanes == 1 else 0
     size = BatchSize(only, lanes=only) if only else BatchSize(lanes=lanes)
-    return judged_model(evidence.model, evidence.chains[defense], evidence.seed, evidence.judge_draws, size)
+    return _Judged(judged_model(evidence.model, evidence.chains[defense], evidence.seed, rule, size), rule)
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -17,7 +17,8 @@ from advbench.defended.contract import check_substitutes, checked_logits
 from advbench.defended.doubts import doubts_about
 from advbench.defended.left_as_found import in_full_precision, prepared
 from advbench.defended.model import Answers
-from advbench.draws.sampling import DRAWS, JUDGED
+from advbench.defended.random_model import draws_inside
+from advbench.draws.sampling import DRAWS
 from advbench.errors import InputError
 from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed, samples_of
 from advbench.evaluation.binarization import binarization
@@ -27,13 +28,15 @@ from advbench.evaluation.measure_indicators import Subject, measured
 from advbench.evaluation.observer import UNOBSERVED, Checked, Observer
 from advbench.evaluation.passable import passable
 from advbench.evaluation.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
+from advbench.evaluation.random_networks import note_what_is_random
 from advbench.evaluation.search_substitutes import Choice
 from advbench.evaluation.settle_detectors import Looks, bound, settled
 from advbench.results.indicators import TESTS, Test, added
+from advbench.results.judging import JUDGED, Judge
 from advbench.results.records import UNDEFENDED, Candidate, Row, Rung, join_samples
 from advbench.results.shown import added_up
 from advbench.results.table import Cell, Heading, rows_of
-from advbench.results.verdict import WITHOUT_EXPECTATION
+from advbench.results.verdict import MODEL_WITHOUT_EXPECTATION, WITHOUT_EXPECTATION
 from advbench.speed.batch_size import AUTO, in_batches
 from advbench.speed.working_copy import FAST, Copies
 from advbench.threat.attack import Attack, is_chunked
@@ -84,7 +87,7 @@ def evaluate(
     indices: Sequence[int] | None = None,
     seed: int = 0,
     eot: int = DRAWS,
-    judge_draws: int = JUDGED,
+    judge_draws: int | Judge = JUDGED,
     batch_size: int | Literal["auto"] = AUTO,
     fast: bool = True,
     copies: Copies = FAST,
@@ -117,7 +120,8 @@ def evaluate(
         indices: which images of the data set; all of them by default.
         seed: of the images' random streams.
         eot: over how many draws of a random defense an attack takes its gradients and its logits.
-        judge_draws: in how many draws of a random defense an example is judged; the majority counts.
+        judge_draws: in how many draws of a random defense an example is judged by their majority, or another
+            rule: `Judge("any:10")`.
         batch_size: images at a time, by default chosen by a probe, and halved where memory runs out; it
             changes memory and speed, not the table.
         fast: `False` is short for `copies=Copies(fast=False)`: attacks differentiate the model itself.
@@ -182,6 +186,8 @@ def _climb(
     """
     detectors = settled(_looks(plan), plan.chains)
     plan = replace(plan, chains=detectors.chains)
+    with plan.shown.counted_as("probe"):
+        note_what_is_random(plan, observer.note)
     with plan.shown.counted_as("search"):
         options = _widened(plan, options)
     clean = _clean_pass(plan, chosen, ready(plan.chains, options))
@@ -329,14 +335,15 @@ def _judge_clean(plan: Plan, defense: str, batch: Batch, doubts: dict[str, tuple
     with plan.shown.counted_as("judging"):
         logits = checked_logits(model, x, y)
         once = Answers(logits[None], None)
-        said = model.answers(x) if plan.is_random(defense) or plan.refuses(defense) else once
+        answers = model.answers(x) if plan.is_random(defense) or plan.refuses(defense) else once
     if defense not in doubts:
         doubts[defense] = tuple(doubts_about(model, x, y, logits))
-        if plan.is_random(defense) and plan.eot == 1:
-            doubts[defense] += (WITHOUT_EXPECTATION,)
-    judged = judge(said.logits, x, x, y, plan.threat, refused=said.refused)
+        if plan.is_random(defense) and plan.eot == 1 and not plan.judge.is_fixed:
+            by_itself = draws_inside(plan.model)
+            doubts[defense] += (MODEL_WITHOUT_EXPECTATION if by_itself else WITHOUT_EXPECTATION,)
     # Robust is a clean image that is right and accepted (Tramer 2022); what is refused has no class.
-    judged = judged._replace(robust=judged.robust & (judged.prediction >= 0))
+    rule = plan.judge.of_clean
+    judged = judge(answers.logits, x, x, y, plan.threat, rule=rule, clean=True, refused=answers.refused)
     return samples_of(Cell(defense, "", "clean"), batch, judged)
 
 

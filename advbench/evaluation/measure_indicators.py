@@ -92,7 +92,7 @@ class _Probe:
     def __init__(self, plan: Plan, subject: Subject, batch: Batch) -> None:
         self.plan, self.subject, self.batch = plan, subject, batch
         self.model = self._model("probe")
-        self.judged = plan.judged(subject.defense)
+        self.judged = plan.judged(subject.defense, plan.judge)
         self.draws = Draws(plan.seed, batch.indices).stream("probe")
 
     def _model(self, stream: str) -> DefendedModel:
@@ -232,8 +232,9 @@ class _Probe:
 
     @torch.no_grad()
     def _judged(self, x_adv: Tensor, threat: Threat) -> Tensor:
-        said = self.judged.answers(x_adv)
-        return judge(said.logits, x_adv, self.batch.x, self.batch.y, threat, refused=said.refused).robust
+        answers, rule = self.judged.answers(x_adv), self.plan.judge
+        x, y, refused = self.batch.x, self.batch.y, answers.refused
+        return judge(answers.logits, x_adv, x, y, threat, rule=rule, refused=refused).robust
 
 
 def _of(loss: Callable[[Tensor, Tensor], Tensor], y: Tensor, logits: Tensor, piece: slice) -> Tensor:

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from advbench.data.batches import Images
 from advbench.defended.backward import name_of
 from advbench.defended.counting import CountedModel, Shown
-from advbench.defended.model import DefendedModel, Placement
+from advbench.defended.model import DefendedModel, Placement, usual_place
+from advbench.defended.random_model import draws_inside
 from advbench.draws.draws import Draws
-from advbench.draws.sampling import DRAWS, JUDGED, Sampling
+from advbench.draws.sampling import DRAWS, Sampling
 from advbench.errors import InputError
 from advbench.names.grammar import INPUT, LOGITS
 from advbench.results.indicators import TESTS, Test
+from advbench.results.judging import JUDGED, MAJORITY, Judge, Judging, judge_of
 from advbench.results.records import RUNGS, UNDEFENDED, Rung
 from advbench.results.table import Cell, Heading
 from advbench.speed.batch_size import BatchSize
@@ -50,7 +52,7 @@ class Plan:
         tests: what is measured beside the indicators of the ladder.
         seed: of the images' random streams.
         eot: draws of a random defense behind a gradient.
-        judge_draws: draws of a random defense in which an example is judged.
+        judge_draws: draws of a random defense in which an example is judged, or the whole rule.
         images: all images of the run, of which this process may attack a part; substitutes are graded on,
             and networks are fitted to, a sample of them.
         calibrate_on: how many images substitutes are graded on.
@@ -73,7 +75,7 @@ class Plan:
     rungs: Sequence[Rung]
     seed: int
     eot: int = DRAWS
-    judge_draws: int = JUDGED
+    judge_draws: int | Judge = JUDGED
     images: Sequence[int] = ()
     calibrate_on: int = CALIBRATION
     gradient_free: Mapping[str, Attack] = field(default_factory=dict)
@@ -85,7 +87,8 @@ class Plan:
     shown: Shown = field(default_factory=Shown)
 
     def __post_init__(self) -> None:
-        for name in ("eot", "judge_draws", "calibrate_on"):
+        _ = self.judge
+        for name in ("eot", "calibrate_on"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
         _check_adversary(self.threat, self.attacks, self.gradient_free)
@@ -114,6 +117,11 @@ class Plan:
         return replace(self, model=CountedModel(self.model, self.shown))
 
     @property
+    def judge(self) -> Judge:
+        """How random defenses are judged."""
+        return judge_of(self.judge_draws)
+
+    @property
     def device(self) -> torch.device:
         """Where the model lives."""
         tensors = itertools.chain(self.model.parameters(), self.model.buffers())
@@ -130,8 +138,8 @@ class Plan:
         return {link.at for chain in self.chains.values() for link in chain}
 
     def is_random(self, defense: str) -> bool:
-        """Whether one of the defense's maps says that it draws random numbers."""
-        return any(chain.is_random for chain in self.chains[defense])
+        """Whether the model, or one of the defense's maps, is said to draw random numbers."""
+        return draws_inside(self.model) or any(chain.is_random for chain in self.chains[defense])
 
     def refuses(self, defense: str) -> bool:
         """Whether a detector stands in the defense, which may refuse an image."""
@@ -152,9 +160,10 @@ class Plan:
         """What attacks on one rung."""
         return (self.gradient_free if cell.rung == "gradient_free" else self.attacks)[cell.attack]
 
-    def judged(self, defense: str) -> DefendedModel:
-        """The model behind one of the defenses, as the judge sees it."""
-        return judged_model(self.model, self.chains[defense], self.seed, self.judge_draws, self.size)
+    def judged(self, defense: str, judge: Judge | None = None) -> DefendedModel:
+        """The model behind one of the defenses, as the judge sees it; by default as for clean images."""
+        judge = self.judge.of_clean if judge is None else judge
+        return judged_model(self.model, self.chains[defense], self.seed, judge, self.size)
 
     def attacked(
         self,
@@ -175,9 +184,12 @@ class Plan:
             network: what computes; the working copy by default.
         """
         sampling = Sampling(self.seed, f"attack/{stream}", self.eot)
+        if self.judge.is_fixed:
+            sampling = sampling_of(self.judge, self.seed)
         chain = self.chains[defense] if chain is None else chain
         if network is None:
             network = self.model if self.working is None else self.working
+        chain = tuple(link.as_attacked for link in chain)
         if all(link.at in (INPUT, LOGITS) for link in chain):
             network = self.compiled.get(network, network)
         return DefendedModel(
@@ -196,23 +208,40 @@ class Plan:
             rungs=tuple(rung for rung in RUNGS if rung in self.rungs),
             gradient_free="".join(self.gradient_free),
             doubts=doubts,
+            judging=judging_of(self.judge, self.chains, self.model),
         )
 
 
 def judged_model(
-    model: nn.Module, chain: Sequence[Placement], seed: int, draws: int, size: BatchSize
+    model: nn.Module, chain: Sequence[Placement], seed: int, judge: Judge, size: BatchSize
 ) -> DefendedModel:
-    """A model behind a defense as the judge sees it: no attack ever meets the same draws.
+    """A model behind a defense as the judge sees it: no attack meets the same draws, but of one fixed seed.
 
     Args:
         model: pixels to logits.
         chain: the defense in its places.
         seed: of the run.
-        draws: how often a random defense is drawn.
+        judge: how often a random defense is drawn.
         size: how many images at a time.
     """
-    sampling = Sampling(seed, "judge", draws)
+    sampling = sampling_of(judge, seed)
     return DefendedModel(model, chain, sampling=sampling, lanes=size.lanes, at_once=size.images)
+
+
+def sampling_of(judge: Judge, seed: int) -> Sampling:
+    """The judge's draws of random defenses, which are the attack's too where there is one fixed seed."""
+    return Sampling(seed, "fixed" if judge.is_fixed else "judge", judge.passes, fixed=judge.is_fixed)
+
+
+def judging_of(judge: Judge, chains: Mapping[str, Links], model: nn.Module) -> Judging | None:
+    """What a table says of how its random defenses were judged; None where that is by the majority."""
+    if judge.rule == MAJORITY:
+        return None
+    all_random = draws_inside(model)
+    random = [
+        defense for defense, chain in chains.items() if all_random or any(link.is_random for link in chain)
+    ]
+    return Judging(rule=judge.rule, draws=judge.draws, random=tuple(random))
 
 
 def chosen_images(dataset: Images, indices: Sequence[int] | None) -> list[int]:
@@ -271,7 +300,9 @@ def _placements(chain: Chain) -> tuple[Placement, ...]:
     given: Any = chain  # whatever a caller has in its place
     alone = isinstance(given, Placement) or callable(given) or not isinstance(given, Iterable)
     links = [given] if alone else list(given)
-    placements = tuple(link if isinstance(link, Placement) else Placement(link) for link in links)
+    placements = tuple(
+        link if isinstance(link, Placement) else Placement(link, usual_place(link)) for link in links
+    )
     if not placements or not all(callable(placement.defense) for placement in placements):
         raise InputError(f"a defense must be a function, a Placement, or a list of them, got {chain!r}.")
     return placements

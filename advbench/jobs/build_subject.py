@@ -22,7 +22,7 @@ from advbench.data.registry import DATASETS, DatasetEntry
 from advbench.data.sampling import balanced_sample
 from advbench.data.sources import Place
 from advbench.defended.detector import Detector, detector_of
-from advbench.defended.model import DefendedModel, Placement
+from advbench.defended.model import DefendedModel, Placement, usual_place
 from advbench.defended.own_functions import Plugin, defense_of
 from advbench.defended.reject import RejectClass, RejectNaN
 from advbench.defended.substitutes import listed
@@ -255,7 +255,8 @@ def _placement(spec: Spec) -> Placement:
         return Placement(defense_of(load_object(spec.name), spec), at=at)
     factory = registry.find(DEFENSES, spec.name, "defense").load()
     if spec.name in DEFENSES:
-        return Placement(registry.build(factory, spec, "defense"), at=at)
+        made = registry.build(factory, spec, "defense")
+        return Placement(made, at=spec.place or usual_place(made))
     return Placement(defense_of(factory, spec), at=at)
 
 

@@ -17,8 +17,12 @@ from advbench.data.registry import DatasetEntry
 from advbench.defended.counting import Shown, looks_counted
 from advbench.defended.left_as_found import prepared
 from advbench.defended.logits import logits_alone
+from advbench.defended.members import Members
 from advbench.defended.normalized import Normalized
+from advbench.defended.random_model import RandomModel, draws_inside
 from advbench.defended.reject import WithoutRefusal
+from advbench.defended.smoothed import read_smoothing, smoothed
+from advbench.draws.sampling import takes_draws
 from advbench.errors import CheckpointError, ModelError, SpecError
 from advbench.files import sha256
 from advbench.jobs.channels import fitted
@@ -102,17 +106,28 @@ def load_classifier(
         own: a module that is the model, with its weights in it and called `model`; it is left as it is.
     """
     given = given_normalization(options, dataset)
+    smoothing = None if options.smooth is None else read_smoothing(options.smooth)
+    if smoothing is not None and options.random_model:
+        raise SpecError("--smooth and --random-model do not go together: give one.")
     spec = None if model is None or own is not None else parse_spec(model)
     name = shown_name(model, options.checkpoint) if own is None else model or ""
     source = _load_network(options, spec, name, images, device) if own is None else _given(own, device)
     looks, whole = Shown(), source.loaded.network
+    random = options.random_model and not draws_inside(whole)
+    if random and takes_draws(whole):
+        whole, random = RandomModel(whole), False
     with looks_counted(whole, looks):
         images = fitted(images, indices, whole)
         x = read_batch(images, indices[:1]).to(device).x
         takes = _own_size(whole, x, at_once)
-        network, word = logits_alone(whole, x.expand(max(1, takes), -1, -1, -1).contiguous())
+        batch = x.expand(max(1, takes), -1, -1, -1).contiguous()
+        network, word = logits_alone(whole, batch)
+        if source.others:
+            network = Members([network, *(logits_alone(other.network, batch)[0] for other in source.others)])
     if options.reject_class is not None:
         network = WithoutRefusal(network, reject_of(options.reject_class))
+    if random:
+        network = _drawn_alone(network, takes)
     weights = Weights(
         network=network,
         name=spec.name if spec else name,
@@ -132,12 +147,15 @@ def load_classifier(
             chosen = choose_normalization(weights, images, dataset, device, seed=options.seed, ranks=ranks)
     constants = chosen.normalization
     wrapped = network if constants == PIXELS else Normalized(network, *dataclasses.astuple(constants))
+    if smoothing is not None:
+        wrapped = smoothed(wrapped, sigma=smoothing.sigma, draws=smoothing.draws)
     provenance = {
         "path": str(options.checkpoint) if options.checkpoint else None,
         "sha256": weights.sha256,
         "source": source.loaded.source,
         "arguments": source.arguments,
         **source.loaded.record,
+        **({"members": [str(path) for path in options.members]} if source.others else {}),
     }
     notes = (*source.notes, *source.loaded.notes, *filter(None, (word,)))
     looked = sum(looks.images.values())
@@ -146,6 +164,20 @@ def load_classifier(
         wrapped.to(device), name, provenance, chosen, head, notes, source.loaded.remarks, looked, takes
     )
     return classifier, images
+
+
+def _drawn_alone(network: nn.Module, takes: int) -> RandomModel:
+    """A network with random numbers of its own for each image, which it is shown by itself.
+
+    Raises:
+        ModelError: it takes no single image.
+    """
+    if takes > 1:
+        raise ModelError(
+            f"the model takes {takes} images at a time and no other number, and --random-model has to show "
+            "it one: let its forward pass take `draws`, or write it for any number of images."
+        )
+    return RandomModel(network)
 
 
 def _own_size(network: nn.Module, x: Tensor, wanted: int | str) -> int:
@@ -179,6 +211,8 @@ class _Source(NamedTuple):
     notes: tuple[str, ...]
     digest: str | None = None
     """Of a module that was given, with its weights."""
+    others: tuple[Loaded, ...] = ()
+    """The other members, where it is an ensemble."""
 
 
 def _given(own: nn.Module, device: torch.device) -> _Source:
@@ -220,6 +254,7 @@ def _load_network(
     path = options.checkpoint or (bundled_weights(spec) if spec else None)
     classes, arguments = len(images.classes) or None, dict[str, Any]()
     build = partial(build_network, spec, classes, arguments) if spec else None
+    check_members(options)
     if options.weights is not None and (options.untrained or path is None):
         raise CheckpointError("--weights chooses inside a checkpoint: give --checkpoint FILE.")
     head: int | None = None
@@ -248,7 +283,28 @@ def _load_network(
         loaded = Loaded(build().to(device), "the factory's own weights")
     else:
         raise CheckpointError(f"model {name!r} comes without weights: give --checkpoint FILE.")
-    return _Source(loaded, entry, path, arguments, head, notes)
+    fitting = build if head is None or spec is None else partial(build_network, spec, head, dict[str, Any]())
+    others = tuple(
+        load_checkpoint(
+            member, fitting, spec, device, trust_program=options.trust_program, weights=options.weights
+        )
+        for member in options.members
+    )
+    return _Source(loaded, entry, path, arguments, head, notes, others=others)
+
+
+def check_members(options: SubjectOptions) -> None:
+    """See whether several checkpoints come to an ensemble of one model.
+
+    Raises:
+        CheckpointError: there is no first one, or one is given twice.
+    """
+    if options.members and options.checkpoint is None:
+        raise CheckpointError("--member adds to a checkpoint: give --checkpoint FILE, the first member.")
+    paths = [options.checkpoint, *options.members]
+    twice = next((path for place, path in enumerate(paths) if path in paths[:place]), None)
+    if options.members and twice is not None:
+        raise CheckpointError(f"{twice} is a member twice: its votes would count twice.")
 
 
 def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:

@@ -9,11 +9,13 @@ import numpy as np
 
 from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
+from advbench.files import sha256
 from advbench.jobs.build_attacks import Job
 from advbench.jobs.channels import channels_of
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import PrecisionName, RunSettings
 from advbench.models.registry import PIXELS
+from advbench.results.judging import MAJORITY
 from advbench.runs.provenance import commits, machine, versions
 
 _PRECISION: Final[dict[PrecisionName, str]] = {
@@ -52,6 +54,10 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             "calibration": options.calibration if "bpda" in job.rungs else None,
             "eot": options.eot,
             "judge_draws": options.judge_draws,
+            **({"members": [sha256(path) for path in options.members]} if options.members else {}),
+            **({"smooth": options.smooth} if options.smooth else {}),
+            **({"random_model": True} if options.random_model else {}),
+            **({} if options.judging.rule == MAJORITY else {"judge": options.judging.rule}),
             "fast": options.fast,
             "precision": options.precision,
             "compile": options.compiled,

@@ -27,7 +27,6 @@ from advbench.reports.formats import FILE_NAMES, Format
 from advbench.results.indicators import MEANINGS, Indicator
 from advbench.results.records import join_samples
 from advbench.results.shown import added_up
-from advbench.results.table import Heading
 from advbench.runs.examples import Examples
 from advbench.runs.folder import (
     CANDIDATES,
@@ -235,7 +234,7 @@ class Recorder:
             finished=now(),
             notes=list(evaluation.heading.notes),
             **{SHOWN: added_up([self.tally.earlier, evaluation.shown])},
-            heading=_of_heading(evaluation.heading),
+            heading=evaluation.heading.as_record(),
             candidates=[asdict(candidate) for candidate in evaluation.candidates],
             warnings=[
                 f"{row.defense}, {row.attack}: {warning}"
@@ -285,12 +284,6 @@ class Recorder:
             return None
         indices = torch.tensor(samples["index"].tolist())
         return Examples(done.cell, indices, x_adv)
-
-
-def _of_heading(heading: Heading) -> dict[str, Any]:
-    """What the table is about, for `run.json`; of detectors only where there are some."""
-    fields = asdict(heading)
-    return fields if heading.detectors else {name: fields[name] for name in fields if name != "detectors"}
 
 
 def _indicator_record(indicator: Indicator) -> dict[str, object]:

@@ -120,7 +120,7 @@ def _evaluate(settings: RunSettings, job: Job, recorder: Recorder, ranks: Ranks)
         indices=ranks.share(subject.indices),
         seed=settings.seed,
         eot=settings.eot,
-        judge_draws=settings.judge_draws,
+        judge_draws=settings.judging,
         batch_size=settings.batch_size,
         copies=Copies(settings.fast, settings.precision, settings.compiled),
         observer=recorder,

@@ -16,6 +16,7 @@ from advbench.jobs.settings.verify import VerifySettings
 from advbench.models.checkpoint.formats import Format
 from advbench.names.grammar import parse_chain, parse_spec
 from advbench.names.user_code import names_user_code
+from advbench.results.judging import MAJORITY, Judge, check_rule
 from advbench.results.records import LADDER, Rung
 from advbench.results.table import Heading
 from advbench.runs.manifest import Manifest
@@ -57,6 +58,10 @@ class _Settings:
     gradient_free: Mapping[str, Any]
     rungs: tuple[str, ...]
     judge_draws: Count
+    judge: str = MAJORITY
+    random_model: bool = False
+    members: tuple[str, ...] = ()
+    smooth: str | None = None
     save_adversarial: Kept
     fpr: float | None = None
     reject_class: str | None = None
@@ -73,6 +78,7 @@ class _Checkpoint:
     source: str
     path: str | None = None
     sha256: str | None = None
+    members: tuple[str, ...] = ()
 
 
 class Recorded(NamedTuple):
@@ -97,8 +103,9 @@ class Claims:
         heading: what the run says its table is about: its doubts, notes and indicators are nowhere else.
         kept: which examples were kept.
         batch_size: how many clean images were judged at a time.
-        judge_draws: in how many draws of a random defense an example was judged.
+        judge: how random defenses were judged.
         checkpoint_sha256: of the checkpoint; None for a factory's own weights.
+        members_sha256: of the other checkpoints of an ensemble, in their order.
         manifest: all of it.
     """
 
@@ -110,9 +117,15 @@ class Claims:
     heading: Heading
     kept: Kept
     batch_size: int
-    judge_draws: int
+    judge: Judge
     checkpoint_sha256: str | None
+    members_sha256: tuple[str, ...]
     manifest: Manifest
+
+    @property
+    def judge_draws(self) -> int:
+        """In how many draws of a random defense an example was judged."""
+        return self.judge.draws
 
     @property
     def misnamed(self) -> str:
@@ -148,6 +161,7 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
             std=_constants("std", run_settings.std),
             weights=run_settings.weights,
             trust_program=settings.trust_program,
+            members=settings.members or tuple(map(Path, checkpoint.members)),
             defenses=_defenses(run_settings.defenses, settings),
             device=settings.device,
         ),
@@ -158,8 +172,9 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
         heading=manifest.heading,
         kept=kept,
         batch_size=min(manifest.group("execution", _Execution).batch_size, _LARGEST_BATCH),
-        judge_draws=min(run_settings.judge_draws, _MOST_DRAWS),
+        judge=_judge(run_settings),
         checkpoint_sha256=checkpoint.sha256,
+        members_sha256=run_settings.members,
         manifest=manifest,
     )
 
@@ -202,8 +217,16 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
         fpr=run_settings.fpr,
         reject_class=run_settings.reject_class,
         device="cpu",
+        random_model=run_settings.random_model,
+        smooth=run_settings.smooth,
     )
     return Recorded(run_settings.save_adversarial, subject, run_settings)
+
+
+def _judge(run_settings: _Settings) -> Judge:
+    """How random defenses were judged; of more draws than anybody makes, so many."""
+    rule = check_rule(run_settings.judge, "run.json: settings.judge")
+    return Judge(rule, min(run_settings.judge_draws, _MOST_DRAWS))
 
 
 def _class_names(class_names: _ClassNames | None) -> tuple[tuple[tuple[str, int], ...], int] | None:

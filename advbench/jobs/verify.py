@@ -16,7 +16,7 @@ from advbench.defended.left_as_found import prepared
 from advbench.errors import RunFolderError, SpecError
 from advbench.evaluation.judge_again import Evidence, Finding, check_records, recheck
 from advbench.evaluation.ladder import fingerprint, image_digests
-from advbench.evaluation.plan import Links, defense_chains, substitutes_of
+from advbench.evaluation.plan import Links, defense_chains, judging_of, substitutes_of
 from advbench.evaluation.settle_detectors import Looks, settled
 from advbench.files import sha256
 from advbench.jobs.build_subject import Subject, load_subject
@@ -109,6 +109,11 @@ def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterat
     yield checkpoint
     if not checkpoint.holds:
         return
+    members = _check_members(claims) if claims.members_sha256 or claims.subject.members else None
+    if members is not None:
+        yield members
+        if not members.holds:
+            return
     subject = load_subject(claims.subject, Ranks(), claims.batch_size, objects)
     images = _check_images(claims, subject)
     yield images
@@ -156,6 +161,23 @@ def _check_checkpoint(claims: Claims) -> Check:
     )
 
 
+def _check_members(claims: Claims) -> Check:
+    """Whether the other checkpoints of an ensemble are those that were recorded, in their order."""
+    for path in claims.subject.members:
+        if not path.is_file():
+            raise RunFolderError(
+                f"the run's member {path} is not there; give --member FILE for each of them."
+            )
+    found = tuple(map(sha256, claims.subject.members))
+    holds = found == claims.members_sha256
+    said = f"{len(found)} beside the checkpoint, as recorded"
+    return Check(
+        "members",
+        holds,
+        said if holds else "other checkpoints than the run's; nothing can be judged with them",
+    )
+
+
 def _check_module(claims: Claims, model: nn.Module) -> Check:
     digest = state_digest(model)
     if digest == claims.checkpoint_sha256:
@@ -197,6 +219,7 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
         notes=claims.heading.notes,
         detectors=claims.heading.detectors,
         rules=claims.heading.rules,
+        judging=judging_of(claims.judge, defense_chains(subject.defenses.objects), subject.classifier.model),
     )
 
 
@@ -298,7 +321,7 @@ def _check_rungs(
         kept=claims.kept,
         batch_size=claims.batch_size,
         seed=claims.subject.seed,
-        judge_draws=claims.judge_draws,
+        judge_draws=claims.judge,
     )
     findings = recheck(evidence, _examples(settings.run, damaged), as_8bit=settings.as_8bit)
     holds = not damaged

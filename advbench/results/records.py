@@ -59,11 +59,12 @@ where an attack does not tell. `loss` is the cross-entropy that the judge found.
 """
 
 
-def wilson_interval(count: int, n: int, z: float = 1.959963984540054) -> Interval:
+def wilson_interval(count: float, n: int, z: float = 1.959963984540054) -> Interval:
     """Wilson's score interval of `count` successes in `n` trials (Wilson 1927), 95 % by default.
 
     `(p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)`. It stays inside [0, 1] and keeps its width
-    at 0 and n, where the textbook interval collapses.
+    at 0 and n, where the textbook interval collapses. A sum of n shares in [0, 1] may stand for the count:
+    shares of a mean p vary by `p(1-p)` at most, as much as successes do, so the interval is wide enough.
     """
     if not 0 <= count <= n or n == 0:
         raise ValueError(f"need 0 <= count <= n and n > 0, got {count} of {n}")
@@ -119,6 +120,37 @@ class Refused(NamedTuple):
 
 
 @dataclass(frozen=True)
+class OverDraws:
+    """What the draws of a random defense come to, where it is judged by another rule than the majority.
+
+    Args:
+        mean: the share of its draws in which an image stands, on average over all images.
+        n: all images, which are the unit of both intervals.
+        unbroken: images that stand in every submission of their example; None on the clean rung, where
+            nobody submits anything again.
+    """
+
+    mean: float
+    n: int
+    unbroken: int | None = None
+
+    @property
+    def interval(self) -> Interval:
+        """The mean's 95 % interval: Wilson's, of shares."""
+        return wilson_interval(self.mean * self.n, self.n)
+
+    @property
+    def any_accuracy(self) -> float | None:
+        """The fraction that stands in every submission."""
+        return None if self.unbroken is None else self.unbroken / self.n
+
+    @property
+    def any_interval(self) -> Interval | None:
+        """Its 95 % Wilson interval."""
+        return None if self.unbroken is None else wilson_interval(self.unbroken, self.n)
+
+
+@dataclass(frozen=True)
 class Rate:
     """How many of `n` images a rung left standing.
 
@@ -129,6 +161,7 @@ class Rate:
         median: the median norm of the smallest perturbations known to fool, over all images (0 where the
             clean one is misclassified), where an attack looked for these and has found half of them.
         refused: what a detector refuses of them; None where there is none.
+        over_draws: what the draws come to by another rule than the majority.
     """
 
     count: int
@@ -136,6 +169,7 @@ class Rate:
     spread: Spread | None = None
     median: float | None = None
     refused: Refused | None = None
+    over_draws: OverDraws | None = None
 
     @property
     def accepted_accuracy(self) -> float | None:
@@ -184,6 +218,7 @@ class Row:
         notes: how the model was understood, where that had to be found out, a sentence each.
         error: why there are no numbers at all; empty where there are.
         pending: the rungs of a run under way whose images are not all done; these have no rates.
+        judge: by which rule its random defense was judged; empty for the majority, and where none is random.
     """
 
     model: str
@@ -203,6 +238,7 @@ class Row:
     notes: tuple[str, ...] = ()
     error: str = ""
     pending: Mapping[Rung, SoFar] = field(default_factory=dict)
+    judge: str = ""
 
     @property
     def may_refuse(self) -> bool:

@@ -1,9 +1,9 @@
 """From samples to the rows of the table: the same samples give the same rows, whoever counts them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
@@ -11,6 +11,8 @@ from advbench.results.advice import Setup
 from advbench.results.chance import chance_told
 from advbench.results.detecting import Detecting, implied
 from advbench.results.indicators import Indicator, incomplete
+from advbench.results.judging import Judging
+from advbench.results.over_draws import over_draws
 from advbench.results.records import (
     REFUSED,
     RUNGS,
@@ -67,6 +69,7 @@ class Heading:
         notes: how the model was understood, where that had to be found out, a sentence each.
         detectors: of the defenses that may refuse an image, where their detectors do.
         rules: by which table of decisions its verdicts were written (`verdict.RULES`).
+        judging: by which rule random defenses were judged; None for the majority.
     """
 
     model: str
@@ -82,6 +85,21 @@ class Heading:
     notes: tuple[str, ...] = ()
     detectors: Mapping[str, tuple[Detecting, ...]] = field(default_factory=dict)
     rules: int = RULES
+    judging: Judging | None = None
+
+    def as_record(self) -> dict[str, Any]:
+        """The heading for `run.json`, without what came later and says nothing."""
+        late = ("detectors", "judging")
+        return {name: value for name, value in asdict(self).items() if name not in late or value}
+
+    def notes_of(self, defense: str) -> tuple[str, ...]:
+        """What a reader of a row has to know: of the model, and of how it was judged."""
+        return (*self.notes, *(() if self.judging is None else self.judging.notes(defense)))
+
+    def judged_by_fixed_seed(self, defense: str) -> bool:
+        """Whether the judge gave a random defense the draws that the attack saw."""
+        rule = None if self.judging is None else self.judging.rule_of(defense)
+        return rule is not None and rule.is_fixed
 
     def with_doubts(self, doubts: Mapping[str, tuple[str, ...]]) -> "Heading":
         """The same table with other doubts."""
@@ -143,7 +161,10 @@ def rows_of(samples: pd.DataFrame, heading: Heading) -> tuple[Row, ...]:
 
 def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> Row:
     records, may_refuse = of_row(samples, defense, attack), defense in heading.detectors
+    rule = None if heading.judging is None else heading.judging.rule_of(defense)
     rates = rates_of(records, defense, attack, worst="worst" in heading.rungs, may_refuse=may_refuse)
+    if rule is not None:
+        rates = over_draws(records, rates, rule)
     doubts, standing = heading.doubts.get(defense, ()), standing_of(records)
     verdict = _verdict(records, standing, heading, defense, attack) if "worst" in heading.rungs else None
     return Row(
@@ -161,7 +182,8 @@ def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> 
         verdict="" if verdict is None else str(verdict),
         advice=() if verdict is None else verdict.advice,
         warnings=(*doubts, *warnings_of(records, defense, attack)),
-        notes=(*heading.notes, *_of_detectors(rates, heading, defense)),
+        notes=(*heading.notes_of(defense), *_of_detectors(rates, heading, defense)),
+        judge="" if rule is None else rule.rule,
     )
 
 
@@ -192,6 +214,7 @@ def _verdict(
                 *(incomplete(records, defense, attack, rung) for rung in rungs if rung in standing),
             ],
             doubts=heading.doubts.get(defense, ()),
+            fixed_seed=heading.judged_by_fixed_seed(defense),
             setup=Setup(
                 defense=defense,
                 attack=attack,

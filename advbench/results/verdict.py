@@ -9,7 +9,8 @@
     unreliable            the gradient that the row rests on is zero or undefined, or the attack cannot fell
                           images at any radius
     not enough evidence   a rung is missing, the loss saturates, the gradient does not foretell the loss, more
-                          steps, one step, noise or a weaker attack do better, or the images are too few
+                          steps, one step, noise or a weaker attack do better, the images are too few, or a
+                          random defense was judged with the draws that the attack saw
     robust as measured    none of these; the worst accuracy stands, and is named
 
 The first line that holds is the verdict. What has fallen has fallen, whatever else may be said of the attack:
@@ -28,6 +29,7 @@ import pandas as pd
 from advbench.results.advice import Setup, about, about_gradient, by_margin, stronger
 from advbench.results.detecting import KNOWING, unaware
 from advbench.results.indicators import Indicator
+from advbench.results.judging import FIXED
 from advbench.results.records import UNDECIDED, UNDEFENDED, Rung, wilson_interval
 from advbench.results.statistics import PairedCounts, count_pairs
 
@@ -47,6 +49,10 @@ robust`, and did not look at the gradient's indicators."""
 WITHOUT_EXPECTATION: Final = (
     "the defense is random, and was attacked without expectation over its draws (--eot 20)"
 )
+
+MODEL_WITHOUT_EXPECTATION: Final = WITHOUT_EXPECTATION.replace("the defense is", "the model is")
+
+_UNEXPECTED: Final = (WITHOUT_EXPECTATION, MODEL_WITHOUT_EXPECTATION)
 
 HIDDEN: Final = 0.1
 """Share of all images that a gradient must have hidden for a row to be called masked. Attacks of equal worth
@@ -119,6 +125,7 @@ class Case:
         setup: how the row was made.
         chance: that clean accuracy is no better than guessing, in a sentence; None where it is.
         may_refuse: whether a detector stands in the defense.
+        fixed_seed: whether the judge gave a random defense the very draws that the attack saw.
     """
 
     standing: pd.DataFrame
@@ -128,6 +135,7 @@ class Case:
     setup: Setup
     chance: str | None = None
     may_refuse: bool = False
+    fixed_seed: bool = False
 
     @property
     def n(self) -> int:
@@ -188,12 +196,13 @@ def verdict_of(case: Case) -> Verdict:
         ("masked", [*_unaware(case), *_hidden(case)]),
         ("not robust", _fallen(case)),
         ("unreliable", _broken(case)),
-        ("not enough evidence", _unsettled(case)),
+        ("not enough evidence", [*[_KNOWN] * case.fixed_seed, *_unsettled(case)]),
         ("robust as measured", [(_left(case, "stand on every rung"), ())]),
     ]
     return next(_verdict(kind, grounds) for kind, indicators in decisions if (grounds := list(indicators)))
 
 
+_KNOWN: Final[Ground] = (f"it was {FIXED}", ("fresh draws: --judge majority, or --judge any:10",))
 _LOOK: Final = "look first at the normalisation (--mean, --std) and at the order of the classes"
 
 
@@ -216,7 +225,7 @@ def _better(case: Case, one: Rung, other: Rung) -> bool:
 def _not_a_function(case: Case) -> Iterator[Ground]:
     """Why the model's answers are no function of each image alone: no count can be trusted then."""
     for doubt in case.doubts:
-        if doubt != WITHOUT_EXPECTATION:
+        if doubt not in _UNEXPECTED:
             yield doubt, ()
 
 
@@ -264,7 +273,7 @@ def _fallen(case: Case) -> Iterator[Ground]:
 
 def _broken(case: Case) -> Iterator[Ground]:
     """Why the attacks cannot have shown what they should."""
-    yield from ((doubt, ()) for doubt in case.doubts if doubt == WITHOUT_EXPECTATION)
+    yield from ((doubt, ()) for doubt in case.doubts if doubt in _UNEXPECTED)
     rung = case.resting
     cut = list(_cut(case, rung))
     if cut:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from advbench.results.judging import Judge
 from advbench.results.records import REFUSED, UNDECIDED
 from advbench.threat.threat import Threat
 
@@ -25,8 +26,12 @@ class Vote(NamedTuple):
     """What several draws come to, each `(n,)`."""
 
     prediction: Tensor
-    """The most frequent class on the side of the majority."""
+    """The most frequent class on the side that decides."""
     fooled_share: Tensor
+    fooled: Tensor
+    """Whether the draws come to another class than the label, bool."""
+    wrong: Tensor
+    """In how many of the draws that decide the image fools."""
 
 
 def predict(logits: Tensor) -> Tensor:
@@ -50,32 +55,46 @@ def fooled(prediction: Tensor, y: Tensor) -> Tensor:
     return (prediction != y) & (prediction != UNDECIDED) & (prediction != REFUSED)
 
 
-def vote(predictions: Tensor, y: Tensor) -> Vote:
-    """The majority of several draws: an image is fooled if more than half of its draws are.
+def vote(predictions: Tensor, y: Tensor, rule: Judge | None = None, *, clean: bool = False) -> Vote:
+    """What several draws come to: by the majority an image is fooled if more than half of its draws are.
 
     Args:
         predictions: a row a draw, `(draws, n)`, as `predict` gives them.
         y: labels, `(n,)`.
+        rule: how they count, of `rule.passes` draws; the majority of all by default.
+        clean: whether these are clean images, of which one without a class is wrong too.
     """
-    wrong = fooled(predictions, y)
-    share = wrong.float().mean(0)
-    side = wrong == (share > _HALF)
+    wrong = predictions != y if clean else fooled(predictions, y)
+    share = (wrong if rule is None else wrong[: rule.draws]).float().mean(0)
+    fell = share > _HALF
+    if rule is not None and rule.kind == "any":
+        predictions, wrong = predictions[: rule.submissions], wrong[: rule.submissions]
+        fell = wrong.any(0)
+    side = wrong == fell
     lowest = min(UNDECIDED, int(predictions.min()))
     places = (predictions - lowest).T
     counts = torch.zeros(len(y), int(places.max()) + 1, dtype=torch.int64, device=y.device)
     counts.scatter_add_(1, places, side.long().T)
-    return Vote(counts.argmax(1) + lowest, share)
+    return Vote(counts.argmax(1) + lowest, share, fell, wrong.sum(0))
 
 
 @torch.no_grad()
 def judge(
-    logits: Tensor, x_adv: Tensor, x: Tensor, y: Tensor, threat: Threat, *, refused: Tensor | None = None
+    logits: Tensor,
+    x_adv: Tensor,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    *,
+    rule: Judge | None = None,
+    clean: bool = False,
+    refused: Tensor | None = None,
 ) -> Judgement:
     """Judge what an attack returned, by the logits of a fresh forward pass of the defended model.
 
     An image counts as fallen only if its example is finite, in [0, 1], in the ball, accepted and
-    misclassified, behind a random defense in the majority of its draws; the claim of the attack is never
-    asked for.
+    misclassified, behind a random defense in the majority of its draws or as another rule says; the claim of
+    the attack is never asked for.
 
     Args:
         logits: of the defended model at `x_adv`, `(draws, n, k)`; a single draw where nothing is random.
@@ -83,11 +102,15 @@ def judge(
         x: clean images, same shape.
         y: labels, `(n,)`.
         threat: the ball that binds the attack.
+        rule: how the draws count; the majority by default, and where there is a single draw.
+        clean: whether `x_adv` is `x` itself, where an answer without a class is no right one.
         refused: which images a detector refuses, `(draws, n)` bool; None where there is none.
     """
-    prediction, share = vote(predictions_of(logits, refused), y)
-    fallen = (share > _HALF) & threat.contains(x_adv, x)
-    loss = torch.stack([F.cross_entropy(logit.float(), y, reduction="none") for logit in logits]).mean(0)
+    rule = rule if len(logits) > 1 else None
+    prediction, share, fell, _ = vote(predictions_of(logits, refused), y, rule, clean=clean)
+    fallen = fell & threat.contains(x_adv, x)
+    shared = logits if rule is None else logits[: rule.draws]
+    loss = torch.stack([F.cross_entropy(logit.float(), y, reduction="none") for logit in shared]).mean(0)
     return Judgement(prediction, ~fallen, threat.distance(x_adv, x), loss, share)
 
 

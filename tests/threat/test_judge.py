@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from advbench import Threat
+from advbench.results.judging import Judge
 from advbench.results.records import UNDECIDED
 from advbench.threat.judge import fooled, judge, predict, vote
 
@@ -102,3 +103,37 @@ def test_loss_and_distance_are_those_of_the_draws_by_hand(dtype: torch.dtype) ->
     np.testing.assert_allclose(found.loss.numpy(), losses.mean(0), rtol=1e-5)
     np.testing.assert_allclose(found.distance.numpy(), 0.5 * x.flatten(1).amax(1).numpy(), rtol=1e-6)
     assert found.fooled_share.tolist() == pytest.approx((z.argmax(2) != y.numpy()).mean(0).tolist())
+
+
+@pytest.mark.parametrize(
+    ("draws", "rule", "prediction", "fell", "share"),
+    [
+        ([0, 0, 0, 1, 0], "any:3", 0, False, 0.2),
+        ([0, 0, 1, 0, 0], "any:3", 1, True, 0.2),
+        ([2, 1, 2, 0, 0], "any:3", 2, True, 0.6),
+        ([1, 1, 0, 0, 0], "any:1", 1, True, 0.4),
+        ([0, -1, -1, 1, 1], "any:3", -1, False, 0.4),
+        ([0, 0, 0, 0, 0, 0, 1], "any:7", 1, True, 0.0),
+        ([0, 0, 0, 0, 0, 1, 0], "any:6", 1, True, 0.0),
+        ([0, 1, 1, 0, 1], "mean", 1, True, 0.6),
+        ([0, 1, 1, 0, 0], "mean", 0, False, 0.4),
+        ([1], "fixed-seed", 1, True, 1.0),
+    ],
+)
+def test_resubmission_counts_the_first_draws_and_the_share_those_of_the_judge(
+    draws: list[int], rule: str, prediction: int, fell: bool, share: float
+) -> None:
+    found = vote(torch.tensor(draws).view(-1, 1), torch.tensor([0]), Judge(rule, 5))
+    assert (int(found.prediction), bool(found.fooled)) == (prediction, fell)
+    assert float(found.fooled_share) == pytest.approx(share)
+
+
+def test_the_loss_and_the_share_are_those_of_the_majority_whatever_the_rule() -> None:
+    logits = torch.randn(9, 6, 3, generator=torch.Generator().manual_seed(3))
+    x, y = torch.rand(6, 1, 2, 2), torch.tensor([0, 1, 2, 0, 1, 2])
+    plain = judge(logits[:5], x, x, y, THREAT)
+    found = judge(logits, x, x, y, THREAT, rule=Judge("any:9", 5))
+    torch.testing.assert_close(found.loss, plain.loss, rtol=0, atol=0)
+    torch.testing.assert_close(found.fooled_share, plain.fooled_share, rtol=0, atol=0)
+    wrong = (logits.argmax(2) != y).any(0)
+    assert found.robust.tolist() == (~wrong).tolist()

@@ -184,6 +184,8 @@ class Setting:
             return self.option.read(given)
         if isinstance(given, str) and self.type is Path:
             return Path(given)
+        if isinstance(given, list) and Path in get_args(self.type):
+            return tuple(map(Path, given))
         return tuple(given) if isinstance(given, list) else given
 
     def _is_within(self, number: int) -> bool:

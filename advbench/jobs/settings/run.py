@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from advbench.errors import SpecError
 from advbench.names.grammar import as_detector, reject_word, split_chain
+from advbench.results.judging import JUDGED, MAJORITY, Judge, check_rule
 
 from . import shared
 from .option import Setting, made, option, settings_of
@@ -51,6 +52,15 @@ def parse_share(text: str) -> float:
     return share
 
 
+def parse_judge(text: str) -> str:
+    """Read how a random defense is judged.
+
+    Raises:
+        SpecError: no such rule.
+    """
+    return check_rule(text.strip(), "--judge")
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """Everything that one run is told; None where a default is to be found.
@@ -71,11 +81,25 @@ class RunSettings:
         shown="the model's own",
     )
     model: str | None = option(None, like=shared.NAMED_MODEL)
+    members: tuple[Path, ...] = option((), like=shared.MEMBERS)
     weights: str | None = option(None, like=shared.WEIGHTS)
     mean: str | None = option(None, like=shared.MEAN)
     std: str | None = option(None, like=shared.STD)
     normalization: NormalizationWord | None = option(None, like=shared.NORMALIZATION)
     trust_program: bool = option(False, like=shared.TRUST_PROGRAM)
+    smooth: str | None = option(
+        None,
+        help="Show the model each image under noise, sigma=0.25,draws=100 (randomized smoothing): the mean "
+        "of its logits, or with --defense ensemble-vote:alpha=0.001 its votes, which may abstain.",
+        panel=shared.MODEL,
+        shown="no",
+    )
+    random_model: bool = option(
+        False,
+        help="The model draws random numbers itself: seed them for each image and draw, for --eot and "
+        "--judge. It sees one image at a time, unless its forward pass takes draws.",
+        panel=shared.MODEL,
+    )
     dataset: str | None = option(None, like=shared.DATASET)
     data_root: Path = option(Path("data"), like=shared.DATA_ROOT)
     split: str = option("test", help="Which part of it.", panel=shared.DATA)
@@ -209,10 +233,18 @@ class RunSettings:
         least=1,
     )
     judge_draws: int = option(
-        21,
+        JUDGED,
         help="Draws of a random defense in which an example is judged; the majority counts.",
         panel=_ATTACK,
         least=1,
+    )
+    judge: str | None = option(
+        None,
+        help="How these count: majority; mean, over the draws; any:N, an image falls if one of N "
+        "submissions fools; fixed-seed, with the very draws that the attack saw.",
+        panel=_ATTACK,
+        shown="majority",
+        read=parse_judge,
     )
     seed: int = option(0, help="Seed of every draw.", panel=_ATTACK, least=0, most=2**63 - 1)
     fast: bool = option(
@@ -302,6 +334,11 @@ class RunSettings:
         return self.ladder or bool(self.tests) or bool(self.fail_on) or self.min_robust is not None
 
     @property
+    def judging(self) -> Judge:
+        """How random defenses are judged."""
+        return Judge(self.judge or MAJORITY, self.judge_draws)
+
+    @property
     def kept_examples(self) -> Literal["all", "successful"] | None:
         """Which adversarial examples are kept."""
         if not self.save_adversarial:
@@ -363,5 +400,5 @@ def values_of(settings: RunSettings) -> dict[str, Any]:
 
 def _as_in_a_file(value: Any) -> Any:
     if isinstance(value, tuple):
-        return list(value)
+        return [_as_in_a_file(item) for item in value]
     return str(value) if isinstance(value, Path) else value

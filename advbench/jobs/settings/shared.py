@@ -27,6 +27,13 @@ NORMALIZATION: Final = Option(
     panel=MODEL,
     shown="likewise",
 )
+MEMBERS: Final = Option(
+    help="Another checkpoint of the same model beside --checkpoint; repeat it for more. An ensemble's logits "
+    "are the mean of its members'; --defense ensemble-vote, ensemble-mean and ensemble-pick differ.",
+    panel=MODEL,
+    word="--member",
+    shown="none",
+)
 WEIGHTS: Final = Option(
     help="Which of several networks in the checkpoint: model_ema, state_dict.0, module.teacher.",
     panel=MODEL,
@@ -64,7 +71,7 @@ QUIET: Final = Option(help="Print the table and nothing else.", panel=OUTPUT, sh
 DEBUG: Final = Option(help="Show a traceback if something fails.", panel=OUTPUT, in_files=False)
 
 COLUMNS: Final = Option(
-    help="Columns for reading, comma-separated: model, dataset, threat, attack, defense, substitute, "
+    help="Columns for reading, comma-separated: model, dataset, threat, attack, defense, substitute, judge, "
     "clean, shattered, bpda and other rungs, gap. CSV and JSON have all.",
     panel=TABLES,
     shown="what says something",

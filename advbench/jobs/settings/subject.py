@@ -41,6 +41,9 @@ class SubjectOptions:
     reject_class: str | None = None
     untrained: bool = False
     weights: str | None = None
+    random_model: bool = False
+    members: tuple[Path, ...] = ()
+    smooth: str | None = None
 
 
 def subject_of(settings: object, **others: Any) -> SubjectOptions:

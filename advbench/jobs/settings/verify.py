@@ -16,6 +16,7 @@ class VerifySettings:
 
     run: Path = option(help="Folder of a run made with --save-adversarial.", argument=True)
     checkpoint: Path | None = option(None, help="Where the weights are now.", shown=_AS_IN_THE_RUN)
+    members: tuple[Path, ...] = option((), like=shared.MEMBERS, panel=None, shown=_AS_IN_THE_RUN)
     model: str | None = option(
         None,
         help="The model's name again, which code of your own needs: a run folder cannot ask for it.",

@@ -61,7 +61,7 @@ class Cell:
         attack: with all its parameters, as the table names it.
         shared: every other setting, by key; cells that share them can share a run.
         made: the attack.
-        is_random: whether the defense says that it draws random numbers.
+        is_random: whether the defense, or the model, is said to draw random numbers.
         objects: a digest of the objects behind the words; empty without any.
     """
 
@@ -238,7 +238,7 @@ class _Checking:
             attack=attack,
             shared={key: value for key, value in self.values.items() if key not in gone},
             made=made,
-            is_random=any(placement.is_random for placement in chain),
+            is_random=self.options.random_model or any(placement.is_random for placement in chain),
             objects=self.objects.digest,
         )
         return cell, {(key, self.draft.given[key].line) for key in taken if key in self.draft.given}
