@@ -9,21 +9,19 @@ import math
 from pathlib import Path
 from typing import Final
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
-import advbench
 from advbench.data.batches import Batch, batches
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
 from advbench.defenses.digits_denoiser import DigitsDenoiser, noisy
 from advbench.defenses.purify import Purify
 from advbench.draws.draws import Draws
-from advbench.files import sha256
 from advbench.jobs.named import load_model
 from advbench.results.records import Rate
 from advbench.threat.judge import predict
+from benchmarks.model_card import write_with_card
 
 SEED = 0
 STEPS = 16_000
@@ -102,33 +100,22 @@ def accuracy(network: DigitsDenoiser) -> Rate:
 
 def write(network: DigitsDenoiser, path: Path) -> str:
     """Write the weights and their model card beside them; returns the card."""
-    safetensors.torch.save_file(network.state_dict(), path)
-    path.chmod(0o644)  # the library writes it for its owner alone
-    rate, x = accuracy(network), digits("test").x
-    card = _CARD.format(
-        file=path.name,
-        size=path.stat().st_size / 1000,
-        digest=sha256(path),
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+    x = digits("test").x
+    return write_with_card(
+        network,
+        path,
+        _CARD,
+        accuracy(network),
         low_noise=NOISE[0],
         high_noise=NOISE[1],
         n_train=len(digits("train").y),
         errors=", ".join(f"{error(network, x, noise):.3f} at noise {noise}" for noise in _TOLD),
-        accuracy=rate.accuracy,
-        count=rate.count,
-        n=rate.n,
-        low=rate.interval.low,
-        high=rate.interval.high,
         steps=STEPS,
         batch=BATCH,
         lr=PEAK_LR,
         decay=WEIGHT_DECAY,
         seed=SEED,
-        torch=torch.__version__.partition("+")[0],
-        advbench=advbench.__version__,
     )
-    path.with_suffix(".md").write_text(card, encoding="utf-8")
-    return card
 
 
 def main() -> None:

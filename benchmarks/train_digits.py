@@ -8,19 +8,17 @@ import argparse
 import math
 from pathlib import Path
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import advbench
 from advbench.data.batches import batches
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
-from advbench.files import sha256
 from advbench.models.digits_cnn import DigitsCNN
 from advbench.results.records import Rate
 from advbench.threat.judge import predict
+from benchmarks.model_card import write_with_card
 
 SEED = 0
 EPOCHS = 40
@@ -90,19 +88,12 @@ def accuracy(network: DigitsCNN) -> Rate:
 
 def write(network: DigitsCNN, path: Path) -> str:
     """Write the weights and their model card beside them; returns the card."""
-    safetensors.torch.save_file(network.state_dict(), path)
-    rate = accuracy(network)
-    card = _CARD.format(
-        file=path.name,
-        size=path.stat().st_size / 1000,
-        digest=sha256(path),
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+    return write_with_card(
+        network,
+        path,
+        _CARD,
+        accuracy(network),
         n_train=len(load_dataset("digits", Place(root=Path(), split="train"))),
-        accuracy=rate.accuracy,
-        count=rate.count,
-        n=rate.n,
-        low=rate.interval.low,
-        high=rate.interval.high,
         epochs=EPOCHS,
         batch=BATCH,
         momentum=MOMENTUM,
@@ -110,11 +101,7 @@ def write(network: DigitsCNN, path: Path) -> str:
         decay=WEIGHT_DECAY,
         shift=SHIFT,
         seed=SEED,
-        torch=torch.__version__.partition("+")[0],
-        advbench=advbench.__version__,
     )
-    path.with_suffix(".md").write_text(card, encoding="utf-8")
-    return card
 
 
 def main() -> None:
