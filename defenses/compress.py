@@ -1,6 +1,7 @@
 """Compression: a lossy codec's round trip."""
 
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from .soft_jpeg import cubic_round, soft_jpeg
 
 @dataclass(frozen=True, kw_only=True)
 class JPEG:
-    """Save as JPEG and load again, with libjpeg as torchvision has it.
+    """Save as JPEG and load again, with libjpeg as torchvision has it, or else as Pillow has it.
 
     Dziugaite, Ghahramani, Roy 2016, "A study of the effect of JPG compression on adversarial images"; Guo
     et al. 2018, "Countering adversarial images using input transformations". The default is both papers'
@@ -62,9 +63,13 @@ class JPEG:
         return soft_jpeg(x, self.quality, cubic_round)
 
     def _round_trip(self, images: Tensor) -> Tensor:
-        from torchvision.io import decode_jpeg, encode_jpeg  # noqa: PLC0415  # a second
-
-        return torch.stack(decode_jpeg(encode_jpeg(list(images), self.quality)))
+        try:
+            from torchvision.io import decode_jpeg, encode_jpeg  # noqa: PLC0415  # a second
+        except ImportError:  # its removal is announced since torchvision 0.29
+            return _with_pillow(images, "JPEG", quality=self.quality)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return torch.stack(decode_jpeg(encode_jpeg(list(images), self.quality)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,19 +109,24 @@ class WebP:
         return average_pool(x)
 
     def _round_trip(self, images: Tensor) -> Tensor:
-        from PIL import Image, features  # noqa: PLC0415  # with torchvision, so not before it is needed
+        from PIL import features  # noqa: PLC0415  # with torchvision, so not before it is needed
 
         if not features.check("webp"):
             raise DefenseError("webp needs a Pillow that was built with WebP: pip install --upgrade pillow.")
-        mode = "RGB" if images.shape[1] == 3 else "L"
-        loaded = []
-        for image in images.permute(0, 2, 3, 1).contiguous().numpy():
-            file = io.BytesIO()
-            Image.fromarray(image if mode == "RGB" else image[:, :, 0]).save(
-                file, "WEBP", quality=self.quality, method=self.method
-            )
-            loaded.append(np.asarray(Image.open(file, formats=["WEBP"]).convert(mode)))
-        return torch.from_numpy(np.stack(loaded)).view(images.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
+        return _with_pillow(images, "WEBP", quality=self.quality, method=self.method)
+
+
+def _with_pillow(images: Tensor, codec: str, **settings: int) -> Tensor:
+    """8-bit images `(n, c, h, w)`, RGB or grey, through one of Pillow's codecs and back."""
+    from PIL import Image  # noqa: PLC0415  # with torchvision, so not before it is needed
+
+    mode = "RGB" if images.shape[1] == 3 else "L"
+    loaded = []
+    for image in images.permute(0, 2, 3, 1).contiguous().numpy():
+        file = io.BytesIO()
+        Image.fromarray(image if mode == "RGB" else image[:, :, 0]).save(file, codec, **settings)
+        loaded.append(np.asarray(Image.open(file, formats=[codec]).convert(mode)))
+    return torch.from_numpy(np.stack(loaded)).view(images.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
 
 
 def _through_codec(x: Tensor, round_trip: Callable[[Tensor], Tensor]) -> Tensor:

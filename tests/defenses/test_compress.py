@@ -1,7 +1,9 @@
 """Codecs against Pillow, and the differentiable JPEG against the codec."""
 
 import io
+import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -45,6 +47,20 @@ def test_jpeg_equals_pillow(c: int, size: tuple[int, int]) -> None:
     x = natural(2, c, *size)
     for quality in (1, 10, 75, 100):
         assert torch.equal(JPEG(quality=quality)(x), pillow(x, "JPEG", quality))
+
+
+@pytest.mark.parametrize("c", [1, 3])
+def test_jpeg_without_torchvisions_codec_is_the_same(c: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = natural(3, c, 17, 33)
+    expected = JPEG(quality=60)(x)
+    monkeypatch.setitem(sys.modules, "torchvision.io", None)
+    assert torch.equal(JPEG(quality=60)(x), expected)
+
+
+def test_jpeg_is_silent_where_warnings_are_errors() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        JPEG()(natural(1, 3, 8, 8))
 
 
 @pytest.mark.parametrize("c", [1, 3])
