@@ -174,7 +174,7 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
     """
     if not manifest.is_done:
         raise RunFolderError(
-            f"{manifest.path} is not finished (status {manifest.status!r}): the same command with --out "
+            f"{manifest.path} is not finished (status {manifest.status!r:.60}): the same command with --out "
             f"{manifest.path} goes on with it."
         )
     if not manifest.keeps_examples:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from advbench.runs.examples import Examples, pack_examples
 from advbench.runs.manifest import MANIFEST, differences, keeps_examples, read_manifest, run_hash
 from advbench.runs.provenance import origin_of
 from advbench.runs.samples import PARTS, SAMPLES, pack_samples, read_samples
+from advbench.runs.seal import SEAL, seal_of
 
 ADVERSARIAL = "adversarial"
 SUBSTITUTES = "substitutes"
@@ -109,6 +110,16 @@ class RunFolder(ClaimedFolder):
     def write_text(self, name: str, text: str) -> None:
         """Write a table."""
         self._write(name, text.encode())
+
+    def seal(self, **entries: Any) -> None:
+        """Write the last `run.json`, which ends the run: with a digest of everything that it leaves.
+
+        Args:
+            entries: what there is to say beside.
+        """
+        self.manifest.update(entries, files=self.written)
+        seal = seal_of(self.path, files_of_run(self.path), self.manifest)
+        self.update(**{SEAL: asdict(seal)})
 
     def load(self, name: str) -> bytes | None:
         """What the search for substitutes has kept under a name, in this start or an earlier one."""
@@ -324,6 +335,20 @@ def _present(path: Path) -> Iterator[Path]:
         home, name = path / Path(pattern).parent, Path(pattern).name
         yield from home.glob(name)
         yield from half_written(home, name)
+
+
+def files_of_run(path: Path) -> list[str]:
+    """The paths, in a run's folder, of the files that a seal holds: all that a run writes but `run.json`."""
+    whole = [name for pattern in _FILES for name in path.glob(pattern) if name.is_file()]
+    return sorted(name.relative_to(path).as_posix() for name in whole if name != path / MANIFEST)
+
+
+def is_file_of_run(name: str) -> bool:
+    """Whether a path in a run's folder is one that runs write to."""
+    path = PurePosixPath(name)
+    return any(
+        path.match(pattern) and len(path.parts) == len(PurePosixPath(pattern).parts) for pattern in _FILES
+    )
 
 
 def is_as_written(path: Path) -> bool:
