@@ -14,11 +14,16 @@ from advbench.data.batches import Batch, Images, read_batch
 from advbench.defended.left_as_found import prepared
 from advbench.defended.model import DefendedModel, Placement
 from advbench.evaluation.plan import judged_model
+from advbench.names.grammar import INPUT
+from advbench.results.records import SAMPLE_TYPES
 from advbench.results.table import Cell, Heading
 from advbench.runs.examples import Examples
 from advbench.speed.batch_size import BatchSize, fitting_lanes, in_batches, only_size
-from advbench.threat.judge import Vote, fooled, predict, vote
+from advbench.threat.judge import Vote, fooled, mean_loss, predict, vote
 from advbench.threat.threat import ROUNDING, Threat
+
+UNMOVED = [name for name in SAMPLE_TYPES if name not in ("index", "rung", "attack")]
+"""What the records of an image that was wrong already when clean say on every rung."""
 
 Kept = Literal["all", "successful"]
 Flags = npt.NDArray[np.bool_]
@@ -31,6 +36,10 @@ _DRAWS_OFF = 2.5
 
 _DISTANCE = 1e-5
 """How far, relative to the radius, another machine's rounding may move a distance."""
+
+
+_LOSS = 1e-4
+"""How far, relative to the largest logit, another machine's rounding may move a loss."""
 
 
 @dataclass
@@ -190,7 +199,8 @@ def _check_prediction(model: DefendedModel, x: Tensor, records: pd.DataFrame, fi
     defense a draw or two may have come out otherwise.
     """
     recorded, labels = torch.from_numpy(records[["prediction", "label"]].to_numpy(copy=True)).unbind(1)
-    vote_again = _vote(model, x, labels)
+    logits = model.sampled(x)
+    vote_again = vote(torch.stack([predict(draw) for draw in logits]).cpu(), labels.cpu())
     share = torch.from_numpy(records["fooled_share"].to_numpy(copy=True))
     off = (vote_again.fooled_share.double() - share).abs()
     far = off > (_DRAWS_OFF / model.sampling.count if model.is_random else 0.0)
@@ -199,9 +209,36 @@ def _check_prediction(model: DefendedModel, x: Tensor, records: pd.DataFrame, fi
     if not model.is_random:
         excused = _excused(model, x, recorded, wrong)
     finding.by_rounding += int(excused.sum())
+    other = _other_losses(model, x, logits, labels, records)
+    finding.blame("another loss than recorded", records.index.to_numpy(), (other & ~wrong).numpy())
     finding.blame("another prediction than recorded", records.index.to_numpy(), (wrong & ~excused).numpy())
     fools: Flags = fooled(torch.where(wrong & ~excused, vote_again.prediction, recorded), labels).numpy()
     return fools
+
+
+def _other_losses(
+    model: DefendedModel, x: Tensor, logits: Tensor, labels: Tensor, records: pd.DataFrame
+) -> Tensor:
+    """Whose loss is none that rounding may have brought, `(n,)` bool; alone in a batch it may be another one.
+
+    A quantiser inside the network or behind it makes whole steps of the last bit: there losses tell nothing.
+    """
+    recorded = torch.from_numpy(records["loss"].to_numpy(copy=True))
+    if any(place != INPUT for place in model.places):
+        return torch.zeros_like(recorded, dtype=torch.bool)
+    other = _is_off(logits, labels, recorded)
+    for row in other.nonzero().flatten().tolist():
+        alone = model.sampled(x[row : row + 1])
+        other[row] = bool(_is_off(alone, labels[row : row + 1], recorded[row : row + 1]))
+    return other
+
+
+def _is_off(logits: Tensor, labels: Tensor, recorded: Tensor) -> Tensor:
+    """Whether losses, by the logits of all draws `(draws, n, k)`, are others than recorded, `(n,)`."""
+    loss = mean_loss(logits.cpu(), labels).double()
+    room = ROUNDING + _LOSS * logits.abs().amax((0, 2)).cpu().double()
+    same = (loss == recorded) | (loss.isnan() & recorded.isnan())
+    return ~same & ~((loss - recorded).abs() <= room)
 
 
 def _vote(model: DefendedModel, x: Tensor, y: Tensor) -> Vote:
@@ -233,6 +270,11 @@ def _check_complete(
     right = clean["robust"].reindex(index, fill_value=False).to_numpy(dtype=bool)
     fallen = ~records["robust"].to_numpy(dtype=bool)
     finding.blame("wrong already when clean, and yet counted as robust", index, ~right & ~fallen)
+    unmoved = clean.reindex(index)
+    for name in UNMOVED:
+        one, other = records[name], unmoved[name]
+        same = ((one == other) | (one.isna() & other.isna())).to_numpy(dtype=bool)
+        finding.blame(f"wrong already when clean, with another {name} than then", index, ~right & ~same)
     needed = right & (fallen | (kept == "all"))
     finding.blame("no example of it was kept", index, needed & ~np.isin(index, seen))
     distinct, times = np.unique(np.asarray(seen, dtype=np.int64), return_counts=True)

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -19,13 +18,12 @@ from advbench.defended.left_as_found import in_full_precision, prepared
 from advbench.draws.sampling import DRAWS, JUDGED
 from advbench.errors import InputError
 from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed, samples_of
-from advbench.evaluation.choose_substitutes import Chooser, Options, options_for, ready, with_exact
+from advbench.evaluation.choose_substitutes import Options, options_for, ready
 from advbench.evaluation.faster_plan import at_speed
-from advbench.evaluation.measure_indicators import Subject, measured
+from advbench.evaluation.measure_indicators import measured
 from advbench.evaluation.observer import UNOBSERVED, Checked, Observer
-from advbench.evaluation.passable import passable
 from advbench.evaluation.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
-from advbench.evaluation.search_substitutes import Choice
+from advbench.evaluation.stand_ins import chosen_substitutes, probed, widened
 from advbench.results.indicators import added
 from advbench.results.records import UNDEFENDED, Candidate, Row, Rung, join_samples
 from advbench.results.shown import added_up
@@ -176,13 +174,13 @@ def _climb(
         observer: the run that the evaluation belongs to.
     """
     with plan.shown.counted_as("search"):
-        options = _widened(plan, options)
+        options = widened(plan, options)
     clean = _clean_pass(plan, chosen, ready(plan.chains, options))
     heading = plan.heading(observer.names, clean.doubts)
     cells = [cell for cell in heading.cells() if cell.rung != "clean"]
     work, answers = len(chosen) * len(cells), clean.samples[UNDEFENDED]
     known = observer.begin(Checked(clean.digests, work, plan.size.images, answers, plan.shown))
-    stand_ins = _chosen_substitutes(plan, options, observer)
+    stand_ins = chosen_substitutes(plan, options, observer)
     heading = heading.with_substitutes({defense: choice.words for defense, choice in stand_ins.items()})
     parts = {cell: [_of_cell(known, cell, chosen)] for cell in cells}
     for cell in cells:
@@ -199,37 +197,10 @@ def _climb(
     whole |= {Cell(defense, "", "clean"): records for defense, records in clean.samples.items()}
     if "worst" in plan.rungs:
         with plan.shown.counted_as("indicators"):
-            heading = heading.with_indicators(measured(plan, _probed(plan, stand_ins), whole))
+            heading = heading.with_indicators(measured(plan, probed(plan, stand_ins), whole))
     samples = join_samples([whole[cell] for cell in heading.cells()])
     candidates = tuple(candidate for choice in stand_ins.values() for candidate in choice.candidates)
     return Evaluation(heading, samples, clean.digests, candidates, added_up([plan.shown.images]))
-
-
-def _chosen_substitutes(plan: Plan, options: Mapping[str, Options], observer: Observer) -> dict[str, Choice]:
-    """What stands in for each defense on the bpda rung, found by a search where there are several options."""
-    chooser = Chooser(plan, options, observer, observer.note)
-    with plan.shown.counted_as("search"):
-        return {defense: chooser.choose(defense) for defense in options} if "bpda" in plan.rungs else {}
-
-
-def _widened(plan: Plan, options: Mapping[str, Options]) -> dict[str, Options]:
-    """What may stand in for each defense, its own derivative included where there is one."""
-    if "bpda" not in plan.rungs:
-        return dict(options)
-    return {
-        defense: with_exact(option, plan.chains[defense], partial(passable, plan, defense))
-        for defense, option in options.items()
-    }
-
-
-def _probed(plan: Plan, stand_ins: Mapping[str, Choice]) -> list[Subject]:
-    """Whose gradients are looked at: the defense's own, and then the best substitute's."""
-    subjects = []
-    for defense, chain in plan.chains.items():
-        subjects.append(Subject(defense, "shattered", chain))
-        if defense in stand_ins:
-            subjects.append(Subject(defense, "bpda", stand_ins[defense].chains[0]))
-    return subjects
 
 
 def _ordered(samples: pd.DataFrame, chosen: Sequence[int]) -> pd.DataFrame:

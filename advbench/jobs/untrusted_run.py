@@ -57,6 +57,7 @@ class _Settings:
     gradient_free: Mapping[str, Any]
     rungs: tuple[str, ...]
     judge_draws: Count
+    substitute: tuple[str, ...] | None = None
     save_adversarial: Kept
 
 
@@ -92,6 +93,7 @@ class Claims:
         attacks: the attacks' names in the table.
         rungs: what was run beside the clean rung.
         gradient_free: the attack of the gradient-free rung; empty without.
+        substitutes: what was to stand in for the defenses; empty for what each lists.
         heading: what the run says its table is about: its doubts, notes and indicators are nowhere else.
         kept: which examples were kept.
         batch_size: how many clean images were judged at a time.
@@ -105,6 +107,7 @@ class Claims:
     attacks: tuple[str, ...]
     rungs: tuple[Rung, ...]
     gradient_free: str
+    substitutes: tuple[str, ...]
     heading: Heading
     kept: Kept
     batch_size: int
@@ -153,6 +156,7 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
         attacks=tuple(run_settings.attacks),
         rungs=tuple(rung for rung in LADDER if rung in run_settings.rungs),
         gradient_free="".join(run_settings.gradient_free),
+        substitutes=run_settings.substitute or (),
         heading=manifest.heading,
         kept=kept,
         batch_size=min(manifest.group("execution", _Execution).batch_size, _LARGEST_BATCH),

@@ -17,7 +17,7 @@ from advbench.results.shown import added_up, read_shown
 from advbench.runs.claimed_folder import ClaimedFolder, claiming, looking_into, new_dated_folder
 from advbench.runs.examples import Examples, pack_examples
 from advbench.runs.manifest import MANIFEST, differences, keeps_examples, read_manifest, run_hash
-from advbench.runs.provenance import origin_of
+from advbench.runs.provenance import OF_A_START, origin_of
 from advbench.runs.samples import PARTS, SAMPLES, pack_samples, read_samples
 from advbench.runs.seal import SEAL, seal_of
 
@@ -251,10 +251,9 @@ def _earlier(path: Path) -> dict[str, Any]:
 def earlier_starts(manifest: Mapping[str, Any]) -> list[Any]:
     """How the run was started before: what its records may come from beside this start."""
     before = manifest.get("earlier_starts")
-    names = ("started", "command", "execution", "versions", "commits", "machine")
     return [
         *(before if isinstance(before, list) else []),
-        {name: manifest[name] for name in names if name in manifest},
+        {name: manifest[name] for name in OF_A_START if name in manifest},
     ]
 
 
@@ -296,30 +295,46 @@ def _part_files(folder: RunFolder) -> list[Path]:
     return sorted(path for path in (folder.path / PARTS).glob("*.parquet") if path.is_file())
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """What a part holds."""
 
     samples: pd.DataFrame
     companion: str
     """The name of the examples that belong to the records; empty where none do."""
     shown: dict[str, int]
+    origin: Mapping[str, Any]
+    """Where it comes from."""
 
 
-def _read_part(folder: RunFolder, part: Path) -> _Part | None:
+def part_of(contents: bytes, most: int) -> Part:
+    """The part that a file holds.
+
+    Args:
+        contents: of the file.
+        most: how many records it may hold.
+
+    Raises:
+        RunFolderError: a sentence on what is wrong with the file.
+    """
+    samples, origin = read_samples(contents, most)
+    companion = Path(str(origin.get(_COMPANION, ""))).name
+    return Part(samples, companion, _read_counts(origin.get(SHOWN)), origin)
+
+
+def _read_part(folder: RunFolder, path: Path) -> Part | None:
     """A part; None if it or its examples are damaged."""
-    contents = part.read_bytes()
-    if not is_named_after(part, contents):
+    contents = path.read_bytes()
+    if not is_named_after(path, contents):
         return None
     try:
-        samples, origin = read_samples(contents, _MOST)
+        part = part_of(contents, _MOST)
     except RunFolderError:
         return None
-    companion = Path(str(origin.get(_COMPANION, ""))).name
-    if companion:
-        examples = folder.path / ADVERSARIAL / companion
+    if part.companion:
+        examples = folder.path / ADVERSARIAL / part.companion
         if not examples.is_file() or not is_as_written(examples):
             return None
-    return _Part(samples, companion, _read_counts(origin.get(SHOWN)))
+    return part
 
 
 def _read_counts(text: Any) -> dict[str, int]:

@@ -73,8 +73,12 @@ def judge(logits: Tensor, x_adv: Tensor, x: Tensor, y: Tensor, threat: Threat) -
     """
     prediction, share = vote(torch.stack([predict(logit) for logit in logits]), y)
     fallen = (share > _HALF) & threat.contains(x_adv, x)
-    loss = torch.stack([F.cross_entropy(logit.float(), y, reduction="none") for logit in logits]).mean(0)
-    return Judgement(prediction, ~fallen, threat.distance(x_adv, x), loss, share)
+    return Judgement(prediction, ~fallen, threat.distance(x_adv, x), mean_loss(logits, y), share)
+
+
+def mean_loss(logits: Tensor, y: Tensor) -> Tensor:
+    """The mean cross-entropy over draws `(draws, n, k)`, `(n,)`."""
+    return torch.stack([F.cross_entropy(logit.float(), y, reduction="none") for logit in logits]).mean(0)
 
 
 _HALF = 0.5
