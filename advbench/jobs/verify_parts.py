@@ -15,7 +15,7 @@ from advbench.runs.examples import origin_of_examples
 from advbench.runs.folder import ADVERSARIAL, SHOWN, Part, part_of
 from advbench.runs.manifest import MANIFEST, Manifest
 from advbench.runs.provenance import origins_of_starts
-from advbench.runs.samples import PARTS, SAMPLES, read_samples
+from advbench.runs.samples import PARTS, SAMPLES, frame_of, read_table
 
 _KEY: Final = ["defense", "attack", "rung", "index"]
 _MOST: Final = 2_000_000  # records of one part
@@ -66,7 +66,11 @@ def _read(folder: Path) -> _Read:
 
 def _other_records(parts: Mapping[str, Part], attacked: pd.DataFrame) -> str:
     """Where the records of the run and of its parts differ; empty where they do not."""
-    told = join_samples([part.samples for part in parts.values()]).drop_duplicates(_KEY).set_index(_KEY)
+    try:
+        records = frame_of([part.table for part in parts.values()]) if parts else join_samples([])
+    except RunFolderError as error:
+        return f"the parts do not go together: {error}"
+    told = records.drop_duplicates(_KEY).set_index(_KEY)
     wanted = attacked.set_index(_KEY)
     strange = told.index.difference(wanted.index)
     if len(strange):
@@ -107,7 +111,7 @@ def _check_origins(manifest: Manifest, parts: Mapping[str, Part]) -> Check:
     for path in sorted((manifest.path / ADVERSARIAL).glob("*.safetensors")):
         origins[f"{ADVERSARIAL}/{path.name}"] = origin_of_examples(path)
     try:
-        own = read_samples((manifest.path / SAMPLES).read_bytes(), len(SAMPLE_TYPES) * _MOST)[1]
+        own = read_table((manifest.path / SAMPLES).read_bytes(), len(SAMPLE_TYPES) * _MOST)[1]
     except (OSError, RunFolderError):
         own = {}
     wrong = [name for name, origin in origins.items() if not _is_one(origin, starts, whole=whole)]

@@ -18,7 +18,7 @@ from advbench.runs.claimed_folder import ClaimedFolder, claiming, looking_into, 
 from advbench.runs.examples import Examples, pack_examples
 from advbench.runs.manifest import MANIFEST, differences, keeps_examples, read_manifest, run_hash
 from advbench.runs.provenance import OF_A_START, origin_of
-from advbench.runs.samples import PARTS, SAMPLES, pack_samples, read_samples
+from advbench.runs.samples import PARTS, SAMPLES, frame_of, pack_samples, read_table
 from advbench.runs.seal import SEAL, seal_of
 
 ADVERSARIAL = "adversarial"
@@ -286,7 +286,7 @@ def _read_parts(folder: RunFolder) -> None:
         if number.isdigit() and rank == f"{folder.rank:04d}":
             folder.parts = max(folder.parts, int(number) + 1)
     if readable:
-        known = join_samples([part.samples for part in readable])
+        known = frame_of([part.table for part in readable])
         folder.known = known.drop_duplicates(["index", "rung", "defense", "attack"])
         folder.shown = added_up([part.shown for part in readable])
 
@@ -298,7 +298,8 @@ def _part_files(folder: RunFolder) -> list[Path]:
 class Part(NamedTuple):
     """What a part holds."""
 
-    samples: pd.DataFrame
+    table: Any
+    """Its records, as a table of pyarrow."""
     companion: str
     """The name of the examples that belong to the records; empty where none do."""
     shown: dict[str, int]
@@ -316,9 +317,9 @@ def part_of(contents: bytes, most: int) -> Part:
     Raises:
         RunFolderError: a sentence on what is wrong with the file.
     """
-    samples, origin = read_samples(contents, most)
+    table, origin = read_table(contents, most)
     companion = Path(str(origin.get(_COMPANION, ""))).name
-    return Part(samples, companion, _read_counts(origin.get(SHOWN)), origin)
+    return Part(table, companion, _read_counts(origin.get(SHOWN)), origin)
 
 
 def _read_part(folder: RunFolder, path: Path) -> Part | None:
@@ -328,6 +329,7 @@ def _read_part(folder: RunFolder, path: Path) -> Part | None:
         return None
     try:
         part = part_of(contents, _MOST)
+        frame_of([part.table])
     except RunFolderError:
         return None
     if part.companion:
