@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,8 +38,11 @@ _DISTANCE = 1e-5
 """How far, relative to the radius, another machine's rounding may move a distance."""
 
 
-_LOSS = 1e-4
+LOSS_ELSEWHERE: Final = 1e-4
 """How far, relative to the largest logit, another machine's rounding may move a loss."""
+
+LOSS_HERE: Final = 2e-6
+"""And how far that of the same machine, with the same versions, may, in other batches or threads."""
 
 
 @dataclass
@@ -83,6 +86,8 @@ class Evidence(NamedTuple):
     batch_size: int
     seed: int
     judge_draws: int
+    loss_room: float = LOSS_ELSEWHERE
+    """How far a loss may be off, relative to the largest logit."""
 
 
 def recheck(evidence: Evidence, examples: Iterable[Examples], *, as_8bit: bool = False) -> list[Finding]:
@@ -127,14 +132,14 @@ def _check_clean(evidence: Evidence, records: pd.DataFrame, finding: Finding) ->
 
     def work(batch: Batch) -> None:
         indices, batch_records = batch.indices.numpy(), records.loc[batch.indices.numpy()]
-        _check_prediction(model, batch.x.to(_device(evidence.model)), batch_records, finding)
+        _check_prediction(model, batch.x.to(_device(evidence.model)), batch_records, finding, room)
         wrong = batch_records["label"].to_numpy() != batch.y.numpy()
         finding.blame("another label than the data set's", indices, wrong)
         right = batch_records["prediction"].to_numpy() == batch_records["label"].to_numpy()
         finding.blame("counted other than predicted", indices, batch_records["robust"].to_numpy() != right)
         finding.examples += len(indices)
 
-    model = _defended(evidence, finding.cell.defense)
+    model, room = _defended(evidence, finding.cell.defense), evidence.loss_room
     size = BatchSize(evidence.batch_size, lambda _: None)
     for _ in in_batches(evidence.dataset, records.index.tolist(), size, work):
         pass
@@ -161,7 +166,7 @@ def _check_examples(
             survive = fooled(
                 _vote(model, (on_device * 255.0).round() / 255.0, batch.y).prediction, batch.y
             ).numpy()
-        fools = _check_prediction(model, on_device, batch_records, finding)
+        fools = _check_prediction(model, on_device, batch_records, finding, evidence.loss_room)
         fools &= _check_geometry(evidence.threat, x_adv, batch, batch_records, finding)
         finding.blame("counted other than judged", indices, batch_records["robust"].to_numpy() == fools)
         finding.examples += len(indices)
@@ -191,7 +196,9 @@ def _check_geometry(
     return contained
 
 
-def _check_prediction(model: DefendedModel, x: Tensor, records: pd.DataFrame, finding: Finding) -> Flags:
+def _check_prediction(
+    model: DefendedModel, x: Tensor, records: pd.DataFrame, finding: Finding, room: float
+) -> Flags:
     """Whether the defended model says what was recorded; returns who is fooled by the record, `(n,)`.
 
     Where it does not, the recorded class must be within rounding of the predicted one: in the batch, or
@@ -208,8 +215,10 @@ def _check_prediction(model: DefendedModel, x: Tensor, records: pd.DataFrame, fi
     excused = wrong & ~far
     if not model.is_random:
         excused = _excused(model, x, recorded, wrong)
+        split = share != fooled(recorded, labels)
+        finding.blame("a part of draws, and nothing is random", records.index.to_numpy(), split.numpy())
     finding.by_rounding += int(excused.sum())
-    other = _other_losses(model, x, logits, labels, records)
+    other = _other_losses(model, (x, labels), logits, records, room)
     finding.blame("another loss than recorded", records.index.to_numpy(), (other & ~wrong).numpy())
     finding.blame("another prediction than recorded", records.index.to_numpy(), (wrong & ~excused).numpy())
     fools: Flags = fooled(torch.where(wrong & ~excused, vote_again.prediction, recorded), labels).numpy()
@@ -217,26 +226,26 @@ def _check_prediction(model: DefendedModel, x: Tensor, records: pd.DataFrame, fi
 
 
 def _other_losses(
-    model: DefendedModel, x: Tensor, logits: Tensor, labels: Tensor, records: pd.DataFrame
+    model: DefendedModel, batch: tuple[Tensor, Tensor], logits: Tensor, records: pd.DataFrame, room: float
 ) -> Tensor:
     """Whose loss is none that rounding may have brought, `(n,)` bool; alone in a batch it may be another one.
 
     A quantiser inside the network or behind it makes whole steps of the last bit: there losses tell nothing.
     """
-    recorded = torch.from_numpy(records["loss"].to_numpy(copy=True))
+    (x, labels), recorded = batch, torch.from_numpy(records["loss"].to_numpy(copy=True))
     if any(place != INPUT for place in model.places):
         return torch.zeros_like(recorded, dtype=torch.bool)
-    other = _is_off(logits, labels, recorded)
+    other = _is_off(logits, labels, recorded, room)
     for row in other.nonzero().flatten().tolist():
         alone = model.sampled(x[row : row + 1])
-        other[row] = bool(_is_off(alone, labels[row : row + 1], recorded[row : row + 1]))
+        other[row] = bool(_is_off(alone, labels[row : row + 1], recorded[row : row + 1], room))
     return other
 
 
-def _is_off(logits: Tensor, labels: Tensor, recorded: Tensor) -> Tensor:
+def _is_off(logits: Tensor, labels: Tensor, recorded: Tensor, relative: float) -> Tensor:
     """Whether losses, by the logits of all draws `(draws, n, k)`, are others than recorded, `(n,)`."""
     loss = mean_loss(logits.cpu(), labels).double()
-    room = ROUNDING + _LOSS * logits.abs().amax((0, 2)).cpu().double()
+    room = ROUNDING + relative * logits.abs().amax((0, 2)).cpu().double()
     same = (loss == recorded) | (loss.isnan() & recorded.isnan())
     return ~same & ~((loss - recorded).abs() <= room)
 

@@ -10,7 +10,14 @@ from torch import nn
 
 from advbench.data.batches import batches, read_batch
 from advbench.errors import RunFolderError
-from advbench.evaluation.judge_again import Evidence, Finding, check_records, recheck
+from advbench.evaluation.judge_again import (
+    LOSS_ELSEWHERE,
+    LOSS_HERE,
+    Evidence,
+    Finding,
+    check_records,
+    recheck,
+)
 from advbench.evaluation.ladder import fingerprint, image_digests
 from advbench.evaluation.plan import defense_chains, substitutes_of
 from advbench.files import sha256
@@ -34,6 +41,7 @@ from advbench.results.table import Heading
 from advbench.runs.examples import Examples, read_examples
 from advbench.runs.folder import ADVERSARIAL, is_as_written
 from advbench.runs.manifest import open_manifest
+from advbench.runs.provenance import is_here
 from advbench.runs.samples import SAMPLES, read_samples
 
 _READ = 256  # images at a time
@@ -233,6 +241,7 @@ def _check_rungs(
         batch_size=claims.batch_size,
         seed=claims.subject.seed,
         judge_draws=claims.judge_draws,
+        loss_room=LOSS_HERE if is_here(claims.manifest.values, subject.device) else LOSS_ELSEWHERE,
     )
     findings = recheck(evidence, _examples(settings.run, damaged), as_8bit=settings.as_8bit)
     holds = not damaged

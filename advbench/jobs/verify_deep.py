@@ -25,7 +25,7 @@ from advbench.results.records import Candidate
 from advbench.results.table import Heading, rows_of
 from advbench.runs.folder import SUBSTITUTES
 from advbench.runs.manifest import Manifest
-from advbench.runs.provenance import machine, versions
+from advbench.runs.provenance import is_here
 from advbench.runs.typed_json import Count
 from advbench.speed.working_copy import Copies, Precision
 from advbench.threat.attack import Attack
@@ -87,7 +87,7 @@ def check_deeply(
     wrong = _misdescribed(attacks, {**settings.attacks, **settings.gradient_free}, subject)
     yield Check("attacks", not wrong, wrong or f"{', '.join(attacks)}: as the settings describe them")
     again = _measured(settings, attacks, claims, subject, samples=samples, heading=heading)
-    slack = _slack(claims.manifest, subject)
+    slack = _HERE if is_here(claims.manifest.values, subject.device) else _ELSEWHERE
     wrong = _other_indicators(heading.indicators, again.indicators, slack)
     count = len(again.indicators)
     yield Check("indicators again", not wrong, wrong or f"{count} measured again come to the same")
@@ -149,13 +149,6 @@ def _measured(
     options = {defense: options_for(defense, chain, wanted) for defense, chain in chains.items() if chain}
     copies = Copies(settings.fast, settings.precision, settings.compile)
     return measured_again(plan, options, samples, heading, batch_size=claims.batch_size, copies=copies)
-
-
-def _slack(manifest: Manifest, subject: Subject) -> Slack:
-    """What rounding may explain: less on the machine, and with the versions, that the run tells."""
-    here, told = machine(subject.device), manifest.values.get("machine")
-    same = isinstance(told, Mapping) and all(here[name] == told.get(name) for name in ("device", "platform"))
-    return _HERE if same and versions() == manifest.values.get("versions") else _ELSEWHERE
 
 
 def _other_indicators(told: tuple[Indicator, ...], again: tuple[Indicator, ...], slack: Slack) -> str:

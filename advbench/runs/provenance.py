@@ -71,6 +71,18 @@ def machine(device: "torch.device") -> dict[str, Any]:
     }
 
 
+def is_here(manifest: Mapping[str, Any], device: "torch.device") -> bool:
+    """Whether a run says that it was computed as it would be now: on this CPU, by the same versions.
+
+    Args:
+        manifest: what `run.json` says.
+        device: what computes now.
+    """
+    here, told = machine(device), manifest.get("machine")
+    same = isinstance(told, Mapping) and all(here[name] == told.get(name) for name in ("device", "platform"))
+    return same and device.type == "cpu" and versions() == manifest.get("versions")
+
+
 def origin_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Where a run's files come from, in a few words each: what is written into every one of them.
 
