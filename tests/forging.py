@@ -144,6 +144,8 @@ def repack(run: Path) -> None:
         network = read_network(path.read_bytes(), torch.device("cpu"))
         assert network is not None
         path.write_bytes(pack_network(network, origin))
+    for path in (run / "substitutes").glob("*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "origin": origin}))
     seal(run)
 
 

@@ -53,6 +53,11 @@ def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+def replaced_in_search(old: str, new: str) -> Callable[[Path], None]:
+    """Change what the search has kept."""
+    return lambda run: replaced(f"substitutes/{search_of(run).name}", old, new)(run)
+
+
 def edited(*path: str, to: Any) -> Callable[[Path], None]:
     """Change an entry of run.json; `to` may be a function of what was there."""
 
@@ -159,6 +164,16 @@ def other_origin(**origin: str) -> Callable[[Path], object]:
 
 def part_origin(**origin: str) -> Callable[[Path], object]:
     return lambda run: rewrite_part(part_of(run), about=origin)
+
+
+def network_origin(**origin: str) -> Callable[[Path], None]:
+    def change(run: Path) -> None:
+        path = network_of(run)
+        network = read_network(path.read_bytes(), torch.device("cpu"))
+        assert network is not None
+        path.write_bytes(pack_network(network, {**origin_of_examples(path), **origin}))
+
+    return change
 
 
 def samples_origin(**origin: str) -> Callable[[Path], None]:

@@ -5,7 +5,7 @@ made to fit", whatever is derived from records and run.json is forged as well. W
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,12 +29,14 @@ from tests.tampering_steps import (
     indicator,
     moved,
     network_of,
+    network_origin,
     other_network,
     other_origin,
     part_of,
     part_origin,
     renamed_attack,
     replaced,
+    replaced_in_search,
     samples_origin,
     search_of,
     settings,
@@ -44,7 +46,7 @@ from tests.tampering_steps import (
 )
 
 OWN_WORD: Final = "a run's own word, which nothing else tells; only a published seal holds it"
-ON_THE_WAY: Final = "what the attack met on its way; only the attack itself, made again, would tell"
+ON_THE_WAY: Final = "what the attack met on its way, which --deep makes again on a sample of the images"
 AS_GOOD: Final = "the example is as good a witness: in the ball, and predicted as recorded"
 
 
@@ -228,6 +230,8 @@ def _sealed() -> list[Tampering]:
         forged("examples deleted", gone("adversarial/*"), "parts of adversarial/"),
         forged("the origin of an example", other_origin(device="cuda"), "origins"),
         forged("the seed in an example", other_origin(seed="9"), "origins"),
+        forged("the origin of a fitted network", network_origin(seed="9"), "origins"),
+        forged("the origin of a search", replaced_in_search('"seed": "0"', '"seed": "9"'), "origins"),
         forged("the origin of a part", part_origin(command="advbench"), "origins"),
         forged("the origin of samples.parquet", samples_origin(versions="torch 1.0"), "origins"),
         forged("the machine of run.json alone", edited("machine", "name", to="another"), "origins"),
@@ -296,6 +300,7 @@ def _fitted() -> list[Tampering]:
         )
         for column, (where, to, blamed, why) in columns.items()
     ]
+    made += [replace(kind, blamed="records again", why="", deep=True) for kind in made if kind.why]
     return [
         *made,
         forged(

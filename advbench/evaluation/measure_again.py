@@ -1,4 +1,4 @@
-"""What a run measured beside its records, measured again: substitutes, indicators, and doubts of the model.
+"""What a run measured, measured again: substitutes, indicators, doubts of the model, and records of a sample.
 
 All of it is a matter of the plan and its seed, so that a second measurement comes to the same.
 """
@@ -10,19 +10,22 @@ from typing import Literal, NamedTuple
 import pandas as pd
 import torch
 
-from advbench.data.batches import read_batch
+from advbench.data.batches import Batch, read_batch
 from advbench.defended.contract import checked_logits
 from advbench.defended.doubts import doubts_about
 from advbench.defended.left_as_found import in_full_precision, prepared
+from advbench.evaluation.attack_batch import Target, attacked
 from advbench.evaluation.choose_substitutes import Options
 from advbench.evaluation.faster_plan import at_speed
-from advbench.evaluation.measure_indicators import measured
+from advbench.evaluation.measure_indicators import PROBED, measured
 from advbench.evaluation.plan import Plan
+from advbench.evaluation.search_substitutes import Choice
 from advbench.evaluation.stand_ins import chosen_substitutes, probed, widened
 from advbench.results.indicators import Indicator
-from advbench.results.records import Candidate
+from advbench.results.records import Candidate, join_samples
 from advbench.results.table import Heading
 from advbench.results.verdict import WITHOUT_EXPECTATION
+from advbench.speed.batch_size import in_batches
 from advbench.speed.working_copy import Copies
 
 
@@ -34,6 +37,8 @@ class Again(NamedTuple):
     substitutes: Mapping[str, str]
     """What stands in for each defense."""
     doubts: Mapping[str, tuple[str, ...]]
+    records: pd.DataFrame
+    """Of a sample of the images, attacked again on every rung but the static one."""
     kept: Mapping[str, bytes]
     """What the search found and fitted, as the files of `substitutes/` hold it."""
 
@@ -88,14 +93,36 @@ def measured_again(
         indicators: tuple[Indicator, ...] = ()
         if "worst" in plan.rungs:
             indicators = measured(plan, probed(plan, choices), records)
+        attacked_again = _attacked_again(plan, choices, samples, heading)
         doubts = {defense: _doubts(plan, defense, plan.images) for defense in plan.chains}
     return Again(
         indicators,
         tuple(candidate for choice in choices.values() for candidate in choice.candidates),
         {defense: choice.words for defense, choice in choices.items()},
         doubts,
+        attacked_again,
         memory.kept,
     )
+
+
+def _attacked_again(
+    plan: Plan, choices: Mapping[str, Choice], samples: pd.DataFrame, heading: Heading
+) -> pd.DataFrame:
+    """The records of those images of the sample that attacks were spent on, not felled at smaller radii."""
+    sample, found = plan.sample(PROBED), [join_samples([])]
+    for cell in heading.cells():
+        if cell.rung in ("clean", "static"):
+            continue
+        chains = choices[cell.defense].chains if cell.rung == "bpda" else (plan.chains[cell.defense],)
+        target, records = Target(cell, chains), cell.records(samples)
+        spent = set(records[records["queries"] > 0]["index"])
+
+        def work(batch: Batch, target: Target = target) -> pd.DataFrame:
+            return attacked(plan, target, batch).samples
+
+        images = [index for index in sample if index in spent]
+        found += list(in_batches(plan.dataset, images, plan.size, work))
+    return join_samples(found)
 
 
 def _doubts(plan: Plan, defense: str, images: Sequence[int]) -> tuple[str, ...]:

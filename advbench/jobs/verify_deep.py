@@ -17,6 +17,7 @@ from advbench.evaluation.plan import CALIBRATION, Plan, defense_chains
 from advbench.jobs.build_attacks import full_attack
 from advbench.jobs.build_subject import Subject, describe
 from advbench.jobs.check import Check
+from advbench.jobs.compare_records import other_records
 from advbench.jobs.untrusted_run import Claims
 from advbench.names import registry
 from advbench.names.grammar import parse_spec
@@ -93,6 +94,9 @@ def check_deeply(
     yield Check("indicators again", not wrong, wrong or f"{count} measured again come to the same")
     wrong = _other_substitutes(claims.manifest, heading, again, slack)
     yield Check("substitutes again", not wrong, wrong or "searched and fitted again, they are the same")
+    wrong = other_records(samples, again.records, exact=slack is _HERE)
+    several = f"{len(again.records)} made again, on a sample of the images, come to the same"
+    yield Check("records again", not wrong, wrong or several)
     yield _check_doubts(heading, again)
     yield _check_verdicts(samples, heading, again)
 

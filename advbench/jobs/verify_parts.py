@@ -1,5 +1,6 @@
 """A run's records against the parts that it wrote on its way, and every file against where it comes from."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,7 +13,7 @@ from advbench.jobs.check import Check
 from advbench.results.records import SAMPLE_TYPES, join_samples
 from advbench.results.shown import PURPOSES, added_up, read_shown
 from advbench.runs.examples import origin_of_examples
-from advbench.runs.folder import ADVERSARIAL, SHOWN, Part, part_of
+from advbench.runs.folder import ADVERSARIAL, SHOWN, SUBSTITUTES, Part, part_of
 from advbench.runs.manifest import MANIFEST, Manifest
 from advbench.runs.provenance import origins_of_starts
 from advbench.runs.samples import PARTS, SAMPLES, frame_of, read_table
@@ -110,6 +111,9 @@ def _check_origins(manifest: Manifest, parts: Mapping[str, Part]) -> Check:
     origins = {f"{PARTS}/{name}": part.origin for name, part in parts.items()}
     for path in sorted((manifest.path / ADVERSARIAL).glob("*.safetensors")):
         origins[f"{ADVERSARIAL}/{path.name}"] = origin_of_examples(path)
+    for path in sorted((manifest.path / SUBSTITUTES).glob("*")):
+        own_word = _origin_of_search if path.suffix == ".json" else origin_of_examples
+        origins[f"{SUBSTITUTES}/{path.name}"] = own_word(path)
     try:
         own = read_table((manifest.path / SAMPLES).read_bytes(), len(SAMPLE_TYPES) * _MOST)[1]
     except (OSError, RunFolderError):
@@ -120,6 +124,15 @@ def _check_origins(manifest: Manifest, parts: Mapping[str, Part]) -> Check:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         return Check("origins", False, f"{', '.join(wrong[:3])}{more}: of another run than {MANIFEST} tells")
     return Check("origins", True, f"{len(origins) + 1} files say that they are of this run")
+
+
+def _origin_of_search(path: Path) -> dict[str, Any]:
+    """Where what a search has kept says that it comes from; empty where it does not say."""
+    try:
+        origin = json.loads(path.read_bytes())["origin"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return {}
+    return origin if isinstance(origin, dict) else {}
 
 
 def _is_one(origin: Mapping[str, Any], starts: Sequence[Mapping[str, str]], *, whole: bool) -> bool:
