@@ -129,7 +129,7 @@ def _check_origins(manifest: Manifest, parts: Mapping[str, Part]) -> Check:
 def _origin_of_search(path: Path) -> dict[str, Any]:
     """Where what a search has kept says that it comes from; empty where it does not say."""
     try:
-        origin = json.loads(path.read_bytes())["origin"]
+        origin = json.loads(path.read_bytes() if path.is_file() else b"{}")["origin"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {}
     return origin if isinstance(origin, dict) else {}

@@ -127,12 +127,16 @@ def _networks(manifest: Manifest, heading: Heading) -> list[str]:
     asked = any(map(_is_fitted, [*heading.substitutes.values(), *fitting]))
     tried = asked or any(_is_fitted(candidate.substitute) for candidate in manifest.candidates)
     files = sorted((manifest.path / SUBSTITUTES).glob(f"{LEARNED}-*.safetensors"))
-    damaged = [file.name for file in files if read_network(file.read_bytes(), torch.device("cpu")) is None]
+    damaged = [file.name for file in files if not _is_network(file)]
     if damaged:
         return [f"{damaged[0]} holds no network"]
     if asked and not files:
         return ["the fitted network is missing"]
     return [] if tried or not files else ["there is a fitted network that nothing stands for"]
+
+
+def _is_network(file: Path) -> bool:
+    return file.is_file() and read_network(file.read_bytes(), torch.device("cpu")) is not None
 
 
 def _is_fitted(words: str) -> bool:

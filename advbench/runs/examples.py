@@ -62,6 +62,8 @@ def read_examples(path: Path) -> Examples:
 
 def origin_of_examples(path: Path) -> dict[str, Any]:
     """Where a file of examples says that it comes from; empty where it does not say, or cannot be read."""
+    if not path.is_file():  # a pipe would be waited for
+        return {}
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             origin = json.loads((file.metadata() or {}).get(_ORIGIN, "{}"))
