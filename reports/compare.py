@@ -10,6 +10,7 @@ from typing import Any, Final, assert_never
 from .formats import Format
 
 _COUNT: Final = re.compile(r"\d+/\d+")
+_CELL: Final = re.compile(r'data-value="([^"]*)"|(\d+/\d+)')
 
 
 def first_difference(form: Format, text: str, expected: str, leave_out: Collection[str] = ()) -> str | None:
@@ -39,6 +40,28 @@ def first_difference(form: Format, text: str, expected: str, leave_out: Collecti
             if name not in leave_out and not _same(line.get(name), value):
                 return f"line {number}: {name} is {line.get(name)!r}, not {value!r}"
     return None
+
+
+def other_cells(page: str, expected: str) -> bool:
+    """Whether the tables of two pages, perhaps of different versions, have other numbers."""
+    return _CELL.findall(page) != _CELL.findall(expected)
+
+
+def first_other_place(text: str, expected: str, beside: int = 20) -> str:
+    """Where two texts begin to differ, in words: what the first says there, and what the other does.
+
+    Args:
+        text: as it was found.
+        expected: as it should be.
+        beside: how many characters are told before that place and after.
+    """
+    shared = next(
+        (place for place, pair in enumerate(zip(text, expected, strict=False)) if pair[0] != pair[1]),
+        min(len(text), len(expected)),
+    )
+    start = max(0, shared - beside)
+    one, other = (version[start : shared + beside] for version in (text, expected))
+    return f"line {text.count(chr(10), 0, shared) + 1}: {one!r}, not {other!r}"
 
 
 def _lines(form: Format, text: str) -> Sequence[Mapping[str, Any]] | None:

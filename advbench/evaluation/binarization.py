@@ -36,6 +36,9 @@ INNER: Final = 999
 TRIES: Final = 100
 """Random points of the ball that stand beside the attack."""
 
+OUTCOMES: Final = ("binarization", "binarization_random")
+"""The indicators that come of it."""
+
 _INSIDE = 0.95  # of the radius: where the points of class 0 lie, as in the paper
 _CLOSE = 0.7
 """How far on the way from the last inner point to the planted one the readout's border lies.
@@ -94,6 +97,11 @@ def binarization(plan: Plan, subjects: Sequence[Subject], images: Sequence[int])
     for subject in subjects:
         if plan.refuses(subject.defense):
             continue
+        outcomes += [
+            Indicator(defense=subject.defense, attack=attack, rung=subject.rung, name=name, part=0, whole=0)
+            for attack in plan.attacks
+            for name in OUTCOMES
+        ]  # where no image can be tested, that is told
 
         def work(batch: Batch, subject: Subject = subject) -> list[Indicator]:
             return _Test(plan, subject, batch.to(plan.device)).outcomes()

@@ -186,8 +186,8 @@ class Chooser:
         fit = partial(self._fit, defense)
         if options.sole is not None:
             return Choice((realised(chain, options.sole, fit),), words_of(options.sole))
-        name = f"search-{_digest(defense)}.json"
-        candidates = _read_candidates(self.store.load(name), defense)
+        name = search_file(defense)
+        candidates = read_candidates(self.store.load(name), defense)
         if candidates is None or any(
             candidate.rank and options.named(candidate.substitute) is None for candidate in candidates
         ):
@@ -261,7 +261,12 @@ def _standings_line(defense: str, candidates: Sequence[Candidate]) -> str:
     return f"substitutes for {defense}: {few}{more}"
 
 
-def _read_candidates(contents: bytes | None, defense: str) -> tuple[Candidate, ...] | None:
+def search_file(defense: str) -> str:
+    """Under which name what a search found for a defense is kept."""
+    return f"search-{_digest(defense)}.json"
+
+
+def read_candidates(contents: bytes | None, defense: str) -> tuple[Candidate, ...] | None:
     """What an earlier start has found; None where that is nothing, or damaged."""
     try:
         candidates = tuple(Candidate(**entry) for entry in json.loads(contents or b"{}")["candidates"])

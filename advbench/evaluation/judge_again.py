@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +12,19 @@ from torch import Tensor, nn
 
 from advbench.data.batches import Batch, Images, read_batch
 from advbench.defended.left_as_found import prepared
-from advbench.defended.model import DefendedModel, Placement
+from advbench.defended.model import Answers, DefendedModel, Placement
 from advbench.evaluation.plan import judged_model
+from advbench.names.grammar import INPUT
 from advbench.results.judging import Judge, judge_of
-from advbench.results.records import REFUSED
+from advbench.results.records import REFUSED, SAMPLE_TYPES
 from advbench.results.table import Cell, Heading
 from advbench.runs.examples import Examples
 from advbench.speed.batch_size import BatchSize, fitting_lanes, in_batches, only_size
-from advbench.threat.judge import Vote, fooled, predictions_of, vote
+from advbench.threat.judge import Vote, fooled, mean_loss, predictions_of, vote
 from advbench.threat.threat import ROUNDING, Threat
+
+UNMOVED = [name for name in SAMPLE_TYPES if name not in ("index", "rung", "attack")]
+"""What the records of an image that was wrong already when clean say on every rung."""
 
 Kept = Literal["all", "successful"]
 Flags = npt.NDArray[np.bool_]
@@ -35,6 +39,13 @@ _HALF = 0.5
 
 _DISTANCE = 1e-5
 """How far, relative to the radius, another machine's rounding may move a distance."""
+
+
+LOSS_ELSEWHERE: Final = 1e-4
+"""How far, relative to the largest logit, another machine's rounding may move a loss."""
+
+LOSS_HERE: Final = 2e-6
+"""And how far that of the same machine, with the same versions, may, in other batches or threads."""
 
 
 @dataclass
@@ -80,6 +91,8 @@ class Evidence(NamedTuple):
     batch_size: int
     seed: int
     judge_draws: int | Judge
+    loss_room: float = LOSS_ELSEWHERE
+    """How far a loss may be off, relative to the largest logit."""
 
     @property
     def judge(self) -> Judge:
@@ -137,7 +150,7 @@ def _check_clean(evidence: Evidence, records: pd.DataFrame, finding: Finding) ->
 
     def work(batch: Batch) -> None:
         indices, batch_records = batch.indices.numpy(), records.loc[batch.indices.numpy()]
-        _check_prediction(judged, batch.x.to(_device(evidence.model)), batch_records, finding)
+        _check_prediction(judged, batch.x.to(_device(evidence.model)), batch_records, finding, room)
         wrong = batch_records["label"].to_numpy() != batch.y.numpy()
         finding.blame("another label than the data set's", indices, wrong)
         right = batch_records["prediction"].to_numpy() == batch_records["label"].to_numpy()
@@ -145,6 +158,7 @@ def _check_clean(evidence: Evidence, records: pd.DataFrame, finding: Finding) ->
         finding.examples += len(indices)
 
     judged = _defended(evidence, finding.cell.defense, evidence.judge.of_clean)._replace(clean=True)
+    room = evidence.loss_room
     size = BatchSize(evidence.batch_size, lambda _: None)
     for _ in in_batches(evidence.dataset, records.index.tolist(), size, work):
         pass
@@ -169,9 +183,10 @@ def _check_examples(
         survive = np.zeros(len(indices), dtype=bool)
         if finding.as_8bit is not None:
             survive = fooled(
-                _vote(judged, (on_device * 255.0).round() / 255.0, batch.y).prediction, batch.y
+                _vote(judged, judged.model.answers((on_device * 255.0).round() / 255.0), batch.y).prediction,
+                batch.y,
             ).numpy()
-        fools = _check_prediction(judged, on_device, batch_records, finding)
+        fools = _check_prediction(judged, on_device, batch_records, finding, evidence.loss_room)
         fools &= _check_geometry(evidence.threat, x_adv, batch, batch_records, finding)
         finding.blame("counted other than judged", indices, batch_records["robust"].to_numpy() == fools)
         finding.examples += len(indices)
@@ -201,7 +216,9 @@ def _check_geometry(
     return contained
 
 
-def _check_prediction(judged: _Judged, x: Tensor, records: pd.DataFrame, finding: Finding) -> Flags:
+def _check_prediction(
+    judged: _Judged, x: Tensor, records: pd.DataFrame, finding: Finding, room: float
+) -> Flags:
     """Whether the defended model says what was recorded; returns who is fooled by the record, `(n,)`.
 
     Where it does not, the recorded class must be within rounding of the predicted one: in the batch, or
@@ -210,7 +227,8 @@ def _check_prediction(judged: _Judged, x: Tensor, records: pd.DataFrame, finding
     """
     model = judged.model
     recorded, labels = torch.from_numpy(records[["prediction", "label"]].to_numpy(copy=True)).unbind(1)
-    vote_again = _vote(judged, x, labels)
+    answers = model.answers(x)
+    vote_again = _vote(judged, answers, labels)
     share = torch.from_numpy(records["fooled_share"].to_numpy(copy=True))
     off = (vote_again.fooled_share.double() - share).abs()
     far = off > (_DRAWS_OFF / min(judged.rule.draws, model.sampling.count) if model.is_random else 0.0)
@@ -219,8 +237,12 @@ def _check_prediction(judged: _Judged, x: Tensor, records: pd.DataFrame, finding
     excused = wrong & ~far & ((fell == vote_again.fooled) | _near(judged.rule, vote_again))
     if not model.is_random:
         excused = _excused(model, x, recorded, wrong)
+        split = share != fooled(recorded, labels)
+        finding.blame("a part of draws, and nothing is random", records.index.to_numpy(), split.numpy())
     finding.by_rounding += int(excused.sum())
     finding.refused += int((vote_again.prediction == REFUSED).sum())
+    other = _other_losses(judged, (x, labels), answers.logits, records, room)
+    finding.blame("another loss than recorded", records.index.to_numpy(), (other & ~wrong).numpy())
     finding.blame("another prediction than recorded", records.index.to_numpy(), (wrong & ~excused).numpy())
     fools: Flags = fooled(torch.where(wrong & ~excused, vote_again.prediction, recorded), labels).numpy()
     return fools
@@ -233,10 +255,36 @@ def _near(rule: Judge, vote_again: Vote) -> Tensor:
     return (vote_again.fooled_share - _HALF).abs() * rule.draws <= _DRAWS_OFF
 
 
-def _vote(judged: _Judged, x: Tensor, y: Tensor) -> Vote:
+def _other_losses(
+    judged: _Judged, batch: tuple[Tensor, Tensor], logits: Tensor, records: pd.DataFrame, room: float
+) -> Tensor:
+    """Whose loss is none that rounding may have brought, `(n,)` bool; alone in a batch it may be another one.
+
+    A quantiser inside the network or behind it makes whole steps of the last bit: there losses tell nothing.
+    """
+    (x, labels), recorded = batch, torch.from_numpy(records["loss"].to_numpy(copy=True))
+    if any(place != INPUT for place in judged.model.places):
+        return torch.zeros_like(recorded, dtype=torch.bool)
+    draws = judged.rule.draws
+    other = _is_off(logits[:draws], labels, recorded, room)
+    for row in other.nonzero().flatten().tolist():
+        alone = judged.model.sampled(x[row : row + 1])
+        other[row] = bool(_is_off(alone[:draws], labels[row : row + 1], recorded[row : row + 1], room))
+    return other
+
+
+def _is_off(logits: Tensor, labels: Tensor, recorded: Tensor, relative: float) -> Tensor:
+    """Whether losses, by the logits of all draws `(draws, n, k)`, are others than recorded, `(n,)`."""
+    loss = mean_loss(logits.cpu(), labels).double()
+    room = ROUNDING + relative * logits.abs().amax((0, 2)).cpu().double()
+    same = (loss == recorded) | (loss.isnan() & recorded.isnan())
+    return ~same & ~((loss - recorded).abs() <= room)
+
+
+def _vote(judged: _Judged, answers: Answers, y: Tensor) -> Vote:
     """What the judge says of images, as the run's did."""
-    predictions = predictions_of(*judged.model.answers(x)).cpu()
-    return vote(predictions, y.cpu(), judged.rule if judged.model.is_random else None, clean=judged.clean)
+    rule = judged.rule if judged.model.is_random else None
+    return vote(predictions_of(*answers).cpu(), y.cpu(), rule, clean=judged.clean)
 
 
 def _excused(model: DefendedModel, x: Tensor, recorded: Tensor, wrong: Tensor) -> Tensor:
@@ -279,6 +327,11 @@ def _check_complete(
     right = clean["robust"].reindex(index, fill_value=False).to_numpy(dtype=bool)
     fallen = ~records["robust"].to_numpy(dtype=bool)
     finding.blame("wrong already when clean, and yet counted as robust", index, ~right & ~fallen)
+    unmoved = clean.reindex(index)
+    for name in UNMOVED:
+        one, other = records[name], unmoved[name]
+        same = ((one == other) | (one.isna() & other.isna())).to_numpy(dtype=bool)
+        finding.blame(f"wrong already when clean, with another {name} than then", index, ~right & ~same)
     needed = right & (fallen | (kept == "all"))
     finding.blame("no example of it was kept", index, needed & ~np.isin(index, seen))
     distinct, times = np.unique(np.asarray(seen, dtype=np.int64), return_counts=True)

@@ -3,14 +3,13 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from advbench.data.batches import Batch, Images, check_mapstyle
 from advbench.defended.contract import check_substitutes, checked_logits
@@ -21,16 +20,13 @@ from advbench.defended.random_model import draws_inside
 from advbench.draws.sampling import DRAWS
 from advbench.errors import InputError
 from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed, samples_of
-from advbench.evaluation.binarization import binarization
-from advbench.evaluation.choose_substitutes import Chooser, Options, options_for, ready, with_exact
+from advbench.evaluation.choose_substitutes import Options, options_for, ready
 from advbench.evaluation.faster_plan import at_speed
-from advbench.evaluation.measure_indicators import Subject, measured
 from advbench.evaluation.observer import UNOBSERVED, Checked, Observer
-from advbench.evaluation.passable import passable
 from advbench.evaluation.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
 from advbench.evaluation.random_networks import note_what_is_random
-from advbench.evaluation.search_substitutes import Choice
 from advbench.evaluation.settle_detectors import Looks, bound, settled
+from advbench.evaluation.stand_ins import chosen_substitutes, indicators_of, widened
 from advbench.results.indicators import TESTS, Test, added
 from advbench.results.judging import JUDGED, Judge
 from advbench.results.records import UNDEFENDED, Candidate, Row, Rung, join_samples
@@ -189,7 +185,7 @@ def _climb(
     with plan.shown.counted_as("probe"):
         note_what_is_random(plan, observer.note)
     with plan.shown.counted_as("search"):
-        options = _widened(plan, options)
+        options = widened(plan, options)
     clean = _clean_pass(plan, chosen, ready(plan.chains, options))
     for defense, doubts in detectors.doubts.items():
         clean.doubts[defense] += doubts
@@ -197,7 +193,7 @@ def _climb(
     cells = [cell for cell in heading.cells() if cell.rung != "clean"]
     work, answers = len(chosen) * len(cells), clean.samples[UNDEFENDED]
     known = observer.begin(Checked(clean.digests, work, plan.size.images, answers, plan.shown))
-    stand_ins = _chosen_substitutes(plan, options, observer)
+    stand_ins = chosen_substitutes(plan, options, observer)
     heading = heading.with_substitutes({defense: choice.words for defense, choice in stand_ins.items()})
     parts = {cell: [_of_cell(known, cell, chosen)] for cell in cells}
     for cell in cells:
@@ -214,11 +210,7 @@ def _climb(
     whole |= {Cell(defense, "", "clean"): records for defense, records in clean.samples.items()}
     if "worst" in plan.rungs:
         with plan.shown.counted_as("indicators"):
-            probed = _probed(plan, stand_ins)
-            indicators = measured(plan, probed, whole)
-            if "binarization" in plan.tests:
-                indicators += binarization(plan, probed, chosen)
-            heading = heading.with_indicators(indicators)
+            heading = heading.with_indicators(indicators_of(plan, stand_ins, whole, chosen))
     samples = join_samples([whole[cell] for cell in heading.cells()])
     candidates = tuple(candidate for choice in stand_ins.values() for candidate in choice.candidates)
     return Evaluation(heading, samples, clean.digests, candidates, added_up([plan.shown.images]))
@@ -227,33 +219,6 @@ def _climb(
 def _looks(plan: Plan) -> Looks:
     """On what the detectors of a plan are settled."""
     return Looks(model=plan.model, dataset=plan.dataset, images=plan.images, seed=plan.seed, size=plan.size)
-
-
-def _chosen_substitutes(plan: Plan, options: Mapping[str, Options], observer: Observer) -> dict[str, Choice]:
-    """What stands in for each defense on the bpda rung, found by a search where there are several options."""
-    chooser = Chooser(plan, options, observer, observer.note)
-    with plan.shown.counted_as("search"):
-        return {defense: chooser.choose(defense) for defense in options} if "bpda" in plan.rungs else {}
-
-
-def _widened(plan: Plan, options: Mapping[str, Options]) -> dict[str, Options]:
-    """What may stand in for each defense, its own derivative included where there is one."""
-    if "bpda" not in plan.rungs:
-        return dict(options)
-    return {
-        defense: with_exact(option, plan.chains[defense], partial(passable, plan, defense))
-        for defense, option in options.items()
-    }
-
-
-def _probed(plan: Plan, stand_ins: Mapping[str, Choice]) -> list[Subject]:
-    """Whose gradients are looked at: the defense's own, and then the best substitute's."""
-    subjects = []
-    for defense, chain in plan.chains.items():
-        subjects.append(Subject(defense, "shattered", chain))
-        if defense in stand_ins:
-            subjects.append(Subject(defense, "bpda", stand_ins[defense].chains[0]))
-    return subjects
 
 
 def _ordered(samples: pd.DataFrame, chosen: Sequence[int]) -> pd.DataFrame:
@@ -337,14 +302,28 @@ def _judge_clean(plan: Plan, defense: str, batch: Batch, doubts: dict[str, tuple
         once = Answers(logits[None], None)
         answers = model.answers(x) if plan.is_random(defense) or plan.refuses(defense) else once
     if defense not in doubts:
-        doubts[defense] = tuple(doubts_about(model, x, y, logits))
-        if plan.is_random(defense) and plan.eot == 1 and not plan.judge.is_fixed:
-            by_itself = draws_inside(plan.model)
-            doubts[defense] += (MODEL_WITHOUT_EXPECTATION if by_itself else WITHOUT_EXPECTATION,)
+        doubts[defense] = doubts_of(plan, defense, x, y, logits)
     # Robust is a clean image that is right and accepted (Tramer 2022); what is refused has no class.
     rule = plan.judge.of_clean
     judged = judge(answers.logits, x, x, y, plan.threat, rule=rule, clean=True, refused=answers.refused)
     return samples_of(Cell(defense, "", "clean"), batch, judged)
+
+
+def doubts_of(plan: Plan, defense: str, x: Tensor, y: Tensor, logits: Tensor) -> tuple[str, ...]:
+    """What keeps a defended model's answers from being a function of each image alone, or unattacked.
+
+    Args:
+        plan: the evaluation.
+        defense: behind which defense.
+        x: clean images, `(n, c, h, w)`.
+        y: labels, `(n,)`.
+        logits: at `x`, `(n, k)`.
+    """
+    doubts = tuple(doubts_about(plan.judged(defense), x, y, logits))
+    if plan.is_random(defense) and plan.eot == 1 and not plan.judge.is_fixed:
+        by_itself = draws_inside(plan.model)
+        doubts += (MODEL_WITHOUT_EXPECTATION if by_itself else WITHOUT_EXPECTATION,)
+    return doubts
 
 
 def _replayed(cell: Cell, cells: Sequence[Cell], clean: _Clean) -> dict[Cell, set[int]]:

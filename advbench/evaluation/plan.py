@@ -152,9 +152,7 @@ class Plan:
 
     def sample(self, count: int) -> list[int]:
         """Some of the run's images, the same in all of its processes; their order does not matter."""
-        indices = torch.tensor(sorted(self.images), dtype=torch.int64)
-        words = Draws(self.seed, indices).stream("calibration").words(1).flatten()
-        return sorted(indices[words.argsort(stable=True)[:count]].tolist())
+        return sample_of(self.images, self.seed, count)
 
     def attack_of(self, cell: Cell) -> Attack:
         """What attacks on one rung."""
@@ -210,6 +208,13 @@ class Plan:
             doubts=doubts,
             judging=judging_of(self.judge, self.chains, self.model),
         )
+
+
+def sample_of(images: Sequence[int], seed: int, count: int) -> list[int]:
+    """Some of a run's images, by its seed and their indices alone."""
+    indices = torch.tensor(sorted(images), dtype=torch.int64)
+    words = Draws(seed, indices).stream("calibration").words(1).flatten()
+    return sorted(indices[words.argsort(stable=True)[:count]].tolist())
 
 
 def judged_model(

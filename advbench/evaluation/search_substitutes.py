@@ -169,7 +169,11 @@ class Search:
 
 def _standing(grade: Grade) -> tuple[float, float]:
     """The order of candidates: what is left standing, then how well its gradient agrees."""
-    candidate = grade.candidate
+    return order_of(grade.candidate)
+
+
+def order_of(candidate: Candidate) -> tuple[float, float]:
+    """The smaller the better: what it leaves standing, then how little its gradient agrees."""
     if candidate.standing is None:
         return math.inf, 0.0
     return candidate.standing, -2.0 if candidate.agreement is None else -candidate.agreement

@@ -65,7 +65,7 @@ class Looks:
         return sorted(tensor[words.argsort(stable=True)[:LOOKED_AT]].tolist())
 
 
-class Found(NamedTuple):
+class Settlement(NamedTuple):
     """The detectors of several defenses, settled."""
 
     chains: dict[str, Links]
@@ -75,7 +75,7 @@ class Found(NamedTuple):
     """Why a score is no function of the image alone."""
 
 
-def settled(looks: Looks, chains: Mapping[str, Links]) -> Found:
+def settled(looks: Looks, chains: Mapping[str, Links]) -> Settlement:
     """Settle every detector.
 
     Args:
@@ -86,7 +86,7 @@ def settled(looks: Looks, chains: Mapping[str, Links]) -> Found:
         DefenseError: a detector that gives no score an image, or refuses more than half of the clean ones.
         SpecError: one that cannot be made for this classifier.
     """
-    found = Found(dict(chains), {}, {})
+    found = Settlement(dict(chains), {}, {})
     for defense, chain in chains.items():
         if not any(link.detector is not None for link in chain):
             continue

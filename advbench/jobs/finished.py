@@ -22,9 +22,9 @@ from advbench.results.records import Row
 from advbench.results.table import Heading, of_row, rows_of
 from advbench.runs.examples import Examples, read_examples
 from advbench.runs.folder import ADVERSARIAL, is_as_written
-from advbench.runs.manifest import keeps_examples
+from advbench.runs.manifest import Manifest, keeps_examples
 from advbench.runs.provenance import origin_of
-from advbench.runs.read import read_records
+from advbench.runs.read import Records, read_records
 
 
 @final
@@ -48,6 +48,11 @@ class Run:
     def rows(self) -> tuple[Row, ...]:
         """The table, the undefended model first, then the defenses in the order given."""
         return rows_of(self.samples, self.heading)
+
+    @property
+    def records(self) -> Records:
+        """What the run wrote down."""
+        return Records(Manifest(self.path, self.manifest), self.heading, self.samples)
 
     @property
     def verdicts(self) -> dict[tuple[str, str], str]:

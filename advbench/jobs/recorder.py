@@ -20,13 +20,16 @@ from advbench.jobs.carry_over import Carried
 from advbench.jobs.describe import announcement
 from advbench.jobs.finished import Run, run_of
 from advbench.jobs.ranks import Ranks
+from advbench.jobs.report_page import page_of_run
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.watcher import Watcher, check_stop
 from advbench.reports import render
-from advbench.reports.formats import FILE_NAMES, Format
-from advbench.results.indicators import MEANINGS, Indicator
+from advbench.reports.formats import FILE_NAMES, HTML
+from advbench.reports.page import PAGE_FILE
+from advbench.results.indicators import Indicator
 from advbench.results.records import join_samples
 from advbench.results.shown import added_up
+from advbench.results.table import warnings_told
 from advbench.runs.examples import Examples
 from advbench.runs.folder import (
     CANDIDATES,
@@ -37,6 +40,7 @@ from advbench.runs.folder import (
     open_folder,
     unfinished_run,
 )
+from advbench.runs.listings import candidates_csv, indicators_csv
 from advbench.runs.provenance import now
 
 Accept = Callable[[Sequence[int], Sequence[int]], Sequence[str]]
@@ -200,7 +204,7 @@ class Recorder:
 
     def give_up(self, error: BaseException) -> None:
         """Say in `run.json` how the run ended; input that no attack could use leaves nothing behind."""
-        if self.folder is None or not self.ranks.leads:
+        if self.folder is None or not self.ranks.leads or self.folder.manifest.get("status") == "done":
             return
         untouched = self.ranks.count == 1 and self.folder.parts == 0 and not len(self.folder.known)
         if isinstance(error, InputError) and untouched:
@@ -210,41 +214,45 @@ class Recorder:
             shown = added_up([self.tally.earlier, self.tally.shown.images])
             self.folder.update(status=status, finished=now(), **{SHOWN: shown})
 
-    def write(self, evaluation: Evaluation, formats: Sequence[Format]) -> Run:
-        """Write the results; returns the run as its folder holds it."""
+    def write(self, evaluation: Evaluation, formats: Sequence[str]) -> Run:
+        """Write the results, and the seal last; returns the run as its folder holds it.
+
+        Args:
+            evaluation: what was found.
+            formats: of the tables, and `html` for the page. What an earlier start left in other formats is
+                written anew too, so that all files of the folder are of one run.
+        """
         folder = self.folder
         assert folder is not None
         folder.write_samples(evaluation.samples)
         if evaluation.candidates:
-            frame = pd.DataFrame([asdict(candidate) for candidate in evaluation.candidates]).astype(
-                {"standing": "Int64"}
-            )
-            folder.write_text(CANDIDATES, frame.assign(**self.origin).to_csv(index=False))
+            folder.write_text(CANDIDATES, candidates_csv(evaluation.candidates, self.origin))
         if evaluation.heading.indicators:
-            indicator_frame = pd.DataFrame(
-                [_indicator_record(indicator) for indicator in evaluation.heading.indicators]
-            )
-            folder.write_text(INDICATORS, indicator_frame.assign(**self.origin).to_csv(index=False))
-        for form in formats:
-            folder.write_text(
-                FILE_NAMES[form], render(evaluation.rows, form, self.origin, self.settings.style)
-            )
-        folder.update(
-            status="done",
-            finished=now(),
-            notes=list(evaluation.heading.notes),
-            **{SHOWN: added_up([self.tally.earlier, evaluation.shown])},
-            heading=evaluation.heading.as_record(),
-            candidates=[asdict(candidate) for candidate in evaluation.candidates],
-            warnings=[
-                f"{row.defense}, {row.attack}: {warning}"
-                for row in evaluation.rows
-                for warning in row.warnings
-            ],
-            tables=self.settings.style.settings(),
-            files=folder.written,
-        )
+            folder.write_text(INDICATORS, indicators_csv(evaluation.heading.indicators, self.origin))
+        for form, name in FILE_NAMES.items():
+            if form in formats or (folder.path / name).exists():
+                folder.write_text(name, render(evaluation.rows, form, self.origin, self.settings.style))
+        folder.manifest |= self._ending(evaluation)
+        run = run_of(folder.path, folder.manifest, evaluation.heading, evaluation.samples)
+        try:  # the run is done and whole, whatever becomes of its page
+            if HTML in formats or (folder.path / PAGE_FILE).exists():
+                folder.write_text(PAGE_FILE, page_of_run(run.records, self.settings.style))
+        finally:
+            folder.seal()
         return run_of(folder.path, folder.manifest, evaluation.heading, evaluation.samples)
+
+    def _ending(self, evaluation: Evaluation) -> dict[str, Any]:
+        """What `run.json` says at the end beside the digests of its files."""
+        return {
+            "status": "done",
+            "finished": now(),
+            "notes": list(evaluation.heading.notes),
+            SHOWN: added_up([self.tally.earlier, evaluation.shown]),
+            "heading": evaluation.heading.as_record(),
+            "candidates": [asdict(candidate) for candidate in evaluation.candidates],
+            "warnings": warnings_told(evaluation.rows),
+            "tables": self.settings.style.settings(),
+        }
 
     def close(self) -> None:
         """Let other runs write to the folder."""
@@ -284,19 +292,6 @@ class Recorder:
             return None
         indices = torch.tensor(samples["index"].tolist())
         return Examples(done.cell, indices, x_adv)
-
-
-def _indicator_record(indicator: Indicator) -> dict[str, object]:
-    """An indicator as a line of `indicators.csv`."""
-    meaning = MEANINGS[indicator.name]
-    return {
-        **asdict(indicator),
-        "value": indicator.value,
-        "threshold": meaning.threshold,
-        "tripped": indicator.tripped,
-        "meaning": meaning.words,
-        "advice": meaning.advice,
-    }
 
 
 def _pack(evaluation: Evaluation) -> bytes:

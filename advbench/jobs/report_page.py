@@ -14,7 +14,8 @@ from advbench.reports.runs import Merged, ReportedRun, merge_rows, read_runs
 from advbench.reports.steps import loss_by_steps, success_by_steps
 from advbench.reports.style import Style, arranged
 from advbench.results.shown import in_words, read_shown
-from advbench.results.table import of_row
+from advbench.results.table import of_row, rows_of
+from advbench.runs.read import Records
 
 MOST: Final = 200
 """Pictures of a page."""
@@ -93,8 +94,23 @@ def pictures_of(runs: Sequence[ReportedRun], data_root: Path | None, most: int) 
     return pictures, "" if pictures else " ".join(reasons)
 
 
+def page_of_run(records: Records, style: Style, name: str = "", data_root: Path | None = None) -> str:
+    """The page that a run has in its own folder.
+
+    Args:
+        records: what it wrote down.
+        style: of its table.
+        name: of the folder, where it had another one.
+        data_root: where the data set of the gallery is now; None for where it was.
+    """
+    path = records.manifest.path
+    rows = rows_of(records.samples, records.heading)
+    run = ReportedRun(path=path, name=name or path.resolve().name, rows=rows, records=records)
+    return page_of([run], merge_rows([run], []), style, data_root=data_root)
+
+
 def write_page(folder: Path, style: Style) -> None:
-    """Write the page of a run that is done into its own folder."""
+    """Write the page of a sweep that is done into its own folder."""
     runs, failed = read_runs([folder])
     write_whole(folder / PAGE_FILE, page_of(runs, merge_rows(runs, failed), style).encode())
 

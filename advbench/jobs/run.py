@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 from advbench.evaluation.ladder import Evaluation, evaluate
 from advbench.jobs.build_attacks import Job, assemble
@@ -14,10 +13,9 @@ from advbench.jobs.objects import NO_OBJECTS, Objects
 from advbench.jobs.order_check import check_order_of_run
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.recorder import Recorder
-from advbench.jobs.report_page import write_page
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.watcher import Unwatched, Watcher
-from advbench.reports.formats import FILE_NAMES, HTML, Format, formats_of
+from advbench.reports.formats import FILE_NAMES, HTML, formats_of
 from advbench.runs.folder import check_free
 from advbench.speed.working_copy import Copies
 
@@ -51,7 +49,6 @@ def perform(
     ranks = Ranks() if ranks is None else ranks
     watcher = Unwatched() if watcher is None else watcher
     asked = formats_of(settings.formats, [*FILE_NAMES, HTML])
-    formats = [cast("Format", name) for name in asked if name != HTML]
     job = assemble(settings, ranks, objects)
     manifest = manifest_of(settings, job, ranks)
     if carried is not None:
@@ -73,15 +70,12 @@ def perform(
             watcher.note(f"warning: {doubt}")
             notes.append(doubt)
         evaluation = replace(evaluation, heading=evaluation.heading.with_notes(notes))
-        run = recorder.write(evaluation, formats)
+        return recorder.write(evaluation, asked)
     except BaseException as error:
         recorder.give_up(error)
         raise
     finally:
         recorder.close()
-    if HTML in asked:  # the run is done and whole, whatever becomes of its page
-        write_page(run.path, settings.style)
-    return run
 
 
 def _notes_of_order(

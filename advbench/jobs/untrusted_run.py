@@ -16,6 +16,7 @@ from advbench.jobs.settings.verify import VerifySettings
 from advbench.models.checkpoint.formats import Format
 from advbench.names.grammar import parse_chain, parse_spec
 from advbench.names.user_code import names_user_code
+from advbench.results.indicators import TESTS, Test
 from advbench.results.judging import MAJORITY, Judge, check_rule
 from advbench.results.records import LADDER, Rung
 from advbench.results.table import Heading
@@ -57,11 +58,13 @@ class _Settings:
     defenses: Mapping[str, Any]
     gradient_free: Mapping[str, Any]
     rungs: tuple[str, ...]
+    tests: tuple[str, ...] = ()
     judge_draws: Count
     judge: str = MAJORITY
     random_model: bool = False
     members: tuple[str, ...] = ()
     smooth: str | None = None
+    substitute: tuple[str, ...] | None = None
     save_adversarial: Kept
     fpr: float | None = None
     reject_class: str | None = None
@@ -99,7 +102,9 @@ class Claims:
         model: the model's name in the table.
         attacks: the attacks' names in the table.
         rungs: what was run beside the clean rung.
+        tests: what was measured beside the ladder.
         gradient_free: the attack of the gradient-free rung; empty without.
+        substitutes: what was to stand in for the defenses; empty for what each lists.
         heading: what the run says its table is about: its doubts, notes and indicators are nowhere else.
         kept: which examples were kept.
         batch_size: how many clean images were judged at a time.
@@ -113,7 +118,9 @@ class Claims:
     model: str
     attacks: tuple[str, ...]
     rungs: tuple[Rung, ...]
+    tests: tuple[Test, ...]
     gradient_free: str
+    substitutes: tuple[str, ...]
     heading: Heading
     kept: Kept
     batch_size: int
@@ -168,7 +175,9 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
         model=run_settings.model,
         attacks=tuple(run_settings.attacks),
         rungs=tuple(rung for rung in LADDER if rung in run_settings.rungs),
+        tests=tuple(test for test in TESTS if test in run_settings.tests),
         gradient_free="".join(run_settings.gradient_free),
+        substitutes=run_settings.substitute or (),
         heading=manifest.heading,
         kept=kept,
         batch_size=min(manifest.group("execution", _Execution).batch_size, _LARGEST_BATCH),
@@ -191,7 +200,7 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
     """
     if not manifest.is_done:
         raise RunFolderError(
-            f"{manifest.path} is not finished (status {manifest.status!r}): the same command with --out "
+            f"{manifest.path} is not finished (status {manifest.status!r:.60}): the same command with --out "
             f"{manifest.path} goes on with it."
         )
     if not manifest.keeps_examples:

@@ -1,25 +1,32 @@
 """A run's evidence checked again, from its folder to a line for each thing that was looked at."""
 
-import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import torch
 from torch import nn
 
-from advbench.data.batches import batches
+from advbench.data.batches import batches, read_batch
 from advbench.defended.left_as_found import prepared
-from advbench.errors import RunFolderError, SpecError
-from advbench.evaluation.judge_again import Evidence, Finding, check_records, recheck
+from advbench.errors import RunFolderError
+from advbench.evaluation.judge_again import (
+    LOSS_ELSEWHERE,
+    LOSS_HERE,
+    Evidence,
+    Finding,
+    check_records,
+    recheck,
+)
 from advbench.evaluation.ladder import fingerprint, image_digests
+from advbench.evaluation.measure_indicators import PROBED
 from advbench.evaluation.plan import Links, defense_chains, judging_of, substitutes_of
-from advbench.evaluation.settle_detectors import Looks, settled
+from advbench.evaluation.settle_detectors import Looks, Settlement, settled
 from advbench.files import sha256
 from advbench.jobs.build_subject import Subject, load_subject
+from advbench.jobs.check import Check
 from advbench.jobs.left_as_found import left_as_found
 from advbench.jobs.objects import NO_OBJECTS, Objects, check_given_again
 from advbench.jobs.ranks import Ranks
@@ -27,32 +34,31 @@ from advbench.jobs.settings.keywords import said_in_keywords, settings_from_keyw
 from advbench.jobs.settings.verify import VerifySettings
 from advbench.jobs.state_digest import state_digest
 from advbench.jobs.untrusted_run import Claims, claims_of
+from advbench.jobs.verify_parts import check_parts
+from advbench.jobs.verify_seal import check_seal
+from advbench.jobs.verify_substitutes import check_indicators, check_substitutes
+from advbench.jobs.verify_tables import check_tables
 from advbench.jobs.words_or_objects import data_of, defenses_of, model_of
 from advbench.models.network import bundled_weights
 from advbench.names.grammar import parse_spec
-from advbench.reports.compare import first_difference
-from advbench.reports.formats import FILE_NAMES, render
-from advbench.reports.style import style_of
 from advbench.results.detecting import same_thresholds
-from advbench.results.table import Heading, rows_of
-from advbench.results.verdict import RULES
+from advbench.results.table import Heading
 from advbench.runs.examples import Examples, read_examples
-from advbench.runs.folder import ADVERSARIAL, CANDIDATES, is_as_written
+from advbench.runs.folder import ADVERSARIAL, is_as_written
 from advbench.runs.manifest import open_manifest
-from advbench.runs.provenance import origin_of
+from advbench.runs.provenance import is_here
 from advbench.runs.samples import SAMPLES, read_samples
 from advbench.speed.batch_size import BatchSize
 
 _READ = 256  # images at a time
 
-
-@dataclass(frozen=True)
-class Check:
-    """Something that was checked: what, whether it holds, and in words."""
-
-    what: str
-    holds: bool
-    said: str
+UNPROVED: Final = (
+    "when, where, by which command and with which versions the run was made, its notes, and what model and "
+    "data set are called beyond the settings: the run's own word"
+)
+ON_THE_WAY: Final = "what attacks met on their way (steps, queries, losses)"
+MEASURED: Final = f"figures of indicators, doubts and substitutes, and {ON_THE_WAY}, which --deep makes again"
+BEYOND: Final = f"{ON_THE_WAY} on images beyond the sample that was attacked again"
 
 
 @with_keywords(VerifySettings)
@@ -105,6 +111,7 @@ def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterat
     check_given_again(manifest.values, objects, settings.run)
     claims = claims_of(manifest, settings)
     yield _check_manifest(claims)
+    yield from check_seal(manifest, settings.seal)
     checkpoint = _check_checkpoint(claims) if objects.model is None else _check_module(claims, objects.model)
     yield checkpoint
     if not checkpoint.holds:
@@ -120,16 +127,23 @@ def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterat
     if not images.holds:
         return
     heading = _heading(claims, subject)
-    chains, detectors = _settled(claims, subject)
+    settlement, detectors = _settled(claims, subject)
     if detectors is not None:
         yield detectors
-    yield from _check_digests(claims, settings.run)
     samples, records = _check_samples(settings.run, heading, subject)
     yield records
     if samples is None:
         return
-    yield from _check_tables(claims, settings.run, samples, heading)
-    yield from _check_rungs(claims, settings, subject, (chains, samples), heading)
+    yield from check_parts(manifest, samples)
+    yield from check_tables(manifest, samples, heading, settings.data_root)
+    yield from _check_measured(claims, subject, samples, heading)
+    yield from _check_rungs(claims, settings, subject, (settlement.chains, samples), heading)
+    if settings.deep:
+        from advbench.jobs.verify_deep import check_deeply  # noqa: PLC0415  # knows the attacks
+
+        yield from check_deeply(claims, subject, samples, heading, settlement)
+    more = MEASURED if not settings.deep else BEYOND if len(subject.indices) > PROBED else ""
+    yield Check("not proved", True, "; ".join(filter(None, (more, UNPROVED))))
 
 
 def _check_manifest(claims: Claims) -> Check:
@@ -223,7 +237,7 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
     )
 
 
-def _settled(claims: Claims, subject: Subject) -> tuple[dict[str, Links], Check | None]:
+def _settled(claims: Claims, subject: Subject) -> tuple[Settlement, Check | None]:
     """The defenses, with detectors that refuse where clean images say; and whether the run's did so."""
     model, size = subject.classifier.model, BatchSize(claims.batch_size)
     looks = Looks(
@@ -234,34 +248,19 @@ def _settled(claims: Claims, subject: Subject) -> tuple[dict[str, Links], Check 
         size=size,
     )
     with torch.inference_mode(False), prepared(model):
-        found = settled(looks, defense_chains(subject.defenses.objects))
-    told = claims.heading.detectors
-    if not found.told and not told:
-        return found.chains, None
+        settlement = settled(looks, defense_chains(subject.defenses.objects))
+    recorded = claims.heading.detectors
+    if not settlement.told and not recorded:
+        return settlement, None
     wrong = [
         defense
-        for defense in {**found.told, **told}
-        if not same_thresholds(found.told.get(defense, ()), told.get(defense, ()))
+        for defense in {**settlement.told, **recorded}
+        if not same_thresholds(settlement.told.get(defense, ()), recorded.get(defense, ()))
     ]
-    said = (
+    sentence = (
         f"other thresholds than clean images give: {', '.join(wrong)}" if wrong else "thresholds as recorded"
     )
-    return found.chains, Check("detectors", not wrong, said)
-
-
-def _check_digests(claims: Claims, run: Path) -> Iterator[Check]:
-    """Whether the files are, to the byte, what the run wrote."""
-    known = {SAMPLES, CANDIDATES, *FILE_NAMES.values()}
-    present = {name for name in known if (run / name).is_file()}
-    for name in sorted(present | (claims.manifest.files.keys() & known)):
-        if name not in present:
-            yield Check(name, False, "missing")
-        elif name not in claims.manifest.files:
-            yield Check(name, False, "not written by the run")
-        elif hashlib.sha256((run / name).read_bytes()).hexdigest() != claims.manifest.files[name]:
-            yield Check(name, False, "not as the run wrote it")
-        else:
-            yield Check(name, True, "as the run wrote it")
+    return settlement, Check("detectors", not wrong, sentence)
 
 
 def _check_samples(run: Path, heading: Heading, subject: Subject) -> tuple[pd.DataFrame | None, Check]:
@@ -279,27 +278,16 @@ def _check_samples(run: Path, heading: Heading, subject: Subject) -> tuple[pd.Da
     )
 
 
-def _check_tables(claims: Claims, run: Path, samples: pd.DataFrame, heading: Heading) -> Iterator[Check]:
-    """Whether the tables say what the records come to."""
-    rows, origin = rows_of(samples, heading), origin_of(claims.manifest.values)
-    try:
-        style = style_of(claims.manifest.values.get("tables"))
-    except SpecError as error:
-        yield Check("tables", False, f"run.json: {error}")
-        return
-    for form, name in FILE_NAMES.items():
-        if not (run / name).is_file():
-            continue
-        text = (run / name).read_bytes().decode(errors="replace")
-        # The rules of verdicts have changed since, and with them what people read beside the numbers.
-        earlier = ("verdict",) if heading.rules < RULES else ()
-        difference = first_difference(form, text, render(rows, form, origin, style), earlier)
-        yield Check(f"numbers of {name}", not difference, difference or "what the records come to")
-    if heading.rules < RULES and any(row.verdict for row in rows):
-        verdicts = "; ".join(
-            f"{row.defense} under {row.attack}: {row.verdict.partition(':')[0]}" for row in rows
-        )
-        yield Check("verdicts", True, f"an earlier version's, not compared; by today's rules: {verdicts}")
+def _check_measured(
+    claims: Claims, subject: Subject, samples: pd.DataFrame, heading: Heading
+) -> Iterator[Check]:
+    """Indicators and substitutes, as far as they can be looked at without an attack."""
+    pixels = read_batch(subject.images, subject.indices[:1]).x.numel()
+    yield check_indicators(
+        heading, samples, claims.subject.seed, subject.threat, pixels=pixels, tests=claims.tests
+    )
+    chains = defense_chains(subject.defenses.objects)
+    yield from check_substitutes(claims.manifest, heading, chains, claims.substitutes)
 
 
 def _check_rungs(
@@ -322,6 +310,7 @@ def _check_rungs(
         batch_size=claims.batch_size,
         seed=claims.subject.seed,
         judge_draws=claims.judge,
+        loss_room=LOSS_HERE if is_here(claims.manifest.values, subject.device) else LOSS_ELSEWHERE,
     )
     findings = recheck(evidence, _examples(settings.run, damaged), as_8bit=settings.as_8bit)
     holds = not damaged

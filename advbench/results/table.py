@@ -316,3 +316,8 @@ def warnings_of(samples: pd.DataFrame, defense: str, attack: str) -> list[str]:
                 f"{rung}: {undecided} of {len(records)} examples gave NaN logits and count as robust"
             )
     return warnings
+
+
+def warnings_told(rows: Iterable[Row]) -> list[str]:
+    """The warnings of all rows as `run.json` lists them."""
+    return [f"{row.defense}, {row.attack}: {warning}" for row in rows for warning in row.warnings]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import safetensors
 import safetensors.torch
@@ -58,3 +58,15 @@ def read_examples(path: Path) -> Examples:
         raise RunFolderError(f"{path} does not hold one example an image.")
     rung = cast("Rung", metadata["rung"])
     return Examples(Cell(metadata["defense"], metadata["attack"], rung), indices, x_adv)
+
+
+def origin_of_examples(path: Path) -> dict[str, Any]:
+    """Where a file of examples says that it comes from; empty where it does not say, or cannot be read."""
+    if not path.is_file():  # a pipe would be waited for
+        return {}
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            origin = json.loads((file.metadata() or {}).get(_ORIGIN, "{}"))
+    except (safetensors.SafetensorError, OSError, ValueError, RecursionError):
+        return {}
+    return origin if isinstance(origin, dict) else {}

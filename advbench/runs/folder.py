@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -17,8 +17,9 @@ from advbench.results.shown import added_up, read_shown
 from advbench.runs.claimed_folder import ClaimedFolder, claiming, looking_into, new_dated_folder
 from advbench.runs.examples import Examples, pack_examples
 from advbench.runs.manifest import MANIFEST, differences, keeps_examples, read_manifest, run_hash
-from advbench.runs.provenance import origin_of
-from advbench.runs.samples import PARTS, SAMPLES, pack_samples, read_samples
+from advbench.runs.provenance import OF_A_START, origin_of
+from advbench.runs.samples import PARTS, SAMPLES, frame_of, pack_samples, read_table
+from advbench.runs.seal import SEAL, seal_of
 
 ADVERSARIAL = "adversarial"
 SUBSTITUTES = "substitutes"
@@ -109,6 +110,16 @@ class RunFolder(ClaimedFolder):
     def write_text(self, name: str, text: str) -> None:
         """Write a table."""
         self._write(name, text.encode())
+
+    def seal(self, **entries: Any) -> None:
+        """Write the last `run.json`, which ends the run: with a digest of everything that it leaves.
+
+        Args:
+            entries: what there is to say beside.
+        """
+        self.manifest.update(entries, files=self.written)
+        seal = seal_of(self.path, files_of_run(self.path), self.manifest)
+        self.update(**{SEAL: asdict(seal)})
 
     def load(self, name: str) -> bytes | None:
         """What the search for substitutes has kept under a name, in this start or an earlier one."""
@@ -240,10 +251,9 @@ def _earlier(path: Path) -> dict[str, Any]:
 def earlier_starts(manifest: Mapping[str, Any]) -> list[Any]:
     """How the run was started before: what its records may come from beside this start."""
     before = manifest.get("earlier_starts")
-    names = ("started", "command", "execution", "versions", "commits", "machine")
     return [
         *(before if isinstance(before, list) else []),
-        {name: manifest[name] for name in names if name in manifest},
+        {name: manifest[name] for name in OF_A_START if name in manifest},
     ]
 
 
@@ -276,7 +286,7 @@ def _read_parts(folder: RunFolder) -> None:
         if number.isdigit() and rank == f"{folder.rank:04d}":
             folder.parts = max(folder.parts, int(number) + 1)
     if readable:
-        known = join_samples([part.samples for part in readable])
+        known = frame_of([part.table for part in readable])
         folder.known = known.drop_duplicates(["index", "rung", "defense", "attack"])
         folder.shown = added_up([part.shown for part in readable])
 
@@ -285,30 +295,48 @@ def _part_files(folder: RunFolder) -> list[Path]:
     return sorted(path for path in (folder.path / PARTS).glob("*.parquet") if path.is_file())
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """What a part holds."""
 
-    samples: pd.DataFrame
+    table: Any
+    """Its records, as a table of pyarrow."""
     companion: str
     """The name of the examples that belong to the records; empty where none do."""
     shown: dict[str, int]
+    origin: Mapping[str, Any]
+    """Where it comes from."""
 
 
-def _read_part(folder: RunFolder, part: Path) -> _Part | None:
+def part_of(contents: bytes, most: int) -> Part:
+    """The part that a file holds.
+
+    Args:
+        contents: of the file.
+        most: how many records it may hold.
+
+    Raises:
+        RunFolderError: a sentence on what is wrong with the file.
+    """
+    table, origin = read_table(contents, most)
+    companion = Path(str(origin.get(_COMPANION, ""))).name
+    return Part(table, companion, _read_counts(origin.get(SHOWN)), origin)
+
+
+def _read_part(folder: RunFolder, path: Path) -> Part | None:
     """A part; None if it or its examples are damaged."""
-    contents = part.read_bytes()
-    if not is_named_after(part, contents):
+    contents = path.read_bytes()
+    if not is_named_after(path, contents):
         return None
     try:
-        samples, origin = read_samples(contents, _MOST)
+        part = part_of(contents, _MOST)
+        frame_of([part.table])
     except RunFolderError:
         return None
-    companion = Path(str(origin.get(_COMPANION, ""))).name
-    if companion:
-        examples = folder.path / ADVERSARIAL / companion
+    if part.companion:
+        examples = folder.path / ADVERSARIAL / part.companion
         if not examples.is_file() or not is_as_written(examples):
             return None
-    return _Part(samples, companion, _read_counts(origin.get(SHOWN)))
+    return part
 
 
 def _read_counts(text: Any) -> dict[str, int]:
@@ -324,6 +352,20 @@ def _present(path: Path) -> Iterator[Path]:
         home, name = path / Path(pattern).parent, Path(pattern).name
         yield from home.glob(name)
         yield from half_written(home, name)
+
+
+def files_of_run(path: Path) -> list[str]:
+    """The paths, in a run's folder, of the files that a seal holds: all that a run writes but `run.json`."""
+    whole = [name for pattern in _FILES for name in path.glob(pattern) if name.is_file()]
+    return sorted(name.relative_to(path).as_posix() for name in whole if name != path / MANIFEST)
+
+
+def is_file_of_run(name: str) -> bool:
+    """Whether a path in a run's folder is one that runs write to."""
+    path = PurePosixPath(name)
+    return any(
+        path.match(pattern) and len(path.parts) == len(PurePosixPath(pattern).parts) for pattern in _FILES
+    )
 
 
 def is_as_written(path: Path) -> bool:

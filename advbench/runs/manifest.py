@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar, final
 from advbench.errors import RunFolderError
 from advbench.results.records import Candidate
 from advbench.results.table import Heading
+from advbench.runs.seal import SEAL, Seal
 from advbench.runs.typed_json import Count, Where, read_as
 
 MANIFEST = "run.json"
@@ -20,7 +21,7 @@ LATER: Final = "later"
 """Marks fields of attacks and defenses that came later: their default is what was done before, and is no part
 of what describes them, so that runs which were begun before go on."""
 
-_LARGEST = 16 << 20  # bytes; those that were written have a few thousand
+_LARGEST = 64 << 20  # bytes; a seal has about 130 a file
 _LARGEST_COSINE: Final = 1.001  # up to rounding
 _EARLIEST_RULES: Final = 1  # of verdicts, before runs wrote down which
 
@@ -40,6 +41,13 @@ class _Files:
     """SHA-256 of each file, by name."""
 
     files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sealed:
+    """The seal, where there is one."""
+
+    seal: Seal | None = None
 
 
 @final
@@ -105,6 +113,15 @@ class Manifest:
             RunFolderError: other entries.
         """
         return read_as(_Files, self.values, self.where, whole=False).files
+
+    @cached_property
+    def seal(self) -> Seal | None:
+        """The run's seal; None of a run that an earlier version wrote, or that is not done.
+
+        Raises:
+            RunFolderError: other entries.
+        """
+        return read_as(_Sealed, {SEAL: self.values.get(SEAL)}, self.where).seal
 
     @cached_property
     def heading(self) -> Heading:

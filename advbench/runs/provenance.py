@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn")
 
 
+OF_A_START = ("started", "command", "execution", "versions", "commits", "machine")
+"""The entries of `run.json` that tell one start of a run from another."""
+
+
 def now() -> str:
     """The time as records have it: UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -67,6 +71,18 @@ def machine(device: "torch.device") -> dict[str, Any]:
     }
 
 
+def is_here(manifest: Mapping[str, Any], device: "torch.device") -> bool:
+    """Whether a run says that it was computed as it would be now: on this CPU, by the same versions.
+
+    Args:
+        manifest: what `run.json` says.
+        device: what computes now.
+    """
+    here, told = machine(device), manifest.get("machine")
+    same = isinstance(told, Mapping) and all(here[name] == told.get(name) for name in ("device", "platform"))
+    return same and device.type == "cpu" and versions() == manifest.get("versions")
+
+
 def origin_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Where a run's files come from, in a few words each: what is written into every one of them.
 
@@ -84,6 +100,14 @@ def origin_of(manifest: Mapping[str, Any]) -> dict[str, str]:
         "command": _joined(manifest.get("command")),
         "run": run_hash(manifest),
     }
+
+
+def origins_of_starts(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Where the files of a run may come from: its last start first, then those that it went on with."""
+    shared = {name: value for name, value in manifest.items() if name not in OF_A_START}
+    earlier = manifest.get("earlier_starts")
+    starts = [start for start in earlier if isinstance(start, Mapping)] if isinstance(earlier, list) else []
+    return [origin_of(manifest), *(origin_of({**shared, **start}) for start in reversed(starts))]
 
 
 def _text(value: Any) -> str:

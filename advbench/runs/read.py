@@ -58,7 +58,7 @@ def read_records(path: Path) -> Records:
     """
     manifest = open_manifest(path)
     if not manifest.is_done:
-        raise RunFolderError(f"{path} is not finished (status {manifest.status!r}).")
+        raise RunFolderError(f"{path} is not finished (status {manifest.status!r:.60}).")
     file = path / SAMPLES
     try:
         contents = file.read_bytes()

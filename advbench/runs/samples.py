@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -42,6 +42,12 @@ def read_samples(contents: bytes, most: int) -> tuple[pd.DataFrame, dict[str, An
     Raises:
         RunFolderError: a sentence on what is wrong with the file.
     """
+    table, origin = read_table(contents, most)
+    return frame_of([table]), origin
+
+
+def read_table(contents: bytes, most: int) -> tuple[Any, dict[str, Any]]:
+    """The records of a `.parquet` file as a table of pyarrow, and where they come from; as `read_samples`."""
     try:
         file = pyarrow.parquet.ParquetFile(io.BytesIO(contents))
         rows = file.metadata.num_rows
@@ -54,11 +60,23 @@ def read_samples(contents: bytes, most: int) -> tuple[pd.DataFrame, dict[str, An
             raise RunFolderError(f"it has {names.count(wrong[0])} columns {wrong[0]!r}, not one")
         origin = json.loads((file.schema_arrow.metadata or {}).get(_ORIGIN, b"{}"))
         # Without the metadata that pandas would follow: only the plain columns count.
-        frame = file.read(columns=list(SAMPLE_TYPES)).to_pandas(ignore_metadata=True)
-        return frame[list(SAMPLE_TYPES)].astype(dict(SAMPLE_TYPES)), origin if isinstance(
-            origin, dict
-        ) else {}
+        table = file.read(columns=list(SAMPLE_TYPES), use_threads=False).replace_schema_metadata(None)
+        return table.select(list(SAMPLE_TYPES)), origin if isinstance(origin, dict) else {}
     except RunFolderError:
         raise
     except Exception as error:  # a forged file can make its reader raise anything
+        raise RunFolderError(f"it cannot be read ({type(error).__name__})") from error
+
+
+def frame_of(tables: Sequence[Any]) -> pd.DataFrame:
+    """The records of several tables of `read_table`, one after another.
+
+    Raises:
+        RunFolderError: columns that hold something else than they should.
+    """
+    try:
+        whole = pyarrow.concat_tables(tables, promote_options="permissive")
+        frame: pd.DataFrame = whole.to_pandas(ignore_metadata=True)
+        return frame[list(SAMPLE_TYPES)].astype(dict(SAMPLE_TYPES))
+    except Exception as error:  # likewise
         raise RunFolderError(f"it cannot be read ({type(error).__name__})") from error

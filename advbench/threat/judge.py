@@ -109,9 +109,13 @@ def judge(
     rule = rule if len(logits) > 1 else None
     prediction, share, fell, _ = vote(predictions_of(logits, refused), y, rule, clean=clean)
     fallen = fell & threat.contains(x_adv, x)
-    shared = logits if rule is None else logits[: rule.draws]
-    loss = torch.stack([F.cross_entropy(logit.float(), y, reduction="none") for logit in shared]).mean(0)
+    loss = mean_loss(logits if rule is None else logits[: rule.draws], y)
     return Judgement(prediction, ~fallen, threat.distance(x_adv, x), loss, share)
+
+
+def mean_loss(logits: Tensor, y: Tensor) -> Tensor:
+    """The mean cross-entropy over draws `(draws, n, k)`, `(n,)`."""
+    return torch.stack([F.cross_entropy(logit.float(), y, reduction="none") for logit in logits]).mean(0)
 
 
 _HALF = 0.5

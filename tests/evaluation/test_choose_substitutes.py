@@ -15,8 +15,8 @@ from advbench.errors import SpecError
 from advbench.evaluation.choose_substitutes import (
     Options,
     _described,
-    _read_candidates,
     options_for,
+    read_candidates,
     ready,
     with_exact,
 )
@@ -169,7 +169,7 @@ KEPT = [
 def test_what_an_earlier_start_has_kept_is_whole_or_nothing(
     contents: bytes | None, expected: tuple[Candidate, ...] | None
 ) -> None:
-    assert _read_candidates(contents, "g") == expected
+    assert read_candidates(contents, "g") == expected
 
 
 def test_a_defense_is_described_alike_in_every_process() -> None:

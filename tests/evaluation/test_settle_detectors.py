@@ -15,7 +15,7 @@ from advbench.defended.detector import Detector
 from advbench.defended.model import Placement
 from advbench.defended.reject import OUTPUTS, RejectNaN, WithoutRefusal
 from advbench.errors import DefenseError
-from advbench.evaluation.settle_detectors import Found, Looks, settled
+from advbench.evaluation.settle_detectors import Looks, Settlement, settled
 from advbench.results.records import REFUSED
 from advbench.speed.batch_size import BatchSize
 from tests.evaluation.models import Sum, levels
@@ -70,7 +70,7 @@ def looks(count: int, images: range, **changes: Any) -> Looks:
     return Looks(**{**settings, **changes})
 
 
-def found_of(looked: Looks, detector: Detector) -> Found:
+def found_of(looked: Looks, detector: Detector) -> Settlement:
     return settled(looked, {"none": (), "guard": (Placement(detector),)})
 
 

@@ -33,6 +33,12 @@ class VerifySettings:
     quantize: Literal["8bit"] | None = option(
         None, help="Also tell how many examples still fool as 8-bit images.", shown="no"
     )
+    deep: bool = option(
+        False, help="Also measure again what verdicts rest on beside the records, with the run's attacks."
+    )
+    seal: str | None = option(
+        None, help="The seal's digest as it was published, or its first 16 digits.", shown="not known"
+    )
     device: str = option("auto", like=shared.DEVICE, panel=None)
     json: bool = option(False, help="Print the checks as JSON.")
     quiet: bool = option(False, help="Print what disagrees and nothing else.", short="-q")
