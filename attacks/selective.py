@@ -108,7 +108,13 @@ class Selective:
 
 
 def orthogonal(*, steps: int = 40, step_size: float | None = None, restarts: int = 1) -> Selective:
-    """Orthogonal projected gradient descent; see `Selective`."""
+    """Orthogonal projected gradient descent; see `Selective`.
+
+    Args:
+        steps: as Selective's.
+        step_size: as Selective's.
+        restarts: as Selective's.
+    """
     return Selective(steps=steps, step_size=step_size, restarts=restarts, orthogonal=True)
 
 

@@ -9,7 +9,9 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
 _BLOCK = re.compile(r"^```console\n((?:.*\n)*?)```", re.MULTILINE)
-_EXAMPLE = re.compile(r"^```python\n((?:.*\n)*?)```(?:(?!```)[\s\S])*```text\n((?:.*\n)*?)```", re.MULTILINE)
+_EXAMPLE = re.compile(
+    r"^```python\n((?:(?!```).*\n)*)```(?:(?!```)[\s\S])*```text\n((?:.*\n)*?)```", re.MULTILINE
+)
 _FILE = re.compile(r"[Ss]ave this as `([\w.]+)`:\n\n```python\n((?:.*\n)*?)```")
 _TOML = re.compile(r"^ *```toml\n((?:.*\n)*?) *```", re.MULTILINE)
 

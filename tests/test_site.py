@@ -63,7 +63,8 @@ def test_links_of_the_markdown_lead_to_files_of_the_site(site: Path) -> None:
 @pytest.mark.parametrize("ending", [".html", ".md"])
 def test_the_reference_has_everything_that_can_be_named(site: Path, ending: str) -> None:
     def text(name: str) -> str:
-        return re.sub(r"<[^>]+>", "", (site / f"reference/{name}{ending}").read_text(encoding="utf-8"))
+        told = (site / f"reference/{name}{ending}").read_text(encoding="utf-8")
+        return re.sub(r"<[^>]+>", "", told) if ending == ".html" else told  # '<' in Markdown is a sign
 
     assert not [name for name in DEFENSES if name not in text("defenses")]
     assert not [name for name in ATTACKS if name not in text("attacks")]
