@@ -30,6 +30,8 @@ SUBSTITUTES: Final = ("exact", "finite-difference", "learned")
 
 _MOST: Final = 0.5
 _CAP: Final = 0.2  # of the clean margin: so far a refused image is driven beyond the boundary of its class
+_WIDER: Final = (torch.float64, torch.int64, torch.int32)
+_LOST: Final = 1e-3  # of the spread of scores, to rounding
 _PENALTY: Final = 0.1  # of the clean margin, for a score that lies a spread beyond its threshold
 
 
@@ -162,7 +164,26 @@ class Detector:
                 f"detector {self.__name__} must return one score an image, ({len(x)},) for {len(x)} images, "
                 f"got shape {tuple(scores.shape)}."
             )
+        if self.settled is None:  # on clean images, before any attack
+            _check_precision(self.__name__, scores)
         return scores.to(device=x.device, dtype=x.dtype).reshape(-1, 1)
+
+
+def _check_precision(name: str, scores: Tensor) -> None:
+    """See whether float32, in which a defended model computes, tells scores of more digits from each other.
+
+    Raises:
+        DefenseError: it does not; the detector would refuse other images than it does by itself.
+    """
+    if scores.dtype not in _WIDER or len(scores) < 2:  # a spread needs two
+        return
+    wide = scores.detach().double()
+    spread, rounding = float(wide.std()), float((wide - wide.float().double()).abs().max())
+    if rounding > _LOST * spread > 0.0:
+        raise DefenseError(
+            f"detector {name} gives scores about {float(wide.mean()):.3g} that differ by {spread:.3g}, which "
+            "float32 cannot tell: take a constant away from them, or divide, before you return them."
+        )
 
 
 @dataclass(frozen=True)
@@ -222,6 +243,27 @@ def refused_by(detectors: Sequence[Detector], scores: Tensor) -> Tensor:
     """
     accepted = [scores[..., place] <= _settled(each).threshold for place, each in enumerate(detectors)]
     return ~torch.stack(accepted).all(0)
+
+
+def check_scores(detectors: Sequence[Detector], scores: Tensor) -> None:
+    """See whether the judge can tell what is refused.
+
+    Args:
+        detectors: which gave the scores.
+        scores: a column a detector, `(..., n, d)`.
+
+    Raises:
+        DefenseError: a score is NaN. A detector that asks `score > threshold` accepts that image, and one
+            that asks `not score <= threshold` refuses it.
+    """
+    for place, detector in enumerate(detectors):
+        own = scores[..., place]
+        if bool(own.isnan().any()):
+            raise DefenseError(
+                f"detector {detector.__name__} gives NaN for {int(own.isnan().sum())} of {own.numel()} "
+                "images, which neither accepts nor refuses them: let it return a number "
+                "(torch.nan_to_num(score, nan=torch.inf) where NaN refuses)."
+            )
 
 
 def joint_logits(detectors: Sequence[Detector], logits: Tensor, scores: Tensor, label: int) -> Tensor:

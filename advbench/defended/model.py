@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from advbench.defended.backward import BPDA, Map, TrueGradient, identity
 from advbench.defended.clips import clipped_from_inside
 from advbench.defended.counting import CountedModel
-from advbench.defended.detector import Column, Detector, joint_logits, refused_by
+from advbench.defended.detector import Column, Detector, check_scores, joint_logits, refused_by
 from advbench.defended.logits import LogitsOf
 from advbench.defended.members import MEMBERS
 from advbench.defended.normalized import Normalized
@@ -186,12 +186,17 @@ class DefendedModel(nn.Module):
         return torch.stack([draw(x) for draw in self.draws()])
 
     def answers(self, x: Tensor) -> Answers:
-        """What it says in each of its draws, and which images it refuses."""
+        """What it says in each of its draws, and which images it refuses.
+
+        Raises:
+            DefenseError: a detector gives NaN, which tells neither.
+        """
         if not self.detectors:
             return Answers(self.sampled(x), None)
         told = self.with_scores().sampled(x)
-        k = told.shape[-1] - len(self.detectors)
-        return Answers(told[..., :k], refused_by(list(self.detectors.values()), told[..., k:]))
+        k, detectors = told.shape[-1] - len(self.detectors), list(self.detectors.values())
+        check_scores(detectors, told[..., k:])
+        return Answers(told[..., :k], refused_by(detectors, told[..., k:]))
 
     def against(self, label: int) -> "DefendedModel":
         """As an attack on images of one label sees it: joint logits in which to refuse is right.

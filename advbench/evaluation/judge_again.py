@@ -237,7 +237,7 @@ def _check_prediction(
     excused = wrong & ~far & ((fell == vote_again.fooled) | _near(judged.rule, vote_again))
     if not model.is_random:
         excused = _excused(model, x, recorded, wrong)
-        split = share != fooled(recorded, labels)
+        split = share != fell
         finding.blame("a part of draws, and nothing is random", records.index.to_numpy(), split.numpy())
     finding.by_rounding += int(excused.sum())
     finding.refused += int((vote_again.prediction == REFUSED).sum())

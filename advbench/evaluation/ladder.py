@@ -182,6 +182,9 @@ def _climb(
     """
     detectors = settled(_looks(plan), plan.chains)
     plan = replace(plan, chains=detectors.chains)
+    untested = [defense for defense in plan.chains if plan.tests and plan.refuses(defense)]
+    if untested:
+        observer.note(f"the binarization test leaves out what may refuse an image: {', '.join(untested)}")
     with plan.shown.counted_as("probe"):
         note_what_is_random(plan, observer.note)
     with plan.shown.counted_as("search"):

@@ -216,6 +216,10 @@ def make_defenses(
         DefendedModel(model, chain)
         add_named(made, name, chain, "defense")
         settings[name] = [_settings_of(link, is_object=name in own) for link in chain]
+    if options.fpr is not None and not any(link.detector for chain in made.values() for link in chain):
+        raise SpecError(
+            "--fpr says how many clean images a detector may refuse, and there is none: --detector."
+        )
     return Named(dict(made), settings)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isclose
+from math import floor, isclose
 from typing import Final
 
 from advbench.results.records import Rate, Rung
@@ -50,6 +50,8 @@ class Detecting:
         images = "clean images of the run" if self.attacked else "clean images that are not attacked"
         how = "its own threshold" if self.fpr is None else f"fixed at a false positive rate of {self.fpr:g}"
         rate = "; the table holds at the detector's own rate" if self.fpr is None else ""
+        few = self.fpr is not None and self.refused < floor(self.fpr * self.n + 1e-9)
+        rate += ", fewer than that rate allows, since many of their scores are equal" if few else ""
         return (
             f"detector {self.name} refuses scores above {self.threshold:.6g}, {how}: {self.refused} of "
             f"{self.n} {images}{rate}"

@@ -1,5 +1,6 @@
 """Detectors by themselves: scores, thresholds, and the joint logits that an attack sees."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -56,6 +57,24 @@ def test_scores_are_a_column_in_the_images_type(score: Any) -> None:
 def test_anything_but_a_score_an_image_is_refused(score: Any, message: str) -> None:
     with pytest.raises(DefenseError, match=message):
         Detector(score)(torch.rand(3, 1, 2, 2))
+
+
+def test_scores_that_float32_cannot_tell_apart_are_refused_and_others_are_not() -> None:
+    x = torch.rand(8, 1, 4, 4)
+    with pytest.raises(DefenseError, match="float32 cannot tell"):
+        Detector(lambda x: 1e9 + x.double().flatten(1).mean(1))(x)
+    with pytest.raises(DefenseError, match="float32 cannot tell"):
+        Detector(lambda x: 2**40 + (100 * x.flatten(1).mean(1)).long())(x)
+    assert Detector(lambda x: x.double().flatten(1).mean(1))(x).shape == (8, 1)
+    assert Detector(lambda x: torch.zeros(len(x)).double())(x).shape == (8, 1)
+
+
+def test_the_judge_takes_no_score_that_is_nan() -> None:
+    detector = replace(Detector(lambda x: x.flatten(1).mean(1).log()), settled=Settled(threshold=0.0))
+    model = DefendedModel(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), [Placement(detector)])
+    assert model.answers(torch.ones(2, 1, 2, 2)).refused is not None
+    with pytest.raises(DefenseError, match="gives NaN for 1 of 2 images"):
+        model.answers(torch.stack([torch.ones(1, 2, 2), -torch.ones(1, 2, 2)]))
 
 
 @pytest.mark.parametrize("fpr", [-0.1, 0.6, float("nan")])

@@ -91,6 +91,16 @@ def test_a_run_behind_a_detector_is_verified_by_whoever_names_it_again(
     assert " refused" in said
 
 
+def test_clean_images_that_are_refused_are_verified_too() -> None:
+    """Refused when clean is wrong, and nothing of it is random."""
+    assert (
+        attack("--detector", "d.py:unsure@logits", "--fpr", "0.4", "--save-adversarial", "--out", "run") == 0
+    )
+    table = pd.read_csv("run/table.csv").set_index("defense")
+    assert table.loc["d.py:unsure@refuse:logits"]["clean_refused_count"] > 0
+    assert cli.main(["verify", "run", "--defense", "d.py:unsure@refuse:logits"]) == 0
+
+
 def test_a_forged_threshold_or_refusal_does_not_verify(capsys: pytest.CaptureFixture[str]) -> None:
     assert attack("--detector", "d.py:unsure@logits", "--save-adversarial", "--out", "run") == 0
     again = ["verify", "run", "--defense", "d.py:unsure@refuse:logits"]
@@ -190,6 +200,7 @@ def test_a_class_that_refuses_is_a_detector_of_the_models_own() -> None:
         (["--detector", "d.py:nothing"], "'d.py' has no 'nothing'"),
         (["--detector", "round"], "a detector is code of your own"),
         (["--detector", "d.py:unsure+d.py:nan"], "a detector is no chain"),
+        (["--fpr", "0.1"], "--fpr says how many clean images a detector may refuse, and there is none"),
         (["--detector", "d.py:unsure:k=1"], "detector 'd.py:unsure' has no parameter 'k'"),
         (["--detector", "d.py:unsure@nowhere"], "the model has no module 'nowhere'"),
         (["--detector", "d.py:images"], "detector images must return one score an image, ("),
