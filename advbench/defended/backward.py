@@ -184,6 +184,11 @@ def _run(defense: Map, x: Tensor, what: str = "defense") -> Tensor:
 def _checked(y: Tensor, x: Tensor, what: str = "defense") -> Tensor:
     if not isinstance(y, Tensor):
         raise DefenseError(f"a {what} must return a tensor, got {type(y).__name__}; use torch.from_numpy.")
+    if y.dim() == 1 and x.dim() > 1:
+        raise DefenseError(
+            f"a {what} must return a batch like the one that it is given, {tuple(x.shape)}, got one number "
+            f"an image, {tuple(y.shape)}. Is it the score of a detector?"
+        )
     return y.to(device=x.device, dtype=x.dtype)  # NumPy computes in float64 where it may
 
 

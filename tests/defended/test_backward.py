@@ -201,3 +201,9 @@ def test_a_fault_inside_the_defense_is_not_swallowed() -> None:
 def test_a_defense_must_return_a_tensor() -> None:
     with pytest.raises(DefenseError, match="must return a tensor, got ndarray"):
         bpda(lambda x: x.numpy())(torch.rand(1, 1, 2, 2))  # type: ignore[arg-type, return-value]  # on purpose
+
+
+@pytest.mark.parametrize("stage", [BPDA, TrueGradient])
+def test_a_score_is_no_defense(stage: Callable[[Map], nn.Module]) -> None:
+    with pytest.raises(DefenseError, match=r"got one number an image, .* Is it the score of a detector"):
+        stage(lambda x: x.flatten(1).mean(1))(torch.rand(2, 1, 4, 4))
