@@ -18,7 +18,7 @@ from .style import GAP, PLAIN, Style, arranged
 _SHORTEST_LABEL = 10
 
 _TABULAR: Final = 80
-"""Columns from which on a table is drawn as one even where its lines are longer."""
+"""Columns from which on a table that goes to a file is drawn as one even where its lines are longer."""
 
 _PIECES: Final = re.compile(r"(?<=[ :,;+@/])(?=[^ :,;+@/])")
 """Where a name may be broken: behind the signs of its grammar."""
@@ -28,9 +28,9 @@ def print_table(rows: Sequence[Row], console: Console, style: Style = PLAIN) -> 
     """Print the table with its caption and its notes, as wide as the console, and never a number cut short.
 
     Where the console is too narrow, cells are broken at their interval, and columns move together; where
-    that is not enough, intervals are left out; and where that is not, lines are longer than the console. On
-    one below 80 columns rows become blocks instead. The interval of the masking gap is told where nothing has
-    to give way to it, or where the gap is asked for.
+    that is not enough, intervals are left out; and where that is not, each row becomes a block. To a file of
+    80 columns and more, lines go that are longer instead. The interval of the masking gap is told where
+    nothing has to give way to it, or where the gap is asked for.
     """
     rows = [rows[place] for place in arranged(rows, style)]
     asked, broken = GAP in style.columns, ("\n", "\n")
@@ -45,7 +45,7 @@ def print_grid(versions: Sequence[Grid], console: Console) -> None:
 
     Args:
         versions: the same table, each narrower than the one before; the first that fits is printed. Where
-            none fits a console of less than 80 columns, the first or the last is printed a block a row.
+            none fits a terminal, or less than 80 columns, the first or the last is printed a block a row.
         console: where it is printed.
     """
     first, *others = versions
@@ -55,7 +55,7 @@ def print_grid(versions: Sequence[Grid], console: Console) -> None:
         if sum(_least_widths(words)) + frame <= room:
             break
     else:
-        if room < _TABULAR:
+        if room < _TABULAR or console.is_terminal:
             blocks = [_blocks(words, room) for words in (first, versions[-1])]
             fits = max(map(len, blocks[0])) <= room
             _print_blocks(*((first, blocks[0]) if fits else (versions[-1], blocks[1])), console)

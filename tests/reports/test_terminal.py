@@ -1,6 +1,7 @@
 """The table on a terminal: as wide as it is, and never a number cut short."""
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -87,6 +88,21 @@ def test_a_narrow_terminal_has_a_block_a_row(width: int, intervals: bool) -> Non
     assert [line.split()[0] for line in block[2:5]] == ["clean", "shattered", "BPDA"]
     assert ("[59.6, 98.2]" in block[2]) == intervals
     assert "9/10" in block[2]
+
+
+def test_what_fits_no_terminal_is_printed_in_blocks_there_and_in_longer_lines_to_a_file() -> None:
+    rates = {rung: Rate(k, 10) for k, rung in enumerate(RUNGS, start=1)}
+    rows = [
+        replace(ROUND, rates=rates, model=model, norm=norm) for model, norm in (("a", "l2"), ("b", "linf"))
+    ]
+    printed = []
+    for terminal in (True, False):
+        file = io.StringIO()
+        print_table(rows, Console(file=file, width=80, force_terminal=terminal, no_color=True))
+        printed.append(re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue()))
+    assert max(map(len, printed[0].splitlines())) <= 80
+    assert "gradient-free" in printed[0]
+    assert max(map(len, printed[1].splitlines())) > 80
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
