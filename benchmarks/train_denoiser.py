@@ -12,13 +12,13 @@ from typing import Final
 import torch
 from torch import Tensor
 
+import advbench
 from advbench.data.batches import Batch, batches
 from advbench.data.load import load_dataset
 from advbench.data.sources import Place
 from advbench.defenses.digits_denoiser import DigitsDenoiser, noisy
 from advbench.defenses.purify import Purify
 from advbench.draws.draws import Draws
-from advbench.jobs.named import load_model
 from advbench.results.records import Rate
 from advbench.threat.judge import predict
 from benchmarks.model_card import write_with_card
@@ -95,7 +95,7 @@ def accuracy(network: DigitsDenoiser) -> Rate:
     """How many test images the bundled classifier gets right behind `purify`, in one draw."""
     indices, x, y = digits("test")
     purified = Purify(denoiser=network)(x, Draws(SEED, indices))
-    return Rate(int((predict(load_model()(purified)) == y).sum()), len(y))
+    return Rate(int((predict(advbench.load_model()(purified)) == y).sum()), len(y))
 
 
 def write(network: DigitsDenoiser, path: Path) -> str:
