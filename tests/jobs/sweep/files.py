@@ -44,6 +44,7 @@ VALUES: dict[str, Any] = {
     "fpr": 0.1,
     "bpda": True,
     "ladder": True,
+    "test": ["binarization"],
     "rungs": "static,worst",
     "gradient_free": "square:queries=9",
     "substitute": "smooth",
