@@ -153,6 +153,7 @@ _RUN: Final = {
     "warnings": "what makes the numbers less than they seem",
     "tables": "how the tables that people read were asked to look",
     "files": "SHA-256 of every file that the run wrote",
+    "seal": "SHA-256 of every file that a number rests on, and of all other entries; written last",
 }
 
 FILES: Final[Mapping[str, Mapping[str, str]]] = {
