@@ -130,11 +130,6 @@ class Claims:
     manifest: Manifest
 
     @property
-    def judge_draws(self) -> int:
-        """In how many draws of a random defense an example was judged."""
-        return self.judge.draws
-
-    @property
     def misnamed(self) -> str:
         """What the table is said to be about and the settings, which the run was hashed with, do not say."""
         heading, subject = self.heading, self.subject

@@ -37,7 +37,7 @@ def test_an_honest_run_claims_what_it_was_told(said: dict[str, Any]) -> None:
         ("pgd:steps=2",),
         ("shattered", "bpda"),
     )
-    assert (claims.gradient_free, claims.kept, claims.judge_draws) == ("", "all", 21)
+    assert (claims.gradient_free, claims.kept, claims.judge.draws) == ("", "all", 21)
     subject = claims.subject
     assert (subject.model, subject.checkpoint, subject.defenses) == ("digits-cnn", None, ("round",))
     assert (subject.mean, subject.std) == ("0.0", "1.0")
@@ -64,7 +64,7 @@ def test_a_heading_that_says_other_than_the_settings_is_found(
 
 def test_what_costs_time_or_memory_is_bounded(said: dict[str, Any]) -> None:
     assert claims_of(changed(said, "execution", batch_size=10**9), VERIFY).batch_size == 4096
-    assert claims_of(changed(said, "settings", judge_draws=10**9), VERIFY).judge_draws == 10_000
+    assert claims_of(changed(said, "settings", judge_draws=10**9), VERIFY).judge.draws == 10_000
 
 
 def test_images_are_described_without_a_look_at_model_or_defenses(said: dict[str, Any]) -> None:
