@@ -85,8 +85,8 @@ class Selective:
         """One restart; `best` takes what it finds."""
         rows, x = images
         for _ in range(self.steps):
-            told, _, grad = loss_and_gradient(both.model, x_adv, both.followed)
-            best.offer(rows, x_adv, both.rank(told), both.loss(told), grad)
+            outputs, _, grad = loss_and_gradient(both.model, x_adv, both.followed)
+            best.offer(rows, x_adv, both.rank(outputs), both.loss(outputs), grad)
             if self.orthogonal:
                 _, _, other = loss_and_gradient(both.model, x_adv, partial(both.followed, other=True))
                 best.book(rows, other)
@@ -99,8 +99,8 @@ class Selective:
                 if len(rows) == 0:
                     return
         with torch.no_grad():
-            told = both.model(x_adv)
-        best.offer(rows, x_adv, both.rank(told), both.loss(told))
+            outputs = both.model(x_adv)
+        best.offer(rows, x_adv, both.rank(outputs), both.loss(outputs))
 
     def step_size_for(self, threat: Threat) -> float:
         """The step that is taken, in pixel units."""
@@ -125,32 +125,32 @@ class _Both(NamedTuple):
     detectors: Mapping[int, Detector]
     label: int
 
-    def _split(self, told: Tensor) -> tuple[Tensor, Tensor]:
-        k = told.shape[1] - len(self.detectors)
-        return told[:, :k], told[:, k:]
+    def _split(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        k = outputs.shape[1] - len(self.detectors)
+        return outputs[:, :k], outputs[:, k:]
 
-    def followed(self, told: Tensor, _piece: slice, *, other: bool = False) -> Tensor:
+    def followed(self, outputs: Tensor, _piece: slice, *, other: bool = False) -> Tensor:
         """What a step climbs, `(n,)`: the classifier's margin, or down the score; or the `other` one."""
-        logits, scores = self._split(told)
-        y = self._labels(told)
-        beyond = [each.excess(scores[:, place]) for place, each in enumerate(self.detectors.values())]
+        logits, scores = self._split(outputs)
+        y = self._labels(outputs)
+        beyond = [detector.excess(scores[:, place]) for place, detector in enumerate(self.detectors.values())]
         follows_score = fooled(predict(logits.detach()), y) ^ other
         return torch.where(follows_score, -torch.stack(beyond, dim=1).amax(1), margin(logits, y))
 
-    def rank(self, told: Tensor) -> Tensor:
+    def rank(self, outputs: Tensor) -> Tensor:
         """1 where an example is accepted and wrong, `(n,)`."""
-        logits, scores = self._split(told)
+        logits, scores = self._split(outputs)
         accepted = ~refused_by(list(self.detectors.values()), scores)
-        return (fooled(predict(logits), self._labels(told)) & accepted).long()
+        return (fooled(predict(logits), self._labels(outputs)) & accepted).long()
 
-    def loss(self, told: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor) -> Tensor:
         """The joint margin, by which iterates are ranked, `(n,)`."""
-        logits, scores = self._split(told)
+        logits, scores = self._split(outputs)
         joint = joint_logits(list(self.detectors.values()), logits, scores, self.label)
-        return margin(joint, self._labels(told))
+        return margin(joint, self._labels(outputs))
 
-    def _labels(self, told: Tensor) -> Tensor:
-        return torch.full((len(told),), self.label, dtype=torch.int64, device=told.device)
+    def _labels(self, outputs: Tensor) -> Tensor:
+        return torch.full((len(outputs),), self.label, dtype=torch.int64, device=outputs.device)
 
 
 def without_part(grad: Tensor, other: Tensor) -> Tensor:

@@ -143,8 +143,8 @@ def _pulled_back(grad: Tensor, u: Tensor, step: Step, denoise: Denoise) -> Tenso
             return rest
     if not y.requires_grad:
         return rest
-    found: tuple[Tensor | None, ...] = torch.autograd.grad(y, u, step.share * grad, allow_unused=True)
-    return rest if found[0] is None else rest + found[0]
+    grads: tuple[Tensor | None, ...] = torch.autograd.grad(y, u, step.share * grad, allow_unused=True)
+    return rest if grads[0] is None else rest + grads[0]
 
 
 def _backwards(

@@ -65,17 +65,17 @@ def _by_draws(row: Row, drawn: Sequence[Rung]) -> dict[str, float | None]:
     """What the draws of a random defense come to on each rung."""
     cells: dict[str, float | None] = {}
     for rung in drawn:
-        told = _over_draws(row, rung)
-        low, high = told.interval if told else (None, None)
-        cells |= {f"{rung}_mean_accuracy": told.mean if told else None}
+        over_draws = _over_draws(row, rung)
+        low, high = over_draws.interval if over_draws else (None, None)
+        cells |= {f"{rung}_mean_accuracy": over_draws.mean if over_draws else None}
         cells |= {f"{rung}_mean_low": low, f"{rung}_mean_high": high}
         if rung == "clean":
             continue
-        interval = told.any_interval if told else None
+        interval = over_draws.any_interval if over_draws else None
         low, high = interval or (None, None)
-        cells |= {f"{rung}_any_accuracy": told.any_accuracy if told else None}
+        cells |= {f"{rung}_any_accuracy": over_draws.any_accuracy if over_draws else None}
         cells |= {f"{rung}_any_low": low, f"{rung}_any_high": high}
-        cells |= {f"{rung}_any_count": told.unbroken if told else None}
+        cells |= {f"{rung}_any_count": over_draws.unbroken if over_draws else None}
     return cells
 
 

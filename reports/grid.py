@@ -174,20 +174,20 @@ def _rate(rate: Rate | None, breaks: tuple[str, str], style: Style, intervals: b
     return f"{style.number(rate.accuracy)}{breaks[0]}{interval}{breaks[1]}{rate.count}/{rate.n}{beside}"
 
 
-def by_draws(told: OverDraws, style: Style) -> list[str]:
+def by_draws(over_draws: OverDraws, style: Style) -> list[str]:
     """What the draws of a random defense come to, as it is printed: their mean, and who stands in all."""
-    low, high = map(style.number, told.interval)
-    parts = [f"mean {style.number(told.mean)} [{low}, {high}]"]
-    if told.any_accuracy is not None and told.any_interval is not None:
-        low, high = map(style.number, told.any_interval)
-        parts.append(f"any {style.number(told.any_accuracy)} [{low}, {high}]")
+    low, high = map(style.number, over_draws.interval)
+    parts = [f"mean {style.number(over_draws.mean)} [{low}, {high}]"]
+    if over_draws.any_accuracy is not None and over_draws.any_interval is not None:
+        low, high = map(style.number, over_draws.any_interval)
+        parts.append(f"any {style.number(over_draws.any_accuracy)} [{low}, {high}]")
     return parts
 
 
 def draws_notes(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
     """The same of each row that has it, a sentence a row, where cells have no room for it."""
     differing = _differing(rows)
-    told = []
+    sentences = []
     for row in rows:
         rungs = {rung: row.rates[rung].over_draws for rung in plan.rungs if rung in row.rates}
         parts = [
@@ -196,8 +196,8 @@ def draws_notes(rows: Sequence[Row], plan: Layout, style: Style) -> list[str]:
             if over is not None
         ]
         if parts:
-            told.append(f"{', '.join([*_names(row, differing), row.defense])}: {'; '.join(parts)}.")
-    return told
+            sentences.append(f"{', '.join([*_names(row, differing), row.defense])}: {'; '.join(parts)}.")
+    return sentences
 
 
 def _gap(row: Row, breaks: tuple[str, str], style: Style, plan: Layout) -> str:

@@ -129,8 +129,8 @@ class Detector:
         given = self.score.keywords if isinstance(self.score, partial) else {}
         inner: Any = self.score.func if isinstance(self.score, partial) else self.score
         home = getattr(inner, "__module__", type(inner).__module__)
-        told = {"class": f"{home}.{name_of(inner)}", "detector": True, **given}
-        return told if self.fpr is None else {**told, "fpr": self.fpr}
+        words = {"class": f"{home}.{name_of(inner)}", "detector": True, **given}
+        return words if self.fpr is None else {**words, "fpr": self.fpr}
 
     def bound(self, model: nn.Module) -> "Detector":
         """The detector of one classifier, where it needs to know which.
@@ -241,7 +241,9 @@ def refused_by(detectors: Sequence[Detector], scores: Tensor) -> Tensor:
         detectors: settled.
         scores: a column a detector, `(..., n, d)`.
     """
-    accepted = [scores[..., place] <= _settled(each).threshold for place, each in enumerate(detectors)]
+    accepted = [
+        scores[..., place] <= _settled(detector).threshold for place, detector in enumerate(detectors)
+    ]
     return ~torch.stack(accepted).all(0)
 
 
@@ -283,8 +285,10 @@ def joint_logits(detectors: Sequence[Detector], logits: Tensor, scores: Tensor, 
     PGD felled 1 of 37 images behind feature squeezing, with this sum 5. The logarithm keeps a score that is
     far beyond its threshold from being all that counts.
     """
-    beyond = torch.stack([each.excess(scores[:, place]) for place, each in enumerate(detectors)]).amax(0)
-    weight = max(_settled(each).weight for each in detectors)
+    beyond = torch.stack(
+        [detector.excess(scores[:, place]) for place, detector in enumerate(detectors)]
+    ).amax(0)
+    weight = max(_settled(detector).weight for detector in detectors)
     cap = _CAP * weight
     own = logits[:, label]
     others = torch.cat([logits[:, :label], logits[:, label + 1 :]], dim=1).amax(1)

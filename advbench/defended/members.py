@@ -66,9 +66,9 @@ class Heads(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, `(n, k)`."""
-        told: dict[str, Tensor] = {}
+        logits: dict[str, Tensor] = {}
         handles = [
-            self.network.get_submodule(name).register_forward_hook(partial(_keep, told, name))
+            self.network.get_submodule(name).register_forward_hook(partial(_keep, logits, name))
             for name in self.names
         ]
         try:
@@ -76,16 +76,16 @@ class Heads(nn.Module):
         finally:
             for handle in handles:
                 handle.remove()
-        uncalled = [name for name in self.names if name not in told]
+        uncalled = [name for name in self.names if name not in logits]
         if uncalled:
             raise ModelError(
                 f"the network never called its module {uncalled[0]!r}, a member of the ensemble."
             )
-        return side_by_side([told[name] for name in self.names], self.members)
+        return side_by_side([logits[name] for name in self.names], self.members)
 
 
-def _keep(told: dict[str, Tensor], name: str, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
-    told[name] = output
+def _keep(logits: dict[str, Tensor], name: str, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
+    logits[name] = output
 
 
 def side_by_side(logits: Sequence[Tensor], place: nn.Module) -> Tensor:
@@ -103,9 +103,9 @@ def side_by_side(logits: Sequence[Tensor], place: nn.Module) -> Tensor:
     if len(shapes) > 1 or len(shapes[0]) != 2:
         raise ModelError(f"the members of an ensemble must return logits of one shape (n, k), got {shapes}.")
     stacked = torch.stack(list(logits), dim=1)
-    told: Tensor = place(stacked)
-    if told.shape != stacked.shape:
+    kept: Tensor = place(stacked)
+    if kept.shape != stacked.shape:
         raise DefenseError(
-            f"a defense at {MEMBERS!r} must keep the shape {tuple(stacked.shape)}, got {tuple(told.shape)}."
+            f"a defense at {MEMBERS!r} must keep the shape {tuple(stacked.shape)}, got {tuple(kept.shape)}."
         )
-    return told.mean(1)
+    return kept.mean(1)

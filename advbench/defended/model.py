@@ -193,10 +193,10 @@ class DefendedModel(nn.Module):
         """
         if not self.detectors:
             return Answers(self.sampled(x), None)
-        told = self.with_scores().sampled(x)
-        k, detectors = told.shape[-1] - len(self.detectors), list(self.detectors.values())
-        check_scores(detectors, told[..., k:])
-        return Answers(told[..., :k], refused_by(detectors, told[..., k:]))
+        outputs = self.with_scores().sampled(x)
+        k, detectors = outputs.shape[-1] - len(self.detectors), list(self.detectors.values())
+        check_scores(detectors, outputs[..., k:])
+        return Answers(outputs[..., :k], refused_by(detectors, outputs[..., k:]))
 
     def against(self, label: int) -> "DefendedModel":
         """As an attack on images of one label sees it: joint logits in which to refuse is right.

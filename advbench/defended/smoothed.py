@@ -45,7 +45,7 @@ class Smoothed(nn.Module):
             x + self.sigma * draws.stream(number).normal(tuple(x.shape[1:])).to(x)
             for number in range(self.count)
         )
-        return side_by_side([self.network(each) for each in noisy], self.members)
+        return side_by_side([self.network(noisy_x) for noisy_x in noisy], self.members)
 
 
 def smoothed(network: nn.Module, *, sigma: float, draws: int = 100) -> RandomModel:
@@ -70,16 +70,16 @@ def read_smoothing(text: str) -> Smoothing:
     Raises:
         SpecError: something else.
     """
-    told = dict(parse_spec(f"smooth:{text}").parameters) if "=" in text else {"sigma": text}
-    strange = [name for name in told if name not in ("sigma", "draws")]
-    draws = told.get("draws", "100")
+    parameters = dict(parse_spec(f"smooth:{text}").parameters) if "=" in text else {"sigma": text}
+    strange = [name for name in parameters if name not in ("sigma", "draws")]
+    draws = parameters.get("draws", "100")
     if (
         strange
-        or "sigma" not in told
+        or "sigma" not in parameters
         or not (draws.isascii() and draws.isdecimal() and 2 <= int(draws) < 10**6)
     ):
         raise SpecError(f"--smooth must be sigma=0.25,draws=100 with 2 draws or more, got {text!r:.40}.")
-    sigma = parse_number(told["sigma"], "--smooth: sigma")
+    sigma = parse_number(parameters["sigma"], "--smooth: sigma")
     if sigma <= 0.0:
         raise SpecError(f"--smooth: sigma must be positive, got {sigma:g}.")
     return Smoothing(sigma, int(draws))

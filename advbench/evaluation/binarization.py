@@ -91,8 +91,8 @@ def binarization(plan: Plan, subjects: Sequence[Subject], images: Sequence[int])
         an image are not tested: to refuse is no side of the readout.
     """
     sample = plan.sample(TESTED)
-    mine = set(images)
-    tested = [index for index in _apart(plan, sample) if index in mine]
+    shard = set(images)
+    tested = [index for index in _apart(plan, sample) if index in shard]
     outcomes: list[Indicator] = []
     for subject in subjects:
         if plan.refuses(subject.defense):
@@ -143,8 +143,8 @@ class _Test:
             rows = [row for row, is_there in zip(rows, there.tolist(), strict=True) if is_there]
         outcomes = []
         for name in self.plan.attacks:
-            found = self._attacked(name, rows) if rows else 0
-            outcomes.append(self._indicator("binarization", name, found, len(rows)))
+            by_attack = self._attacked(name, rows) if rows else 0
+            outcomes.append(self._indicator("binarization", name, by_attack, len(rows)))
             by_chance = self._tried(rows) if rows else 0
             outcomes.append(self._indicator("binarization_random", name, by_chance, len(rows)))
         return outcomes

@@ -74,5 +74,5 @@ def _checked(attempt: Attempt, name: str) -> Attempt:
 
 
 def _joined(parts: Sequence[Tensor | None], back: Tensor) -> Tensor | None:
-    told = [part for part in parts if part is not None]
-    return torch.cat(told)[back] if len(told) == len(parts) else None
+    given = [part for part in parts if part is not None]
+    return torch.cat(given)[back] if len(given) == len(parts) else None

@@ -56,17 +56,17 @@ def faults_of(
     wanted = _wanted(heading, counts, threat, pixels)
     if "binarization" in tests:
         wanted.update(_of_binarization(heading, right, len(images)))
-    told = {
+    recorded = {
         (indicator.defense, indicator.attack, indicator.rung, indicator.name): indicator
         for indicator in heading.indicators
     }
-    faults = [f"{_words(key)} is missing" for key in wanted if key not in told]
-    faults += [f"{_words(key)} is none that a run measures" for key in told if key not in wanted]
-    if len(told) < len(heading.indicators):
+    faults = [f"{_words(key)} is missing" for key in wanted if key not in recorded]
+    faults += [f"{_words(key)} is none that a run measures" for key in recorded if key not in wanted]
+    if len(recorded) < len(heading.indicators):
         faults.append("one of them is there twice")
     return faults + [
         f"{_words(key)} is {indicator.part:g} of {indicator.whole:g}, which it cannot be"
-        for key, indicator in told.items()
+        for key, indicator in recorded.items()
         if key in wanted and not _can_be(indicator, wanted[key])
     ]
 

@@ -292,25 +292,25 @@ def _excused(model: DefendedModel, x: Tensor, recorded: Tensor, wrong: Tensor) -
     excused = wrong.clone()
     seen = model.with_scores()
     if bool(wrong.any()):
-        told = seen(x).cpu()
+        outputs = seen(x).cpu()
     for row in wrong.nonzero().flatten().tolist():
         alone = seen(x[row : row + 1]).cpu()
-        excused[row] = any(_may_be(model, said, int(recorded[row])) for said in (told[row], alone[0]))
+        excused[row] = any(_may_be(model, output, int(recorded[row])) for output in (outputs[row], alone[0]))
     return excused
 
 
-def _may_be(model: DefendedModel, told: Tensor, recorded: int) -> bool:
+def _may_be(model: DefendedModel, output: Tensor, recorded: int) -> bool:
     """Whether logits and scores `(k + detectors,)` are within rounding of those that were recorded."""
-    k = len(told) - len(model.detectors)
+    k = len(output) - len(model.detectors)
     beyond = [
         detector.settled.excess(score)
-        for detector, score in zip(model.detectors.values(), told[k:], strict=True)
+        for detector, score in zip(model.detectors.values(), output[k:], strict=True)
         if detector.settled is not None
     ]
     if recorded == REFUSED:
         return any(bool(excess > -_TIE) for excess in beyond)
     accepted = all(bool(excess <= _TIE) for excess in beyond)
-    return accepted and _ties(told[:k], recorded)
+    return accepted and _ties(output[:k], recorded)
 
 
 def _ties(logits: Tensor, recorded: int) -> bool:

@@ -192,7 +192,7 @@ def _climb(
     clean = _clean_pass(plan, chosen, ready(plan.chains, options))
     for defense, doubts in detectors.doubts.items():
         clean.doubts[defense] += doubts
-    heading = plan.heading(observer.names, clean.doubts).with_detectors(detectors.told)
+    heading = plan.heading(observer.names, clean.doubts).with_detectors(detectors.detecting)
     cells = [cell for cell in heading.cells() if cell.rung != "clean"]
     work, answers = len(chosen) * len(cells), clean.samples[UNDEFENDED]
     known = observer.begin(Checked(clean.digests, work, plan.size.images, answers, plan.shown))

@@ -108,7 +108,7 @@ def _attacked_again(
     plan: Plan, choices: Mapping[str, Choice], samples: pd.DataFrame, heading: Heading
 ) -> pd.DataFrame:
     """The records of those images of the sample that attacks were spent on, not felled at smaller radii."""
-    sample, found = plan.sample(PROBED), [join_samples([])]
+    sample, records_again = plan.sample(PROBED), [join_samples([])]
     for cell in heading.cells():
         if cell.rung in ("clean", "static"):
             continue
@@ -120,8 +120,8 @@ def _attacked_again(
             return attacked(plan, target, batch).samples
 
         images = [index for index in sample if index in spent]
-        found += list(in_batches(plan.dataset, images, plan.size, work))
-    return join_samples(found)
+        records_again += list(in_batches(plan.dataset, images, plan.size, work))
+    return join_samples(records_again)
 
 
 def _doubts(plan: Plan, defense: str, images: Sequence[int]) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ class Settlement(NamedTuple):
     """The detectors of several defenses, settled."""
 
     chains: dict[str, Links]
-    told: dict[str, tuple[Detecting, ...]]
+    detecting: dict[str, tuple[Detecting, ...]]
     """Of the defenses that have detectors, what the table says of them."""
     doubts: dict[str, tuple[str, ...]]
     """Why a score is no function of the image alone."""
@@ -86,15 +86,15 @@ def settled(looks: Looks, chains: Mapping[str, Links]) -> Settlement:
         DefenseError: a detector that gives no score an image, or refuses more than half of the clean ones.
         SpecError: one that cannot be made for this classifier.
     """
-    found = Settlement(dict(chains), {}, {})
+    settlement = Settlement(dict(chains), {}, {})
     for defense, chain in chains.items():
         if not any(link.detector is not None for link in chain):
             continue
         own = bound(looks.model, {defense: chain})[defense]
-        found.chains[defense], found.told[defense], doubts = _settled(looks, own)
+        settlement.chains[defense], settlement.detecting[defense], doubts = _settled(looks, own)
         if doubts:
-            found.doubts[defense] = doubts
-    return found
+            settlement.doubts[defense] = doubts
+    return settlement
 
 
 def bound(model: nn.Module, chains: Mapping[str, Links]) -> dict[str, Links]:
@@ -131,18 +131,18 @@ def _settled(looks: Looks, chain: Links) -> tuple[Links, tuple[Detecting, ...], 
         ).with_scores()
         x = batch.x.to(_device(looks.model))
         with torch.no_grad():
-            told = model(x)
-            return told.cpu(), _doubts(model, x, told, detectors) if int(batch.indices[0]) == indices[
+            outputs = model(x)
+            return outputs.cpu(), _doubts(model, x, outputs, detectors) if int(batch.indices[0]) == indices[
                 0
             ] else ()
 
     parts = list(in_batches(looks.dataset, indices, looks.size, work))
-    told = torch.cat([part for part, _ in parts])
-    k = told.shape[1] - len(detectors)
-    weight = _median_margin(told[:, :k])
+    outputs = torch.cat([part for part, _ in parts])
+    k = outputs.shape[1] - len(detectors)
+    weight = _median_margin(outputs[:, :k])
     made, facts = list(chain), []
     places = [place for place, link in enumerate(chain) if link.detector is not None]
-    for place, detector, scores in zip(places, detectors, told[:, k:].unbind(1), strict=True):
+    for place, detector, scores in zip(places, detectors, outputs[:, k:].unbind(1), strict=True):
         where, fpr = _threshold(detector, scores)
         spread = where - float(scores.median())
         refused = int((scores > where).sum())
@@ -205,15 +205,17 @@ def _median_margin(logits: Tensor) -> float:
     return margin if margin > 0.0 else 1.0
 
 
-def _doubts(model: DefendedModel, x: Tensor, told: Tensor, detectors: Sequence[Detector]) -> tuple[str, ...]:
+def _doubts(
+    model: DefendedModel, x: Tensor, outputs: Tensor, detectors: Sequence[Detector]
+) -> tuple[str, ...]:
     """Whether a few scores are the same again, and in another batch."""
-    k = told.shape[1] - len(detectors)
-    few, known = x[:_FEW], told[:_FEW, k:]
+    k = outputs.shape[1] - len(detectors)
+    few, known = x[:_FEW], outputs[:_FEW, k:]
     again = [model(x)[:_FEW, k:] for _ in range(2)]
     alone = torch.cat([model(image[None])[:, k:] for image in few])
     doubts = []
     for place, detector in enumerate(detectors):
-        scores = told[:, k + place]
+        scores = outputs[:, k + place]
         spread = _APART * float(scores.max() - scores.min())
         if any(_apart(scores_again[:, place], known[:, place]) > spread for scores_again in again):
             doubts.append(f"detector {detector.__name__} gives the same images other scores each time")

@@ -26,17 +26,19 @@ def other_records(samples: pd.DataFrame, again: pd.DataFrame, *, exact: bool) ->
     """
     if again.empty:
         return ""
-    wanted, told = again.set_index(_KEY), samples.set_index(_KEY)
-    told = told.loc[wanted.index]
+    wanted, recorded = again.set_index(_KEY), samples.set_index(_KEY)
+    recorded = recorded.loc[wanted.index]
     if exact:
         for name in SAMPLE_TYPES:
-            if name not in _KEY and (differs := _differs(told[name], wanted[name])).any():
+            if name not in _KEY and (differs := _differs(recorded[name], wanted[name])).any():
                 *cell, image = wanted.index[int(differs.argmax())]
                 place = " · ".join(filter(None, map(str, cell)))
                 return f"{int(differs.sum())} records have another {name} ({place}, image {image})"
         return ""
     for name in ("robust", "flat_gradient", "late_gain"):
-        one, other = (frame[name] > LATE if name == "late_gain" else frame[name] for frame in (told, wanted))
+        one, other = (
+            frame[name] > LATE if name == "late_gain" else frame[name] for frame in (recorded, wanted)
+        )
         off = (one != other).groupby(level=_KEY[:3]).agg(["sum", "size"])
         far = off[off["sum"] > 1 + _MANY * off["size"]]
         if len(far):

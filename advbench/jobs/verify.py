@@ -182,13 +182,13 @@ def _check_members(claims: Claims) -> Check:
             raise RunFolderError(
                 f"the run's member {path} is not there; give --member FILE for each of them."
             )
-    found = tuple(map(sha256, claims.subject.members))
-    holds = found == claims.members_sha256
-    said = f"{len(found)} beside the checkpoint, as recorded"
+    digests = tuple(map(sha256, claims.subject.members))
+    holds = digests == claims.members_sha256
+    sentence = f"{len(digests)} beside the checkpoint, as recorded"
     return Check(
         "members",
         holds,
-        said if holds else "other checkpoints than the run's; nothing can be judged with them",
+        sentence if holds else "other checkpoints than the run's; nothing can be judged with them",
     )
 
 
@@ -250,12 +250,12 @@ def _settled(claims: Claims, subject: Subject) -> tuple[Settlement, Check | None
     with torch.inference_mode(False), prepared(model):
         settlement = settled(looks, defense_chains(subject.defenses.objects))
     recorded = claims.heading.detectors
-    if not settlement.told and not recorded:
+    if not settlement.detecting and not recorded:
         return settlement, None
     wrong = [
         defense
-        for defense in {**settlement.told, **recorded}
-        if not same_thresholds(settlement.told.get(defense, ()), recorded.get(defense, ()))
+        for defense in {**settlement.detecting, **recorded}
+        if not same_thresholds(settlement.detecting.get(defense, ()), recorded.get(defense, ()))
     ]
     sentence = (
         f"other thresholds than clean images give: {', '.join(wrong)}" if wrong else "thresholds as recorded"
@@ -294,10 +294,10 @@ def _check_rungs(
     claims: Claims,
     settings: VerifySettings,
     subject: Subject,
-    found: tuple[dict[str, Links], pd.DataFrame],
+    placed_and_recorded: tuple[dict[str, Links], pd.DataFrame],
     heading: Heading,
 ) -> Iterator[Check]:
-    chains, samples = found
+    chains, samples = placed_and_recorded
     damaged: list[str] = []
     evidence = Evidence(
         model=subject.classifier.model,

@@ -163,13 +163,13 @@ def _measured(
     return again._replace(doubts=doubts)
 
 
-def _other_indicators(told: tuple[Indicator, ...], again: tuple[Indicator, ...], slack: Slack) -> str:
+def _other_indicators(recorded: tuple[Indicator, ...], again: tuple[Indicator, ...], slack: Slack) -> str:
     """Which indicators rounding does not explain, in words; empty without any."""
     wanted = {(one.defense, one.attack, one.rung, one.name): one for one in again}
-    if len(told) != len(wanted):
-        return f"{len(told)} are told, and {len(wanted)} are measured"
+    if len(recorded) != len(wanted):
+        return f"{len(recorded)} are told, and {len(wanted)} are measured"
     wrong = []
-    for one in told:
+    for one in recorded:
         key = (one.defense, one.attack, one.rung, one.name)
         if key not in wanted or not _near(one, wanted[key], slack):
             value = "none" if key not in wanted else f"{wanted[key].part:g} of {wanted[key].whole:g}"
@@ -192,13 +192,13 @@ def _other_substitutes(manifest: Manifest, heading: Heading, again: Again, slack
     for defense, words in again.substitutes.items():
         if heading.substitutes[defense] != words and not slack.images:
             return f"{defense}: {heading.substitutes[defense]!r} is told, and {words!r} is found"
-    told = {(one.defense, one.substitute): one for one in manifest.candidates}
-    found = {(one.defense, one.substitute): one for one in again.candidates}
-    if told.keys() != found.keys():
-        return f"{len(told)} candidates are told, and {len(found)} are there"
-    for key, candidate in found.items():
-        if not _alike(told[key], candidate, slack):
-            return f"{' · '.join(key)} is told as {_figures(told[key])}, graded {_figures(candidate)}"
+    recorded = {(one.defense, one.substitute): one for one in manifest.candidates}
+    measured = {(one.defense, one.substitute): one for one in again.candidates}
+    if recorded.keys() != measured.keys():
+        return f"{len(recorded)} candidates are told, and {len(measured)} are there"
+    for key, candidate in measured.items():
+        if not _alike(recorded[key], candidate, slack):
+            return f"{' · '.join(key)} is told as {_figures(recorded[key])}, graded {_figures(candidate)}"
     for name, contents in again.kept.items():
         file = manifest.path / SUBSTITUTES / name
         if name.endswith(".safetensors") and not _same_network(
@@ -238,12 +238,14 @@ def _same_network(one: bytes, other: bytes, slack: Slack) -> bool:
 def _check_doubts(heading: Heading, again: Again) -> Check:
     """Whether the model's answers are doubted as they were; the figures in the sentences may differ."""
     for defense, doubts in again.doubts.items():
-        told = [_without_figures(doubt) for doubt in heading.doubts.get(defense, ())]
-        missing = [doubt for doubt in doubts if _without_figures(doubt) not in told]
+        recorded = [_without_figures(doubt) for doubt in heading.doubts.get(defense, ())]
+        missing = [doubt for doubt in doubts if _without_figures(doubt) not in recorded]
         if missing:
             return Check("doubts again", False, f"{defense}: not told, and found: {missing[0]}")
-        if len(told) > len(doubts):
-            return Check("doubts again", False, f"{defense}: {len(told)} are told, and {len(doubts)} found")
+        if len(recorded) > len(doubts):
+            return Check(
+                "doubts again", False, f"{defense}: {len(recorded)} are told, and {len(doubts)} found"
+            )
     return Check("doubts again", True, f"{sum(map(len, again.doubts.values()))} found, as told")
 
 
@@ -254,9 +256,9 @@ def _without_figures(text: str) -> str:
 def _check_verdicts(samples: pd.DataFrame, heading: Heading, again: Again) -> Check:
     """Whether what was measured again gives the same verdicts."""
     fresh = heading.with_indicators(again.indicators).with_doubts(again.doubts)
-    for told, found in zip(rows_of(samples, heading), rows_of(samples, fresh), strict=True):
-        kinds = [row.verdict.partition(":")[0] for row in (told, found)]
+    for recorded, measured in zip(rows_of(samples, heading), rows_of(samples, fresh), strict=True):
+        kinds = [row.verdict.partition(":")[0] for row in (recorded, measured)]
         if kinds[0] != kinds[1]:
-            said = f"{told.defense} under {told.attack}: {kinds[0]} is told, {kinds[1]} is found"
-            return Check("verdicts again", False, said)
+            sentence = f"{recorded.defense} under {recorded.attack}: {kinds[0]} is told, {kinds[1]} is found"
+            return Check("verdicts again", False, sentence)
     return Check("verdicts again", True, "the same by what was measured again")

@@ -40,8 +40,8 @@ def check_parts(manifest: Manifest, samples: pd.DataFrame) -> Iterator[Check]:
     attacked = samples[samples["rung"] != "clean"]
     fault = _other_records(parts, attacked)
     faults += [fault] if fault else []
-    said = "; ".join(faults[:3]) or f"{len(attacked)} records in {len(parts)} parts, those of {SAMPLES}"
-    yield Check(f"{PARTS}/", not faults, said)
+    sentence = "; ".join(faults[:3]) or f"{len(attacked)} records in {len(parts)} parts, those of {SAMPLES}"
+    yield Check(f"{PARTS}/", not faults, sentence)
     if manifest.keeps_examples:
         strays = _strays(manifest.path, parts)
         yield Check(
@@ -71,19 +71,19 @@ def _other_records(parts: Mapping[str, Part], attacked: pd.DataFrame) -> str:
         records = frame_of([part.table for part in parts.values()]) if parts else join_samples([])
     except RunFolderError as error:
         return f"the parts do not go together: {error}"
-    told = records.drop_duplicates(_KEY).set_index(_KEY)
+    partial_records = records.drop_duplicates(_KEY).set_index(_KEY)
     wanted = attacked.set_index(_KEY)
-    strange = told.index.difference(wanted.index)
+    strange = partial_records.index.difference(wanted.index)
     if len(strange):
         return f"there are parts of {len(strange)} records that {SAMPLES} does not have"
-    missing = wanted.index.difference(told.index)
+    missing = wanted.index.difference(partial_records.index)
     if len(missing):
         return f"no part holds {len(missing)} of {len(wanted)} records ({_place(missing[0])})"
-    told = told.loc[wanted.index]
+    partial_records = partial_records.loc[wanted.index]
     for name in SAMPLE_TYPES:
         if name in _KEY:
             continue
-        one, other = wanted[name], told[name]
+        one, other = wanted[name], partial_records[name]
         differs = ~((one == other) | (one.isna() & other.isna())).to_numpy(dtype=bool)
         if differs.any():
             place = _place(wanted.index[int(differs.argmax())])
@@ -145,10 +145,15 @@ def _is_one(origin: Mapping[str, Any], starts: Sequence[Mapping[str, str]], *, w
 
 def _check_shown(manifest: Manifest, parts: Mapping[str, Part]) -> Check:
     """Whether the model was shown at least as many images as the parts tell."""
-    total, told = read_shown(manifest.values.get(SHOWN)), added_up([part.shown for part in parts.values()])
-    less = [purpose for purpose in PURPOSES if total[purpose] < told[purpose]]
+    total, in_parts = (
+        read_shown(manifest.values.get(SHOWN)),
+        added_up([part.shown for part in parts.values()]),
+    )
+    less = [purpose for purpose in PURPOSES if total[purpose] < in_parts[purpose]]
     if less:
         return Check(
-            SHOWN, False, f"{MANIFEST} tells {total[less[0]]} images for {less[0]}, its parts {told[less[0]]}"
+            SHOWN,
+            False,
+            f"{MANIFEST} tells {total[less[0]]} images for {less[0]}, its parts {in_parts[less[0]]}",
         )
     return Check(SHOWN, True, f"{sum(total.values()):,} images, no fewer than the parts tell")

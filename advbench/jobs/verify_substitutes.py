@@ -52,8 +52,8 @@ def check_indicators(
     if faults:
         more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
         return Check("indicators", False, "; ".join(faults[:3]) + more)
-    told = f"{len(heading.indicators)}, those that the ladder measures, each within its bounds"
-    return Check("indicators", True, told if heading.indicators else "none: no ladder was climbed")
+    sentence = f"{len(heading.indicators)}, those that the ladder measures, each within its bounds"
+    return Check("indicators", True, sentence if heading.indicators else "none: no ladder was climbed")
 
 
 def check_substitutes(
@@ -81,8 +81,8 @@ def check_substitutes(
         faults += _networks(manifest, heading)
     elif manifest.candidates:
         faults.append("there are candidates, and no rung for them")
-    said = "; ".join(filter(None, heading.substitutes.values())) or "none"
-    yield Check(f"{SUBSTITUTES}/", not faults, "; ".join(faults[:3]) or f"{said}: as the run's search tells")
+    names = "; ".join(filter(None, heading.substitutes.values())) or "none"
+    yield Check(f"{SUBSTITUTES}/", not faults, "; ".join(faults[:3]) or f"{names}: as the run's search tells")
 
 
 def _fault(folder: Path, defense: str, named: str, candidates: Sequence[Candidate], options: Options) -> str:
@@ -96,8 +96,8 @@ def _fault(folder: Path, defense: str, named: str, candidates: Sequence[Candidat
     fault = _ranks_fault(candidates, named)
     if fault:
         return fault
-    told = {candidate.substitute for candidate in candidates}
-    missing = [words for words in _all(options) if words not in told]
+    graded = {candidate.substitute for candidate in candidates}
+    missing = [words for words in _all(options) if words not in graded]
     if missing:
         return f"the candidate {missing[0]} is missing"
     kept = read_candidates(file.read_bytes() if file.is_file() else None, defense)

@@ -104,11 +104,11 @@ def _check_page(records: Records, style: Style, data_root: Path | None, *, exact
 def _check_lists(manifest: Manifest, heading: Heading, *, exact: bool) -> Iterator[Check]:
     """Whether the lists beside the records say what `run.json` says."""
     origin = origin_of(manifest.values)
-    told = {
+    expected_files = {
         INDICATORS: indicators_csv(heading.indicators, origin) if heading.indicators else None,
         CANDIDATES: candidates_csv(manifest.candidates, origin) if manifest.candidates else None,
     }
-    for name, expected in told.items():
+    for name, expected in expected_files.items():
         text = _text_of(manifest.path / name)
         if text is None and expected is None:
             continue
@@ -127,7 +127,7 @@ def _check_repeated(manifest: Manifest, heading: Heading, rows: Sequence[Row]) -
     """Whether `run.json` repeats the warnings and notes that its table has."""
     wanted = {"warnings": warnings_told(rows), "notes": list(heading.notes)}
     for name, lines in wanted.items():
-        told = manifest.values.get(name, [])
-        if told != lines:
+        recorded = manifest.values.get(name, [])
+        if recorded != lines:
             return Check(f"{name} of {MANIFEST}", False, "not those of its table")
     return Check(f"warnings of {MANIFEST}", True, f"{len(wanted['warnings'])}, those of its table")

@@ -72,13 +72,13 @@ def unaware(rung: Rung, fell: int, left: int) -> str:
     )
 
 
-def same_thresholds(found: Sequence[Detecting], told: Sequence[Detecting]) -> bool:
+def same_thresholds(measured: Sequence[Detecting], recorded: Sequence[Detecting]) -> bool:
     """Whether detectors refuse where a run says, up to the rounding of another machine."""
-    return len(found) == len(told) and all(
+    return len(measured) == len(recorded) and all(
         isclose(one.threshold, other.threshold, rel_tol=ROUNDING, abs_tol=ROUNDING)
         and abs(one.refused - other.refused) <= _BY_ROUNDING
         and (one.name, one.fpr, one.n, one.attacked) == (other.name, other.fpr, other.n, other.attacked)
-        for one, other in zip(found, told, strict=True)
+        for one, other in zip(measured, recorded, strict=True)
     )
 
 

@@ -84,9 +84,9 @@ class Judge:
         return Judge(MAJORITY, self.draws) if self.kind == "any" else self
 
 
-def judge_of(told: int | Judge) -> Judge:
+def judge_of(rule: int | Judge) -> Judge:
     """A rule as callers may tell it: a number of draws stands for their majority."""
-    return told if isinstance(told, Judge) else Judge(draws=told)
+    return rule if isinstance(rule, Judge) else Judge(draws=rule)
 
 
 def check_rule(rule: object, name: str) -> str:

@@ -78,8 +78,10 @@ def is_here(manifest: Mapping[str, Any], device: "torch.device") -> bool:
         manifest: what `run.json` says.
         device: what computes now.
     """
-    here, told = machine(device), manifest.get("machine")
-    same = isinstance(told, Mapping) and all(here[name] == told.get(name) for name in ("device", "platform"))
+    here, recorded = machine(device), manifest.get("machine")
+    same = isinstance(recorded, Mapping) and all(
+        here[name] == recorded.get(name) for name in ("device", "platform")
+    )
     return same and device.type == "cpu" and versions() == manifest.get("versions")
 
 

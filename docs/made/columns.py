@@ -177,25 +177,34 @@ def columns_of(file: str) -> str:
     """
     if file == "indicators":
         lines = [
-            [code(name), escaped(told.words), f"{told.beyond} {told.threshold:g}", escaped(told.advice)]
-            for name, told in MEANINGS.items()
+            [
+                code(name),
+                escaped(meaning.words),
+                f"{meaning.beyond} {meaning.threshold:g}",
+                escaped(meaning.advice),
+            ]
+            for name, meaning in MEANINGS.items()
         ]
         return table(["name", "what is wrong when it is tripped", "tripped", "advice"], lines)
     if file == "shown":
         return table(
             ["purpose", "images in forward passes"],
-            [[code(name), prose(told)] for name, told in PURPOSES.items()],
+            [[code(name), prose(meaning)] for name, meaning in PURPOSES.items()],
         )
     if file == "samples.parquet":
-        rows = [[code(name), SAMPLE_TYPES[name], prose(told)] for name, told in _shortened(_SAMPLES).items()]
+        rows = [
+            [code(name), SAMPLE_TYPES[name], prose(meaning)] for name, meaning in _shortened(_SAMPLES).items()
+        ]
         return table(["column", "type", "what"], rows)
-    return table(["column", "what"], [[code(name), prose(told)] for name, told in FILES[file].items()])
+    return table(["column", "what"], [[code(name), prose(meaning)] for name, meaning in FILES[file].items()])
 
 
 def _shortened(columns: Mapping[str, str]) -> dict[str, str]:
     """The columns of losses in one line for the first and one for the end: the others say the same."""
     first, *_, last, end = LOSS_COLUMNS
-    kept = {name: told for name, told in columns.items() if name not in LOSS_COLUMNS or name in (first, end)}
+    kept = {
+        name: meaning for name, meaning in columns.items() if name not in LOSS_COLUMNS or name in (first, end)
+    }
     others = f"likewise `loss_2`, `loss_4` and so on up to `{last}`"
     kept[first] = f"the attack's own loss at its best iterate after 1 gradient pass, or NaN; {others}"
     return kept

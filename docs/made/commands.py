@@ -30,13 +30,13 @@ def _section(words: str, act: Any) -> str:
     for parameter in inspect.signature(act).parameters.values():
         if parameter.annotation is typer.Context:
             continue
-        told = next(
+        option = next(
             info for info in get_args(parameter.annotation)[1:] if isinstance(info, ArgumentInfo | OptionInfo)
         )
-        if isinstance(told, ArgumentInfo):
+        if isinstance(option, ArgumentInfo):
             places.append(parameter.name.upper())
-        panel = told.rich_help_panel or ("Arguments" if isinstance(told, ArgumentInfo) else "Options")
-        panels.setdefault(panel, []).append(_line(parameter, told))
+        panel = option.rich_help_panel or ("Arguments" if isinstance(option, ArgumentInfo) else "Options")
+        panels.setdefault(panel, []).append(_line(parameter, option))
     usage = " ".join([words, "[OPTIONS]", *places])
     parts = [f"## {words}\n", f"{_help(act)}\n", f"```text\n{usage}\n```\n"]
     for panel, lines in panels.items():
@@ -44,19 +44,19 @@ def _section(words: str, act: Any) -> str:
     return "\n".join(parts)
 
 
-def _line(parameter: inspect.Parameter, told: ArgumentInfo | OptionInfo) -> list[str]:
+def _line(parameter: inspect.Parameter, info: ArgumentInfo | OptionInfo) -> list[str]:
     kind, *_ = get_args(parameter.annotation)
-    words = _words(parameter, told)
-    values = "" if isinstance(told, ArgumentInfo) and get_origin(kind) is not Literal else _values(kind)
+    words = _words(parameter, info)
+    values = "" if isinstance(info, ArgumentInfo) and get_origin(kind) is not Literal else _values(kind)
     shown = f"{', '.join(map(code, words))} {code(values)}".strip()
-    return [shown, _default(parameter, told), _with_options(escaped(_plain(told.help or "")))]
+    return [shown, _default(parameter, info), _with_options(escaped(_plain(info.help or "")))]
 
 
-def _words(parameter: inspect.Parameter, told: ArgumentInfo | OptionInfo) -> list[str]:
-    if isinstance(told, ArgumentInfo):
+def _words(parameter: inspect.Parameter, info: ArgumentInfo | OptionInfo) -> list[str]:
+    if isinstance(info, ArgumentInfo):
         return [parameter.name.upper()]
-    first = [told.default] if isinstance(told.default, str) and told.default.startswith("-") else []
-    declared = [word for part in (*first, *(told.param_decls or ())) for word in part.split("/")]
+    first = [info.default] if isinstance(info.default, str) and info.default.startswith("-") else []
+    declared = [word for part in (*first, *(info.param_decls or ())) for word in part.split("/")]
     return declared or [f"--{parameter.name.replace('_', '-')}"]
 
 
@@ -71,10 +71,10 @@ def _values(kind: Any) -> str:
     return {bool: "", int: "N", float: "X", str: "TEXT"}.get(inner, "PATH")
 
 
-def _default(parameter: inspect.Parameter, told: ArgumentInfo | OptionInfo) -> str:
+def _default(parameter: inspect.Parameter, info: ArgumentInfo | OptionInfo) -> str:
     """The default as `--help` says it: in words where the option has some, else the value itself."""
-    if isinstance(told.show_default, str):
-        return escaped(told.show_default)
+    if isinstance(info.show_default, str):
+        return escaped(info.show_default)
     if parameter.default in (None, inspect.Parameter.empty):
         return ""
     if isinstance(parameter.default, bool):

@@ -30,7 +30,8 @@ class Docstring:
         parts = [self.head]
         for title, items in self.sections.items():
             lines = [
-                f"- `{name}`: {prose(said)}" if name else f"- {prose(said)}" for name, said in items.items()
+                f"- `{name}`: {prose(meaning)}" if name else f"- {prose(meaning)}"
+                for name, meaning in items.items()
             ]
             parts.append(f"{title}:\n\n" + "\n".join(lines))
         return "\n\n".join(part for part in parts if part)

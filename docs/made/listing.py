@@ -23,8 +23,8 @@ def page_of(text: str) -> Page:
     paragraph = " ".join(below.split("\n\n")[0].split())
     starts_with_words = re.match(r"[\w*`\"[]", paragraph) and not paragraph.startswith("```")
     sentence = re.match(r".+?(?:[.?!](?=\s|$)|:$)", paragraph) if starts_with_words else None
-    said = without_links(sentence[0]) if sentence else ""
-    return Page(title[1] if title else "", f"{said[:-1]}." if said.endswith(":") else said)
+    opening = without_links(sentence[0]) if sentence else ""
+    return Page(title[1] if title else "", f"{opening[:-1]}." if opening.endswith(":") else opening)
 
 
 def names_below(folder: Path) -> list[str]:

@@ -60,13 +60,13 @@ def substitutes() -> str:
 
 
 def _section(name: str, entry: Entry, facts: Mapping[str, str]) -> str:
-    told = [f"- **{title}**: {fact}" for title, fact in facts.items() if fact]
+    lines = [f"- **{title}**: {fact}" for title, fact in facts.items() if fact]
     if name.endswith(ANY_NAME):  # a library is not imported for the sake of its page
         described, arguments = Docstring(head="", sections={}), ""
     else:
         described = docstring_of(entry.load())
         arguments = _parameters(entry, described)
-    parts = [f"## `{name}`", f"{escaped(entry.summary[:1].upper() + entry.summary[1:])}.", "\n".join(told)]
+    parts = [f"## `{name}`", f"{escaped(entry.summary[:1].upper() + entry.summary[1:])}.", "\n".join(lines)]
     return "\n\n".join(part for part in (*parts, described.head, arguments) if part) + "\n"
 
 
@@ -107,9 +107,9 @@ def _is_random(entry: Entry) -> bool:
 
 def _parameters(entry: Entry, described: Docstring) -> str:
     """A table of the parameters as the command line takes them."""
-    said = described.sections.get("Args", {})
+    meanings = described.sections.get("Args", {})
     lines = [
-        [code(name), _default(parameter), prose(_meaning(name, parameter, said))]
+        [code(name), _default(parameter), prose(_meaning(name, parameter, meanings))]
         for name, parameter in parameters(entry.load()).items()
     ]
     return table(["parameter", "default", "meaning"], lines) if lines else ""
@@ -121,10 +121,10 @@ def _default(parameter: Parameter) -> str:
     return code(short(parameter.default) if isinstance(parameter.default, float) else str(parameter.default))
 
 
-def _meaning(name: str, parameter: Parameter, said: Mapping[str, str]) -> str:
+def _meaning(name: str, parameter: Parameter, meanings: Mapping[str, str]) -> str:
     """What the docstring says of a parameter; of one that it does not tell, the choices."""
     choices: tuple[Any, ...] = get_args(parameter.annotation)
     words = [f"`{choice}`" for choice in choices if isinstance(choice, str)]
-    told = said.get(name, "")
-    missing = [word for word in words if word not in told]
-    return f"{told} One of {', '.join(words)}.".strip() if missing else told
+    meaning = meanings.get(name, "")
+    missing = [word for word in words if word not in meaning]
+    return f"{meaning} One of {', '.join(words)}.".strip() if missing else meaning

@@ -77,16 +77,16 @@ def found_of(looked: Looks, detector: Detector) -> Settlement:
 @pytest.mark.parametrize("fpr", [0.0, 0.05, 0.1, 0.5])
 def test_the_threshold_is_the_least_that_refuses_no_more_than_was_asked(fpr: float) -> None:
     found = found_of(looks(200, range(100)), Detector(brightness, fpr))
-    told = found.told["guard"][0]
+    told = found.detecting["guard"][0]
     scores = torch.linspace(0.0, 1.0, 200)[100:]
     assert (told.n, told.attacked, told.fpr) == (100, False, fpr)
     assert told.refused == round(100 * fpr) == int((scores > told.threshold).sum())
-    assert found.told.keys() == {"guard"}
+    assert found.detecting.keys() == {"guard"}
     assert found.chains["none"] == ()
 
 
 def test_the_runs_own_images_are_looked_at_where_there_are_too_few_others() -> None:
-    told = found_of(looks(100, range(60)), Detector(brightness)).told["guard"][0]
+    told = found_of(looks(100, range(60)), Detector(brightness)).detecting["guard"][0]
     assert (told.n, told.attacked) == (60, True)
     assert "of 60 clean images of the run" in told.sentence
 
@@ -98,17 +98,17 @@ def test_a_threshold_of_its_own_holds_unless_a_rate_is_asked_for() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return brightness(x)
 
-    own = found_of(looks(200, range(0, 200, 2)), Detector(Own())).told["guard"][0]
+    own = found_of(looks(200, range(0, 200, 2)), Detector(Own())).detecting["guard"][0]
     assert (own.threshold, own.fpr) == (0.75, None)
     assert "at the detector's own rate" in own.sentence
-    assert found_of(looks(200, range(100)), Detector(Own(), 0.1)).told["guard"][0].fpr == 0.1
+    assert found_of(looks(200, range(100)), Detector(Own(), 0.1)).detecting["guard"][0].fpr == 0.1
 
 
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_the_threshold_does_not_depend_on_the_batch(size: int) -> None:
-    known = found_of(looks(200, range(100)), Detector(brightness)).told
+    known = found_of(looks(200, range(100)), Detector(brightness)).detecting
     other = looks(200, range(100), size=BatchSize(size, lambda _: None))
-    assert found_of(other, Detector(brightness)).told == known
+    assert found_of(other, Detector(brightness)).detecting == known
 
 
 @pytest.mark.parametrize(
