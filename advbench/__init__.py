@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from advbench.jobs.calls import curve as curve
     from advbench.jobs.calls import run as run
     from advbench.jobs.calls import sweep as sweep
+    from advbench.jobs.export import export as export
     from advbench.jobs.finetune import finetune as finetune
     from advbench.jobs.finished import Run as Run
     from advbench.jobs.finished import open_run as open_run
@@ -79,6 +80,7 @@ __all__ = [
     "curve",
     "defense",
     "evaluate",
+    "export",
     "finetune",
     "identity",
     "load_data",
@@ -126,6 +128,7 @@ __getattr__, __dir__ = lazy_names(
         "curve": ".jobs.calls",
         "defense": ".jobs.named",
         "evaluate": ".evaluation.ladder",
+        "export": ".jobs.export",
         "finetune": ".jobs.finetune",
         "identity": ".defended.backward",
         "load_data": ".jobs.named",

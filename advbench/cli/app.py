@@ -8,7 +8,7 @@ import typer
 from advbench.cli.attack import attack
 from advbench.cli.finetune import finetune
 from advbench.cli.listing import list_names
-from advbench.cli.report import report
+from advbench.cli.report import export, report
 from advbench.cli.sweep import sweep
 from advbench.cli.verify import verify
 from advbench.version import VERSION
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("attack")(attack)
 app.command("sweep")(sweep)
 app.command("report")(report)
+app.command("export")(export)
 app.command("verify")(verify)
 app.command("finetune")(finetune)
 app.command("list")(list_names)

@@ -1,10 +1,11 @@
-"""`advbench report`: tables, figures and a page from run folders, without a model."""
+"""`advbench report` and `advbench export`: what run folders come to, without a model."""
 
 import sys
 from typing import TYPE_CHECKING, cast
 
 from advbench.cli.typed import command
 from advbench.errors import InputError
+from advbench.jobs.settings.export import ExportSettings
 from advbench.jobs.settings.report import ReportSettings
 
 if TYPE_CHECKING:
@@ -66,4 +67,19 @@ def _show(report: "Report", console: "Console") -> None:
         print_grid([paired_grid(report.compared, report.style)], console)
 
 
+def _export(settings: ExportSettings) -> None:
+    """Write finished runs in the formats of other programs: CI, the Hugging Face Hub, RobustBench, trackers.
+
+    No model is loaded, nothing is attacked, and nothing is sent anywhere.
+    """
+    from advbench.jobs.export import make_export  # noqa: PLC0415  # imports pandas; --help must not
+
+    made = make_export(settings)
+    if isinstance(made, str):
+        sys.stdout.write(made)
+    elif not settings.quiet:
+        sys.stderr.writelines(f"written: {settings.out}/{name}\n" for name in made)
+
+
 report = command(ReportSettings, _report)
+export = command(ExportSettings, _export)

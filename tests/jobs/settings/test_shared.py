@@ -4,6 +4,7 @@ import pytest
 
 from advbench.errors import SpecError
 from advbench.jobs.settings import shared
+from advbench.jobs.settings.export import ExportSettings
 from advbench.jobs.settings.option import Option, settings_of
 from advbench.jobs.settings.report import ReportSettings
 from advbench.jobs.settings.run import RunSettings
@@ -17,7 +18,14 @@ from advbench.reports.style import PLAIN, Style
 def test_an_option_that_several_jobs_have_is_called_and_read_alike_in_all() -> None:
     """They may differ in their help, never in what they hold."""
     kinds: dict[str, set[str]] = {}
-    for settings_class in (RunSettings, TrainSettings, SweepSettings, ReportSettings, VerifySettings):
+    for settings_class in (
+        RunSettings,
+        TrainSettings,
+        SweepSettings,
+        ExportSettings,
+        ReportSettings,
+        VerifySettings,
+    ):
         for setting in settings_of(settings_class).values():
             if not setting.option.argument:
                 kinds.setdefault(setting.word, set()).add(setting.kind)
