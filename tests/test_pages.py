@@ -24,6 +24,7 @@ PROGRAMS = {"advbench": "advbench", "torchrun": "torch.distributed.run"}
 OPTIONS = {"--help", *re.findall(r"`(--[a-z][\w-]*)`", commands())}
 OTHERS_OPTIONS = {
     "--index-url",  # pip's
+    *("--build-arg", "--rm", "--gpus"),  # docker's
     "--rounds",  # of `benchmarks.purify_cost`
     *("--nnodes", "--nproc-per-node", "--max-restarts", "--rdzv-backend", "--rdzv-endpoint", "--rdzv-id"),
     *("--nodes", "--ntasks-per-node", "--gpus-per-node", "--requeue", "--signal"),  # SLURM's

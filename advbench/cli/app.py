@@ -7,7 +7,7 @@ import typer
 
 from advbench.cli.attack import attack
 from advbench.cli.finetune import finetune
-from advbench.cli.listing import list_names
+from advbench.cli.listing import doctor, list_names
 from advbench.cli.report import export, report
 from advbench.cli.sweep import sweep
 from advbench.cli.verify import verify
@@ -26,6 +26,7 @@ app.command("export")(export)
 app.command("verify")(verify)
 app.command("finetune")(finetune)
 app.command("list")(list_names)
+app.command("doctor")(doctor)
 
 
 def _print_version(wanted: bool) -> None:

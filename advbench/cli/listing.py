@@ -1,15 +1,22 @@
-"""`advbench list`: what can be named, with its parameters."""
+"""`advbench list` and `advbench doctor`: what can be named, and what is installed."""
 
-from collections.abc import Mapping
+import json
+import sys
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
+from advbench.cli.typed import command
+from advbench.errors import RunError, printable
+from advbench.jobs.settings.doctor import DoctorSettings
 from advbench.names.registry import ANY_NAME, Entry, Parameter, parameters
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from advbench.jobs.doctor import Checkup
 
 What = Literal["attacks", "defenses", "models", "datasets"]
 
@@ -84,6 +91,43 @@ def _written(parameter: Parameter) -> str:
     if isinstance(parameter.default, float):
         return f"{parameter.name}={short(parameter.default)}"
     return f"{parameter.name}={parameter.default}"
+
+
+def _doctor(settings: DoctorSettings) -> None:
+    """Say what is installed and on which devices it computes what it should, for a bug report.
+
+    The exit code is 1 if a device does not. Nothing is written or sent.
+    """
+    from advbench.jobs.doctor import look  # noqa: PLC0415  # imports torch; --help must not
+
+    checkup = look(settings)
+    if settings.json:
+        sys.stdout.write(json.dumps(checkup.record(), indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.writelines(f"{printable(line)}\n" for line in _checkup_lines(checkup))
+    if not checkup.holds:
+        wrong = [f"{device.name}: {device.failure}" for device in checkup.devices if not device.holds]
+        raise RunError(f"the self test fails on {'; '.join(wrong)}.")
+
+
+def _checkup_lines(checkup: "Checkup") -> Iterator[str]:
+    """A fact a line, which a bug report can hold as it is."""
+    yield "versions: " + ", ".join(f"{name} {version}" for name, version in checkup.versions.items())
+    yield from (f"commit: {commit}" for commit in checkup.commits.values())
+    yield f"platform: {checkup.platform}"
+    yield "threads: " + ", ".join(f"{name} {count}" for name, count in checkup.threads.items())
+    for device in checkup.devices:
+        result = f"self test holds in {device.seconds:.2f} s" if device.holds else f"WRONG: {device.failure}"
+        yield f"device: {device.name} ({device.hardware}), {device.free / 2**30:.1f} GiB free, {result}"
+    for extra in checkup.extras:
+        yield f"extra: {extra.name} {extra.version or 'is not installed'}, for {extra.purpose}"
+    holds = (
+        "is no folder" if checkup.folders is None else f"holds {', '.join(checkup.folders) or 'no folder'}"
+    )
+    yield f"data root: {checkup.data_root} {there}"
+
+
+doctor = command(DoctorSettings, _doctor)
 
 
 def short(number: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from advbench.errors import SpecError
+from advbench.jobs.settings.doctor import DoctorSettings
 from advbench.jobs.settings.export import ExportSettings
 from advbench.jobs.settings.option import Option, Setting, made, option, settings_of
 from advbench.jobs.settings.report import ReportSettings
@@ -15,7 +16,15 @@ from advbench.jobs.settings.sweep import SweepSettings
 from advbench.jobs.settings.train import TrainSettings
 from advbench.jobs.settings.verify import VerifySettings
 
-CLASSES = (RunSettings, TrainSettings, SweepSettings, ExportSettings, ReportSettings, VerifySettings)
+CLASSES = (
+    RunSettings,
+    TrainSettings,
+    SweepSettings,
+    DoctorSettings,
+    ExportSettings,
+    ReportSettings,
+    VerifySettings,
+)
 
 
 @pytest.mark.parametrize("settings_class", CLASSES)
