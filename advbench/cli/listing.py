@@ -121,9 +121,8 @@ def _checkup_lines(checkup: "Checkup") -> Iterator[str]:
         yield f"device: {device.name} ({device.hardware}), {device.free / 2**30:.1f} GiB free, {result}"
     for extra in checkup.extras:
         yield f"extra: {extra.name} {extra.version or 'is not installed'}, for {extra.purpose}"
-    holds = (
-        "is no folder" if checkup.folders is None else f"holds {', '.join(checkup.folders) or 'no folder'}"
-    )
+    names = ", ".join(checkup.folders or ()) or "no folder"
+    there = "is no folder" if checkup.folders is None else f"holds {names}"
     yield f"data root: {checkup.data_root} {there}"
 
 

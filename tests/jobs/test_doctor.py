@@ -12,6 +12,7 @@ from advbench import cli
 from advbench.jobs import doctor
 from advbench.jobs.doctor import EXTRAS, LOGITS, TOLERANCE, look
 from advbench.jobs.settings.doctor import DoctorSettings
+from advbench.models.digits_cnn import DigitsCNN
 from advbench.version import VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +41,7 @@ def test_the_bundled_model_gives_its_known_logits() -> None:
 def test_a_device_that_computes_wrongly_ends_with_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Broken(doctor.DigitsCNN):
+    class Broken(DigitsCNN):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return nn.functional.relu(super().forward(x))
 
