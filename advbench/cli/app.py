@@ -9,7 +9,7 @@ from advbench.cli.attack import attack
 from advbench.cli.finetune import finetune
 from advbench.cli.listing import doctor, list_names
 from advbench.cli.report import export, report
-from advbench.cli.sweep import sweep
+from advbench.cli.sweep import init, sweep
 from advbench.cli.verify import verify
 from advbench.version import VERSION
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("attack")(attack)
 app.command("sweep")(sweep)
+app.command("init")(init)
 app.command("report")(report)
 app.command("export")(export)
 app.command("verify")(verify)

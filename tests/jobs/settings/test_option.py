@@ -9,6 +9,7 @@ import pytest
 from advbench.errors import SpecError
 from advbench.jobs.settings.doctor import DoctorSettings
 from advbench.jobs.settings.export import ExportSettings
+from advbench.jobs.settings.init import InitSettings
 from advbench.jobs.settings.option import Option, Setting, made, option, settings_of
 from advbench.jobs.settings.report import ReportSettings
 from advbench.jobs.settings.run import RunSettings
@@ -22,6 +23,7 @@ CLASSES = (
     SweepSettings,
     DoctorSettings,
     ExportSettings,
+    InitSettings,
     ReportSettings,
     VerifySettings,
 )
