@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from advbench.errors import InputError
+from advbench.errors import InputError, printable
 from advbench.results.records import Rate
 
 from .formats import markdown
@@ -108,7 +108,7 @@ def model_card(outcomes: Sequence[Outcome], names: HubNames) -> str:
 
 def _one_line(text: str) -> str:
     """Text that neither ends its line nor opens a tag."""
-    return " ".join(text.split()).replace("<", "&lt;").replace(">", "&gt;")
+    return printable(" ".join(text.split())).replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _result(outcome: Outcome, names: HubNames) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from advbench.errors import InputError
+from advbench.errors import InputError, printable
 
 from .outcomes import Outcome
 
@@ -119,7 +119,7 @@ def _form(outcome: Outcome, model: str, board: str, tensor: str) -> str:
             f" ({row.rates['worst'].count} of {row.n})",
             "+ **Author(s):** <names>",
             f"+ **Description of the method used:** advbench, defense {row.defense}, attack {row.attack}, "
-            f"the worst of {', '.join(rungs)}; `{outcome.command}`",
+            f"the worst of {', '.join(rungs)}; `{printable(outcome.command)}`",
             "",
         ]
     )

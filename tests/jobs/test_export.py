@@ -1,6 +1,7 @@
 """`advbench export`: real runs in the formats of other programs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,16 @@ def test_what_cannot_be_exported_is_said(
 ) -> None:
     assert cli.main(["export", "run", *words.split()]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_forged_command_is_text(tmp_path: Path, home: Path) -> None:
+    shutil.copytree(home / "run", tmp_path / "forged")
+    record = tmp_path / "forged" / "run.json"
+    forged = json.loads(record.read_text())
+    forged["command"] = ["advbench", "\ud800\x1b[2J", "</script>\n# <b>"]
+    record.write_text(json.dumps(forged))
+    for form in ("sarif", "junit", "model-card"):
+        text = advbench.export(tmp_path / "forged", formats=form)
+        assert isinstance(text, str)
+        assert not {"\x1b", "\ud800"} & set(text.encode().decode())
+        assert form == "sarif" or "<b>" not in text
