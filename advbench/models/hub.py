@@ -40,7 +40,7 @@ def snapshot(name: str, extra: str, *, revision: str | None, download: bool) -> 
     hub = load_library(extra, "huggingface_hub")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name, re.ASCII):
         raise CheckpointError(f"{name!r} is neither a folder nor a name like 'owner/name'.")
-    cache = hub.constants.HF_HUB_CACHE
+    cache = cache_of(extra)
     patterns: Sequence[str] = (*_DESCRIBING, *_SAFE_PARTS)
     try:
         folder = Path(
@@ -57,6 +57,11 @@ def snapshot(name: str, extra: str, *, revision: str | None, download: bool) -> 
             f"{name} is no folder, and not in the cache {cache}: add --download to fetch it."
         ) from error
     return folder
+
+
+def cache_of(extra: str) -> str:
+    """Where the hub's files are kept on this machine."""
+    return str(load_library(extra, "huggingface_hub.constants").HF_HUB_CACHE)
 
 
 def commit_of(folder: Path) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from advbench.errors import CheckpointError, ModelError, SpecError, first_line, nearest, printable
-from advbench.models.hub import PICKLED, SAFE, commit_of, is_folder, snapshot, weights_in
+from advbench.models.hub import PICKLED, SAFE, cache_of, commit_of, is_folder, snapshot, weights_in
 from advbench.models.libraries import Described, attempted, load_library, member_of
 from advbench.models.preparation import Preparation, picture_of
 from advbench.models.registry import Normalization
@@ -172,7 +172,7 @@ def _in_hub_cache(config: Mapping[str, Any], *, download: bool) -> Path | str | 
         fetched = weights_in(snapshot(repository, _EXTRA, revision=None, download=True))
         if fetched is not None:
             return fetched
-    return f"{repository} is not in the cache {hub.constants.HF_HUB_CACHE}"
+    return f"{repository} is not in the cache {cache_of(_EXTRA)}"
 
 
 def _in_torch_cache(config: Mapping[str, Any], *, download: bool) -> Path | str | None:
