@@ -108,6 +108,7 @@ ENTRIES: Final[dict[tuple[str, ...], Any]] = {
     ("heading", "rules"): 1,
     ("settings", "seed"): 7,
     ("settings", "judge_draws"): 3,
+    ("settings", "preparation"): {"interpolation": "bicubic"},
     ("files", "table.csv"): "0" * 64,
     ("seal", "entries"): "0" * 64,
 }

@@ -116,6 +116,26 @@ def relabelled(images: LabelledImages, names: ClassNames) -> LabelledImages:
     return LabelledImages(_renumbered(images.images, tuple(outputs)), labels, shown, tuple(outputs))
 
 
+def named_outputs(classes: Sequence[str], names: ClassNames) -> ClassNames | None:
+    """The outputs of a data set's classes by a model's own names; None where these do not say each of them.
+
+    Capitals, hyphens and underscores make no difference.
+    """
+    known: dict[str, set[int]] = {}
+    for name, output in names.outputs:
+        known.setdefault(_plain(name), set()).add(output)
+    outputs = [known.get(_plain(name), set()) for name in classes]
+    if not classes or any(len(candidates) != 1 for candidates in outputs):
+        return None
+    pairs = tuple((name, min(candidates)) for name, candidates in zip(classes, outputs, strict=True))
+    distinct = {output for _, output in pairs}
+    return ClassNames(pairs, names.size) if len(distinct) == len(pairs) else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
+
+
 def _renumbered(images: Images, outputs: tuple[int, ...]) -> Images:
     """The images with their labels through a table; a folder of pictures stays one."""
     if isinstance(images, PictureFolder):

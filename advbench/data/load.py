@@ -1,6 +1,6 @@
 """From a data set's name to its images."""
 
-from advbench.data.class_names import relabelled
+from advbench.data.class_names import named_outputs, relabelled
 from advbench.data.images import LabelledImages
 from advbench.data.registry import DATASETS, DatasetEntry
 from advbench.data.sources import Place
@@ -34,10 +34,13 @@ def load_dataset(name: str, place: Place) -> LabelledImages:
         raise DatasetError(f"{where}: {error}{expected}{_advice(entry)}") from error
     if len(dataset) == 0:
         raise DatasetError(f"{where} holds no images.{expected}")
-    if place.names is None:
+    names = place.names
+    if names is None and place.model_names is not None:
+        names = named_outputs(dataset.classes, place.model_names)
+    if names is None:
         return dataset
     try:
-        return relabelled(dataset, place.names)
+        return relabelled(dataset, names)
     except DatasetError as error:
         raise DatasetError(f"{where}: {error}") from error
 

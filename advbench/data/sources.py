@@ -37,6 +37,8 @@ class Place:
         image_size: side of the square that images are resized and cropped to; None leaves them.
         channels: 1 or 3 that pictures are read in; None leaves it to what the network takes.
         names: which output of the model each class stands for; None for the order of the classes.
+        model_names: the model's own names, which count where `names` is None and every class is among them.
+        whole: whether pictures keep their size where a data set has a usual one, since the model resizes.
     """
 
     root: Path
@@ -45,6 +47,8 @@ class Place:
     image_size: int | None = None
     channels: int | None = None
     names: ClassNames | None = None
+    model_names: ClassNames | None = None
+    whole: bool = False
 
 
 def digits(place: Place) -> LabelledImages:
@@ -87,7 +91,7 @@ def svhn(place: Place) -> LabelledImages:
 def imagenet(place: Place) -> LabelledImages:
     """ILSVRC 2012; the split `test` means the validation images, whose labels are public."""
     split = "val" if place.split == "test" else place.split
-    return _folder(replace(place, split=split, image_size=place.image_size or 224))
+    return _folder(replace(place, split=split, image_size=place.image_size or (None if place.whole else 224)))
 
 
 def imagefolder(place: Place) -> LabelledImages:

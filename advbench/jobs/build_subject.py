@@ -29,6 +29,7 @@ from advbench.defended.substitutes import listed
 from advbench.defenses import DEFENSES
 from advbench.errors import InputError, SpecError, first_line
 from advbench.jobs.classifier import Classifier, load_classifier
+from advbench.jobs.library_model import place_for
 from advbench.jobs.objects import NO_OBJECTS, Objects
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
@@ -188,7 +189,7 @@ def open_images(
 ) -> tuple[LabelledImages, list[int]]:
     """The data set, or the caller's own images, and the indices of the images that are evaluated."""
     check_selection(options)
-    images = load_dataset(dataset, place_of(options)) if own is None else own
+    images = load_dataset(dataset, place_for(options, dataset, place_of(options))) if own is None else own
     if options.limit is not None:
         return images, balanced_sample(images.labels, options.limit, options.seed)
     return images, list(range(min(len(images), options.first or len(images))))

@@ -29,6 +29,8 @@ from advbench.jobs.describe import class_settings, selection_hash
 from advbench.jobs.order_check import check_order_before_training
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.train import TrainSettings
+from advbench.models.libraries import names_library
+from advbench.names.grammar import parse_spec
 from advbench.runs.provenance import commits, machine, versions
 from advbench.training.batch_norm import BatchNorm
 from advbench.training.feed import TrainingImages
@@ -59,6 +61,11 @@ def assemble_training(options: TrainSettings, ranks: Ranks) -> TrainingJob:
         InputError: whatever is wrong, in one line.
     """
     model, dataset = names_of(options.subject)
+    if model is not None and names_library(parse_spec(model).name):
+        raise ModelError(
+            f"{model} prepares its pictures itself, and is not trained here: make the network in a "
+            "file.py:factory, and give its normalisation."
+        )
     entry = find_dataset(dataset)
     threat = make_threat(options.subject, entry)
     device = choose_device(options.subject.device, ranks)

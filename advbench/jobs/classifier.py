@@ -24,8 +24,8 @@ from advbench.defended.reject import WithoutRefusal
 from advbench.defended.smoothed import read_smoothing, smoothed
 from advbench.draws.sampling import takes_draws
 from advbench.errors import CheckpointError, ModelError, SpecError
-from advbench.files import sha256
 from advbench.jobs.channels import fitted
+from advbench.jobs.library_model import OfLibrary, of_library
 from advbench.jobs.normalizing import (
     Chosen,
     Weights,
@@ -38,6 +38,7 @@ from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.state_digest import state_digest
 from advbench.models.checkpoint.fit import HeadMisfitError
 from advbench.models.checkpoint.load import Loaded, load_checkpoint
+from advbench.models.hub import digest_of
 from advbench.models.network import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
 from advbench.names.grammar import Spec, parse_spec, reject_of
@@ -63,6 +64,8 @@ class Classifier(NamedTuple):
     """How many images the network was shown to find out how it is to be understood."""
     takes: int = 0
     """How many images the network takes at a time where it takes no other number; else 0."""
+    library: OfLibrary | None = None
+    """The library's model that it is, with preprocessing of its own."""
 
     @property
     def in_own_batches(self) -> nn.Module:
@@ -111,14 +114,20 @@ def load_classifier(
         raise SpecError("--smooth and --random-model do not go together: give one.")
     spec = None if model is None or own is not None else parse_spec(model)
     name = shown_name(model, options.checkpoint) if own is None else model or ""
-    source = _load_network(options, spec, name, images, device) if own is None else _given(own, device)
+    library = of_library(options, model if own is None else None)
+    if own is None:
+        source = _load_network(options, spec, name, images, device, library=library)
+    else:
+        source = _given(own, device)
     looks, whole = Shown(), source.loaded.network
     random = options.random_model and not draws_inside(whole)
     if random and takes_draws(whole):
         whole, random = RandomModel(whole), False
+    pictures = images
     with looks_counted(whole, looks):
-        images = fitted(images, indices, whole)
+        images = fitted(images, indices, whole) if library is None else library.images(images)
         x = read_batch(images, indices[:1]).to(device).x
+        x = x if library is None else library.network_input(x)
         takes = _own_size(whole, x, at_once)
         batch = x.expand(max(1, takes), -1, -1, -1).contiguous()
         network, word = logits_alone(whole, batch)
@@ -133,12 +142,12 @@ def load_classifier(
         name=spec.name if spec else name,
         entry=source.entry,
         path=source.path,
-        sha256=source.digest or (sha256(source.path) if source.path else None),
+        sha256=source.digest or (digest_of(source.path) if source.path else None),
         bundled=options.checkpoint is None,
         untrained=options.untrained,
         takes=takes,
     )
-    chosen = given or _told_by_file(source.loaded) or (_PIXELS_TAKEN if own is not None else None)
+    chosen = given or _told_by_file(source.loaded) or _told_by_kind(own, library)
     if chosen is None and ranks is None:
         chosen = Chosen(usual_normalization(weights.entry, dataset), "usual")
     if chosen is None:
@@ -146,7 +155,8 @@ def load_classifier(
         with looks_counted(whole, looks):
             chosen = choose_normalization(weights, images, dataset, device, seed=options.seed, ranks=ranks)
     constants = chosen.normalization
-    wrapped = network if constants == PIXELS else Normalized(network, *dataclasses.astuple(constants))
+    picture = read_batch(pictures, indices[:1]).x[0]
+    wrapped, comparison = _prepared(network, constants, library, picture, device)
     if smoothing is not None:
         wrapped = smoothed(wrapped, sigma=smoothing.sigma, draws=smoothing.draws)
     provenance = {
@@ -155,15 +165,42 @@ def load_classifier(
         "source": source.loaded.source,
         "arguments": source.arguments,
         **source.loaded.record,
+        **({} if library is None else library.record),
         **({"members": [str(path) for path in options.members]} if source.others else {}),
     }
-    notes = (*source.notes, *source.loaded.notes, *filter(None, (word,)))
+    said = (word,) if library is None else (comparison, *library.notes(pictures))
+    notes = (*source.notes, *source.loaded.notes, *filter(None, said))
     looked = sum(looks.images.values())
     head = source.head if options.reject_class is None else None  # it has a class more, on purpose
+    remarks = source.loaded.remarks
     classifier = Classifier(
-        wrapped.to(device), name, provenance, chosen, head, notes, source.loaded.remarks, looked, takes
+        wrapped.to(device), name, provenance, chosen, head, notes, remarks, looked, takes, library
     )
     return classifier, images
+
+
+def _told_by_kind(own: nn.Module | None, library: OfLibrary | None) -> Chosen | None:
+    """The normalisation of a module that is given, and of a library's model; None of any other."""
+    if library is None:
+        return _PIXELS_TAKEN if own is not None else None
+    described = library.described
+    return Chosen(described.preparation.normalization, f"the configuration of {described.library}")
+
+
+def _prepared(
+    network: nn.Module,
+    constants: Normalization,
+    library: OfLibrary | None,
+    picture: Tensor,
+    device: torch.device,
+) -> tuple[nn.Module, str]:
+    """A network behind its normalisation, and what the table says of a library's own preprocessing."""
+    within = network if library is None else library.channels_in_order(network)
+    normalized = within if constants == PIXELS else Normalized(within, *dataclasses.astuple(constants))
+    if library is None:
+        return normalized, ""
+    comparison = library.comparison(picture, normalized.to(device), device)
+    return library.wrapped(normalized), comparison
 
 
 def _drawn_alone(network: nn.Module, takes: int) -> RandomModel:
@@ -247,11 +284,18 @@ def _check_own(model: nn.Module) -> None:
 
 
 def _load_network(
-    options: SubjectOptions, spec: Spec | None, name: str, images: LabelledImages, device: torch.device
+    options: SubjectOptions,
+    spec: Spec | None,
+    name: str,
+    images: LabelledImages,
+    device: torch.device,
+    *,
+    library: OfLibrary | None,
 ) -> _Source:
     """The network with its weights; the head of a checkpoint wins over the number of classes in the data."""
     entry = None if spec is None else find_model(spec.name)
-    path = options.checkpoint or (bundled_weights(spec) if spec else None)
+    bundled = bundled_weights(spec) if library is None and spec else None
+    path = options.checkpoint or (library.described.weights if library else bundled)
     classes, arguments = len(images.classes) or None, dict[str, Any]()
     build = partial(build_network, spec, classes, arguments) if spec else None
     check_members(options)
@@ -261,6 +305,12 @@ def _load_network(
     notes: tuple[str, ...] = ()
     if options.untrained and build is not None:
         loaded, path = Loaded(_untrained(build, options.seed).to(device), "untrained"), None
+    elif library is not None and path is None:
+        missing = library.described.missing
+        raise CheckpointError(f"{name} has no weights here: {missing}; or give --checkpoint FILE.")
+    elif library is not None and options.checkpoint is None and library.described.load is not None:
+        weights = library.described.load()
+        loaded = Loaded(weights.network.to(device), weights.source, remarks=weights.remarks)
     elif path is not None:
         load = partial(
             load_checkpoint,

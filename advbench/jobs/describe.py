@@ -66,6 +66,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             "save_adversarial": options.kept_examples,
             **({} if given.fpr is None else {"fpr": given.fpr}),
             **({} if given.reject_class is None else {"reject_class": given.reject_class}),
+            **({} if subject.classifier.library is None else subject.classifier.library.settings),
         },
         **({"objects": list(job.nameless)} if job.nameless else {}),
         "execution": {

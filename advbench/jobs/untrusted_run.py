@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from advbench.errors import RunFolderError
-from advbench.jobs.settings.subject import NormName, SubjectOptions
+from advbench.jobs.settings.subject import NormName, SpaceName, SubjectOptions
 from advbench.jobs.settings.verify import VerifySettings
 from advbench.models.checkpoint.formats import Format
+from advbench.models.libraries import names_library
 from advbench.names.grammar import parse_chain, parse_spec
 from advbench.names.user_code import names_user_code
 from advbench.results.indicators import TESTS, Test
@@ -68,6 +69,8 @@ class _Settings:
     save_adversarial: Kept
     fpr: float | None = None
     reject_class: str | None = None
+    space: SpaceName | None = None
+    preparation: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +114,7 @@ class Claims:
         judge: how random defenses were judged.
         checkpoint_sha256: of the checkpoint; None for a factory's own weights.
         members_sha256: of the other checkpoints of an ensemble, in their order.
+        preparation: how a library's model prepared pictures; None for any other.
         manifest: all of it.
     """
 
@@ -127,6 +131,7 @@ class Claims:
     judge: Judge
     checkpoint_sha256: str | None
     members_sha256: tuple[str, ...]
+    preparation: Mapping[str, Any] | None
     manifest: Manifest
 
     @property
@@ -179,6 +184,7 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
         judge=_judge(run_settings),
         checkpoint_sha256=checkpoint.sha256,
         members_sha256=run_settings.members,
+        preparation=run_settings.preparation,
         manifest=manifest,
     )
 
@@ -223,6 +229,7 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
         device="cpu",
         random_model=run_settings.random_model,
         smooth=run_settings.smooth,
+        space=run_settings.space,
     )
     return Recorded(run_settings.save_adversarial, subject, run_settings)
 
@@ -248,7 +255,8 @@ def _model(recorded: str, program: bool, settings: VerifySettings) -> str | None
     """The model's name as the loader wants it; None for a program, which names itself."""
     if settings.model is not None or program:
         return settings.model
-    if names_user_code(parse_spec(recorded).name):
+    name = parse_spec(recorded).name
+    if names_user_code(name) and not names_library(name):
         raise RunFolderError(
             f"the run's model is {recorded!r}, code that no run folder can ask to be run. Where it is yours, "
             "name it again with --model."

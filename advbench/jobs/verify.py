@@ -39,6 +39,7 @@ from advbench.jobs.verify_seal import check_seal
 from advbench.jobs.verify_substitutes import check_indicators, check_substitutes
 from advbench.jobs.verify_tables import check_tables
 from advbench.jobs.words_or_objects import data_of, defenses_of, model_of
+from advbench.models.hub import digest_of
 from advbench.models.network import bundled_weights
 from advbench.names.grammar import parse_spec
 from advbench.results.detecting import same_thresholds
@@ -122,6 +123,8 @@ def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterat
         if not members.holds:
             return
     subject = load_subject(claims.subject, Ranks(), claims.batch_size, objects)
+    if claims.preparation is not None or subject.classifier.library is not None:
+        yield _check_preparation(claims, subject)
     images = _check_images(claims, subject)
     yield images
     if not images.holds:
@@ -164,7 +167,7 @@ def _check_checkpoint(claims: Claims) -> Check:
         return Check("checkpoint", True, "none: the weights are the model's own, and were not recorded")
     if not path.is_file():
         raise RunFolderError(f"the run's checkpoint {path} is not there; give --checkpoint FILE.")
-    digest = sha256(path)
+    digest = digest_of(path)
     if digest == claims.checkpoint_sha256:
         return Check("checkpoint", True, f"{path.name} as recorded, SHA-256 {digest[:16]}...")
     return Check(
@@ -199,6 +202,17 @@ def _check_module(claims: Claims, model: nn.Module) -> Check:
     return Check(
         "checkpoint", False, "the module is not the one that the run attacked; nothing can be judged with it"
     )
+
+
+def _check_preparation(claims: Claims, subject: Subject) -> Check:
+    """Whether a library's model prepares pictures as it did in the run."""
+    library = subject.classifier.library
+    now = None if library is None else library.settings["preparation"]
+    if now == claims.preparation and library is not None:
+        return Check("preprocessing", True, f"as recorded, by {library.described.library}")
+    before = claims.preparation or {}
+    wrong = sorted(key for key in {**before, **(now or {})} if before.get(key) != (now or {}).get(key))
+    return Check("preprocessing", False, f"another than the run's: {', '.join(wrong) or 'none'}")
 
 
 def _check_images(claims: Claims, subject: Subject) -> Check:

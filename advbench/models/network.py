@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from advbench.errors import AdvbenchError, ModelError, SpecError
+from advbench.models.libraries import describe_model, names_library
 from advbench.models.registry import MODELS, ModelEntry, torchvision_models
 from advbench.names import registry
 from advbench.names.conversion import convert
@@ -16,12 +17,12 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def find_model(name: str) -> ModelEntry | None:
-    """The entry of a built-in, torchvision or plug-in model; None for `module:factory` and `file.py:factory`.
+    """The entry of a built-in, torchvision or plug-in model; None for those of other libraries and of users.
 
     Raises:
         SpecError: no such name; the message suggests the nearest ones.
     """
-    if names_user_code(name):
+    if names_library(name) or names_user_code(name):
         return None
     if name in MODELS:
         return MODELS[name]
@@ -44,24 +45,31 @@ def build_network(spec: Spec, num_classes: int | None, received: dict[str, Any] 
         SpecError: an unknown name or parameter.
         ModelError: a factory that fails or does not return a module.
     """
+    network: nn.Module
     entry = find_model(spec.name)
     classes = spec.parameters.get("num_classes")
     if classes is not None and convert(classes, int, f"{spec.name}: num_classes") < 1:
         raise SpecError(f"{spec.name}: num_classes must be at least 1, got {classes}.")
     given: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
     received = {} if received is None else received
+    if names_library(spec.name):
+        network = describe_model(spec, own_weights=False).build(num_classes)
+        received |= given
+        return network
     if entry is None:
         return _call_user_factory(spec, given, received)
     if entry.factory.startswith("torchvision."):
         return _build_torchvision(spec, given, received)
     factory = entry.load()
     received |= registry.arguments(factory, spec, "model", **given)
-    network: nn.Module = factory(**received)
+    network = factory(**received)
     return network
 
 
 def bundled_weights(spec: Spec) -> Path | None:
-    """The checkpoint that comes with a model, if one does."""
+    """The checkpoint that comes with a model, if one does; a library's is where the library keeps it."""
+    if names_library(spec.name):
+        return describe_model(spec).weights
     entry = find_model(spec.name)
     return WEIGHTS / entry.weights if entry and entry.weights else None
 

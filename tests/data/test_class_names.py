@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from advbench.data.class_names import ClassNames, read_class_index, read_class_names, relabelled
+from advbench.data.class_names import (
+    ClassNames,
+    named_outputs,
+    read_class_index,
+    read_class_names,
+    relabelled,
+)
 from advbench.data.images import LabelledImages
 from advbench.errors import DatasetError
 
@@ -88,3 +94,12 @@ def test_a_file_that_is_too_large_is_refused_and_not_cut(tmp_path: Path) -> None
     (tmp_path / "names.txt").write_text("cat\n" + "d" * (8 << 20))
     with pytest.raises(DatasetError, match="is larger than 8 MiB"):
         read_class_names(tmp_path / "names.txt")
+
+
+def test_a_models_own_names_count_where_each_class_has_one() -> None:
+    names = ClassNames((("Golden-Retriever", 2), ("cat", 0), ("crane", 1), ("crane", 3)), 4)
+    assert named_outputs(["cat", "golden_retriever"], names) == ((("cat", 0), ("golden_retriever", 2)), 4)
+    assert named_outputs(["cat", "wolf"], names) is None
+    assert named_outputs(["cat", "crane"], names) is None
+    assert named_outputs(["cat", "CAT"], names) is None
+    assert named_outputs([], names) is None

@@ -13,7 +13,7 @@ from advbench.results.judging import JUDGED, MAJORITY, Judge, check_rule
 
 from . import shared
 from .option import Setting, made, option, settings_of
-from .subject import NormalizationWord, NormName, SubjectOptions, subject_of
+from .subject import NormalizationWord, NormName, SpaceName, SubjectOptions, subject_of
 
 if TYPE_CHECKING:
     from advbench.reports.style import Style
@@ -80,7 +80,11 @@ class RunSettings:
         panel=shared.MODEL,
         shown="the model's own",
     )
-    model: str | None = option(None, like=shared.NAMED_MODEL)
+    model: str | None = option(
+        None,
+        like=shared.NAMED_MODEL,
+        help="NAME, timm:NAME, hf:FOLDER, hf:owner/name, package.module:factory or file.py:factory.",
+    )
     members: tuple[Path, ...] = option((), like=shared.MEMBERS)
     weights: str | None = option(None, like=shared.WEIGHTS)
     mean: str | None = option(None, like=shared.MEAN)
@@ -100,10 +104,19 @@ class RunSettings:
         "--judge. It sees one image at a time, unless its forward pass takes draws.",
         panel=shared.MODEL,
     )
+    space: SpaceName | None = option(
+        None,
+        help="Of a timm: or hf: model: whether the pixels under attack are the network's own, behind its "
+        "resize and crop (input), or the picture's before them (image).",
+        panel=shared.MODEL,
+        shown="input",
+    )
     dataset: str | None = option(None, like=shared.DATASET)
     data_root: Path = option(Path("data"), like=shared.DATA_ROOT)
     split: str = option("test", help="Which part of it.", panel=shared.DATA)
-    download: bool = option(False, like=shared.DOWNLOAD)
+    download: bool = option(
+        False, like=shared.DOWNLOAD, help="Fetch it, or a timm: or hf: model's files, where they are missing."
+    )
     image_size: int | None = option(None, like=shared.IMAGE_SIZE)
     channels: int | None = option(None, like=shared.CHANNELS)
     classes: Path | None = option(None, like=shared.CLASSES)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 NormName = Literal["linf", "l2", "l1"]
+SpaceName = Literal["input", "image"]
 NormalizationWord = Literal["none", "dataset", "half", "imagenet", "255"]
 
 
@@ -44,6 +45,7 @@ class SubjectOptions:
     random_model: bool = False
     members: tuple[Path, ...] = ()
     smooth: str | None = None
+    space: SpaceName | None = None
 
 
 def subject_of(settings: object, **others: Any) -> SubjectOptions:

@@ -9,6 +9,7 @@ from torch import Tensor
 from advbench.models.checkpoint.extras import extras_of, names_normaliser
 from advbench.models.checkpoint.match import Match, matches_of
 from advbench.models.checkpoint.read import StateDict
+from advbench.models.libraries import names_library
 from advbench.models.registry import MODELS
 from advbench.names.grammar import Spec
 from advbench.names.user_code import names_user_code
@@ -82,7 +83,7 @@ def _of_another_size(match: Match, own: StateDict, spec: Spec) -> str:
     classes = other_head(match, own)
     if classes is not None:
         right = Spec(spec.name, {**spec.parameters, "num_classes": str(classes)})
-        if names_user_code(spec.name):
+        if names_user_code(spec.name) and not names_library(spec.name):
             return (
                 f"Most likely it has {classes} classes: build the network with as many, --model {right} "
                 "where its factory takes num_classes."

@@ -30,6 +30,7 @@ VALUES: dict[str, Any] = {
     "smooth": "sigma=0.1,draws=20",
     "random_model": True,
     "member": ["second.pt", "third.pt"],
+    "space": "image",
     "dataset": "mnist",
     "data_root": "data/mnist",
     "split": "train",

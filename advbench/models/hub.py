@@ -1,0 +1,91 @@
+"""Repositories of a model hub, in the cache of this machine; fetched only where that is asked for."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from advbench.errors import CheckpointError, first_line, printable
+from advbench.files import sha256
+from advbench.models.libraries import load_library
+
+SAFE: Final = "model.safetensors"
+SAFE_INDEX: Final = "model.safetensors.index.json"
+PICKLED: Final = "pytorch_model.bin"
+PICKLED_INDEX: Final = "pytorch_model.bin.index.json"
+_DESCRIBING: Final = ("config.json", "preprocessor_config.json")
+_SAFE_PARTS: Final = ("model*.safetensors", SAFE_INDEX)
+
+
+def is_folder(name: str) -> bool:
+    """Whether a name means a folder of this machine, whether or not it is there."""
+    return Path(name).expanduser().is_dir() or name.startswith(("/", "./", "../", "~"))
+
+
+def snapshot(name: str, extra: str, *, revision: str | None, download: bool) -> Path:
+    """The folder of a repository's files.
+
+    Args:
+        name: `owner/name`.
+        extra: that installs the library which asks.
+        revision: branch, tag or commit; None for the main one.
+        download: whether missing files may be fetched: the configuration, and weights in safetensors, or
+            where there are none the pickled ones.
+
+    Raises:
+        CheckpointError: no such name, not in the cache, or the download failed.
+    """
+    hub = load_library(extra, "huggingface_hub")
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name, re.ASCII):
+        raise CheckpointError(f"{name!r} is neither a folder nor a name like 'owner/name'.")
+    cache = cache_of(extra)
+    patterns: Sequence[str] = (*_DESCRIBING, *_SAFE_PARTS)
+    try:
+        folder = Path(
+            hub.snapshot_download(
+                name, revision=revision, local_files_only=not download, allow_patterns=list(patterns)
+            )
+        )
+        if download and not any(folder.glob("model*.safetensors")):
+            hub.snapshot_download(name, revision=revision, allow_patterns=[PICKLED])
+    except Exception as error:  # the library's, of the network's and of the disk's
+        if download:
+            raise CheckpointError(f"{name} cannot be fetched: {printable(first_line(error))}") from error
+        raise CheckpointError(
+            f"{name} is no folder, and not in the cache {cache}: add --download to fetch it."
+        ) from error
+    return folder
+
+
+def cache_of(extra: str) -> str:
+    """Where the hub's files are kept on this machine."""
+    return str(load_library(extra, "huggingface_hub.constants").HF_HUB_CACHE)
+
+
+def commit_of(folder: Path) -> str:
+    """The commit that a folder of the cache is a snapshot of; empty for another folder."""
+    return folder.name if folder.parent.name == "snapshots" else ""
+
+
+def weights_in(folder: Path) -> Path | None:
+    """The one file of weights in a folder, safetensors before a pickle; an index where there are several."""
+    names = (SAFE, SAFE_INDEX, PICKLED, PICKLED_INDEX)
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def digest_of(weights: Path) -> str:
+    """SHA-256 of a file of weights; of an index, that of the names and digests of the files that it lists.
+
+    Raises:
+        CheckpointError: an index that is damaged, or one of its files is not there.
+    """
+    if weights.suffix != ".json":
+        return sha256(weights)
+    try:
+        names = sorted(set(json.loads(weights.read_bytes())["weight_map"].values()))
+        parts = [f"{name} {sha256(weights.parent / Path(name).name)}" for name in names]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{weights} is damaged, or a file that it lists is not there.") from error
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
