@@ -33,6 +33,7 @@ from advbench.jobs.channels import channels_of
 from advbench.jobs.classifier import Classifier, load_classifier
 from advbench.jobs.measure_statistics import Source, measured
 from advbench.jobs.objects import NO_OBJECTS, Objects
+from advbench.jobs.order_check import reject_class_suspected
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.state_digest import is_told_by_settings, state_digest
@@ -90,17 +91,18 @@ def load_subject(
     threat = make_threat(options, entry)
     device = choose_device(_device_word(options.device, objects.model), ranks)
     images, indices = open_images(options, dataset, objects.images)
-    classifier, images = load_classifier(
-        options,
-        model,
-        entry,
-        images,
-        device,
-        indices=indices,
-        ranks=ranks,
-        at_once=at_once,
-        own=objects.model,
-    )
+    with reject_class_suspected(options.reject_class):
+        classifier, images = load_classifier(
+            options,
+            model,
+            entry,
+            images,
+            device,
+            indices=indices,
+            ranks=ranks,
+            at_once=at_once,
+            own=objects.model,
+        )
     defenses = make_defenses(options, classifier.model, objects.defenses)
     place = replace(place_of(options), channels=options.channels or channels_of(images))
     source = Source(dataset, place, objects.images, images, indices, options.seed)

@@ -132,6 +132,7 @@ class RunSettings:
         "scores, or a factory with a parameter 'model'; @place reads what passes there. Joins each defense.",
         panel=_ATTACK,
         shown="none",
+        once="several stand in a chain: --defense a@refuse+b@refuse",
         in_files=False,
     )
     fpr: float | None = option(
@@ -147,7 +148,7 @@ class RunSettings:
         help="The model's output that refuses an image, or nan where it answers NaN; joins each defense.",
         panel=_ATTACK,
         shown="none",
-        in_files=False,
+        once="a model has one class that refuses",
     )
     bpda: bool = option(False, help="Also attack with a substitute in the backward pass.", panel=_ATTACK)
     ladder: bool = option(
