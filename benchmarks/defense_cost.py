@@ -24,7 +24,7 @@ from advbench import DefendedModel, Draws, Placement
 from advbench.defended.gradient import loss_and_gradient
 from advbench.defended.left_as_found import prepared
 from advbench.defended.substitutes import average_pool, element_name
-from advbench.defenses import DEFENSES, Purify, Quilt, ResizePad, patch_bank
+from advbench.defenses import DEFENSES, MeanSparse, Purify, Quilt, ResizePad, channel_statistics, patch_bank
 from advbench.draws.sampling import ONE_DRAW, drawn
 from benchmarks.pgd_cost import KEEP_MEMORY, bare, measure, network
 from benchmarks.purify_cost import Convolutions
@@ -33,6 +33,7 @@ INSIDE: Final = {
     "dropout-activations": "layer2",
     "k-wta": "layer2",
     "quantize-activations": "layer2",
+    "meansparse": "layer2",
     "reverse-sigmoid": "logits",
     "argmax": "logits",
 }
@@ -40,10 +41,12 @@ INSIDE: Final = {
 HEADER: Final = ("defense g", "substitute s", "bare", "g", "s", "step", "step / (bare + g + s)")
 
 
-def made(name: str, x: Tensor) -> Any:
-    """A defense with its defaults; of the input's size, and with a bank or a denoiser where it needs one."""
+def made(name: str, model: nn.Module, at: str, x: Tensor) -> Any:
+    """A defense with its defaults; of the input's size, and with what it needs to know."""
     if name == "quilt":
         return Quilt(bank=patch_bank(x))
+    if name == "meansparse":
+        return MeanSparse(statistics=channel_statistics(model, [x], [at])[0])
     if name == "purify":
         return Purify(denoiser=Convolutions())
     return ResizePad(keep=True) if name == "resize-pad" else DEFENSES[name].load()()
@@ -65,7 +68,7 @@ def seen(model: nn.Module, at: str, x: Tensor) -> Tensor:
 def parts(name: str, model: nn.Module, x: Tensor) -> tuple[str, dict[str, Callable[[], object]]]:
     """The substitute's name, and what is timed."""
     at = INSIDE.get(name, "input")
-    placement = Placement(made(name, x), at)
+    placement = Placement(made(name, model, at, x), at)
     y, z = model(x).argmax(1), seen(model, at, x)
     draws: Draws | None = ONE_DRAW.draws(z, 0) if placement.is_random else None
     defense = drawn(placement.defense, draws)

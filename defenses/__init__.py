@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from advbench.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .channels import channel_statistics as channel_statistics
     from .compress import JPEG as JPEG
     from .compress import WebP as WebP
     from .ensemble import EnsembleMean as EnsembleMean
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from .inside import KWTA as KWTA
     from .inside import DropoutActivations as DropoutActivations
     from .inside import QuantizeActivations as QuantizeActivations
+    from .meansparse import MeanSparse as MeanSparse
     from .outputs import Argmax as Argmax
     from .outputs import ReverseSigmoid as ReverseSigmoid
     from .purify import Purify as Purify
@@ -49,6 +51,7 @@ __getattr__, __dir__ = lazy_names(
         "Halftone": ".halftone",
         "JPEG": ".compress",
         "KWTA": ".inside",
+        "MeanSparse": ".meansparse",
         "Median": ".smoothing",
         "Noise": ".random_input",
         "NonLocalMeans": ".smoothing",
@@ -62,6 +65,7 @@ __getattr__, __dir__ = lazy_names(
         "Thermometer": ".thermometer",
         "ThermometerStem": ".thermometer",
         "WebP": ".compress",
+        "channel_statistics": ".channels",
         "patch_bank": ".quilt",
     },
 )

@@ -1,15 +1,12 @@
 """Image quilting: an image is sewn together anew from patches of clean ones."""
 
 import hashlib
-import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,8 +14,8 @@ from advbench.defended.borders import extended
 from advbench.defended.substitutes import average_pool
 from advbench.draws.draws import Draws
 from advbench.errors import DefenseError, SpecError
-from advbench.files import bomb_in
 
+from .arrays import read_array
 from .images import check_images
 
 _ADVICE = (
@@ -214,32 +211,7 @@ def _read_bank(bank: str | Path | Tensor) -> Tensor:
         return bank.detach().cpu()
     if not str(bank):
         raise SpecError(f"quilt needs a bank of clean patches: {_ADVICE}.")
-    path = Path(bank)
-    if not path.is_file():
-        raise SpecError(f"quilt: there is no bank {str(bank)!r}: {_ADVICE}.")
-    try:
-        return torch.from_numpy(_read_array(path))
-    except SpecError:
-        raise
-    except Exception as error:  # a damaged file can make numpy raise anything
-        raise SpecError(
-            f"quilt: {path.name} is damaged, no .npy or .npz file, or holds pickled objects: {_ADVICE}."
-        ) from error
-
-
-def _read_array(path: Path) -> npt.NDArray[Any]:
-    if not zipfile.is_zipfile(path):
-        return np.asarray(np.load(path, allow_pickle=False))
-    with zipfile.ZipFile(path) as archive:
-        bomb = bomb_in(archive, path.stat().st_size)
-    if bomb:
-        raise SpecError(f"quilt: {path.name} is refused: {bomb}.")
-    with np.load(path, allow_pickle=False) as arrays:
-        if "bank" not in arrays.files:
-            raise SpecError(
-                f"quilt: {path.name} must hold an array 'bank', it holds {', '.join(arrays.files)}."
-            )
-        return np.asarray(arrays["bank"])
+    return read_array(bank, "bank", "quilt", _ADVICE)
 
 
 def _checked(patches: Tensor) -> Tensor:

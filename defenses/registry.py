@@ -125,4 +125,9 @@ DEFENSES: Final = {
         summary="2**bits levels over each image's range, inside the network",
         source="Rakin et al. 2018",
     ),
+    "meansparse": Entry(
+        factory="advbench.defenses.meansparse:MeanSparse",
+        summary="activations near their channel's mean become it, inside the network",
+        source="Amini et al. 2024",
+    ),
 }

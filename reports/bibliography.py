@@ -180,6 +180,13 @@ _PAPERS: Final[dict[str, tuple[str, str, str, str, str]]] = {
         "arXiv preprint arXiv:1807.06714",
         "2018",
     ),
+    "amini2024": (
+        "article",
+        "Amini, Sajjad and Teymoorianfard, Mohammadreza and Ma, Shiqing and Houmansadr, Amir",
+        "MeanSparse: Post-Training Robustness Enhancement Through Mean-Centered Feature Sparsification",
+        "arXiv preprint arXiv:2406.05927",
+        "2024",
+    ),
     "hansen1990": (
         "article",
         "Hansen, Lars Kai and Salamon, Peter",
@@ -286,6 +293,7 @@ _OF_NAMES: Final = {
     "dropout-activations": "dhillon2018",
     "k-wta": "xiao2020",
     "quantize-activations": "rakin2018",
+    "meansparse": "amini2024",
     "round": "athalye2018",
     "ensemble-vote": "hansen1990",
     "ensemble-mean": "lakshminarayanan2017",

@@ -84,8 +84,10 @@ def layout(rows: Sequence[Row], style: Style = PLAIN) -> Layout:
         "judge": [row.judge or MISSING for row in rows],
     }
     shared = [name for name in traits if name not in labels and not differs[name]]
+    rules = {row.judge for row in rows} - ({""} if "judge" in labels else set())
+    judged = [f"judge: {rule}" for rule in rules if len(rules) == 1 and rule and "judge" not in labels]
     return Layout(
-        caption="; ".join(f"{name}: {traits[name][0]}" for name in shared),
+        caption="; ".join([*(f"{name}: {traits[name][0]}" for name in shared), *judged]),
         names={name: texts[name] for name in labels},
         rungs=rungs,
         gap=gap,

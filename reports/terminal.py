@@ -23,6 +23,9 @@ _TABULAR: Final = 80
 _PIECES: Final = re.compile(r"(?<=[ :,;+@/])(?=[^ :,;+@/])")
 """Where a name may be broken: behind the signs of its grammar."""
 
+_PARTS: Final = re.compile(r"(?<=\w-)(?=\w)")
+"""Where a piece that is too long for its column may be broken: behind its hyphens."""
+
 
 def print_table(rows: Sequence[Row], console: Console, style: Style = PLAIN) -> None:
     """Print the table with its caption and its notes, as wide as the console, and never a number cut short.
@@ -111,9 +114,17 @@ def in_phrases(caption: str, room: int) -> str:
 def folded(label: str, width: int) -> str:
     """A name on lines of at most `width` characters, broken behind the signs of its grammar where it can be.
 
-    A piece that is longer than that is left for the table to break.
+    A piece that is longer than that is broken behind its hyphens; what is still longer, the table breaks.
     """
-    return "\n".join(_on_lines(_PIECES.split(line), width) for line in label.split("\n"))
+    return "\n".join(_on_lines(_pieces(line, width), width) for line in label.split("\n"))
+
+
+def _pieces(line: str, width: int) -> list[str]:
+    """What of a name stays together on lines of at most `width` characters."""
+    pieces = _PIECES.split(line)
+    return [
+        part for piece in pieces for part in (_PARTS.split(piece) if len(piece.rstrip()) > width else [piece])
+    ]
 
 
 def _on_lines(pieces: Sequence[str], room: int, between: str = "") -> str:

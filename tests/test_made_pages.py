@@ -113,6 +113,7 @@ def test_a_command_is_told_with_its_options_choices_and_defaults() -> None:
     assert "| `--norm` `linf\\|l2\\|l1` | `linf` |" in told
     assert "| `--calibration` `N` | `64` |" in told
     assert "advbench verify [OPTIONS] RUN" in told
+    assert "advbench list [OPTIONS] [WHAT]" in told
     assert "| `WHAT` `attacks\\|defenses\\|models\\|datasets`" in told
 
 

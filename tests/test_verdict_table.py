@@ -5,7 +5,7 @@
 
 import pytest
 
-from advbench.results.verdict import FLAT
+from advbench.results.gradient_grounds import FLAT
 from tests.verdict_rows.rows import SPECIMENS
 from tests.verdict_rows.specimens import Specimen
 from tests.verdict_rows.table import MOST_UNDECIDED, UNDECIDED, WRONG, judged, outcome

@@ -22,11 +22,14 @@ What = Literal["attacks", "defenses", "models", "datasets"]
 
 
 def list_names(
-    what: Annotated[What, typer.Argument(help="What to list.", show_default=False)],
+    what: Annotated[What | None, typer.Argument(help="What to list.", show_default=False)] = None,
 ) -> None:
-    """Show what can be named, with its parameters."""
+    """Show what can be named, with its parameters; alone, what can be listed."""
     from rich.console import Console  # noqa: PLC0415  # so that --help answers at once
 
+    if what is None:
+        Console().print("\n".join(f"advbench list {kind}" for kind in get_args(What)), highlight=False)
+        return
     entries = _entries(what)
     Console().print(_blocks(entries) if what in {"attacks", "defenses"} else _table(entries))
 

@@ -1,7 +1,7 @@
 """A command of a settings class: its fields become the options, and their values the settings."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, get_args
 import typer
 from rich.markup import escape
 
+from advbench.errors import SpecError
 from advbench.jobs.settings.option import Setting, made, settings_of
 
 Completions = Mapping[str, Callable[[str], list[str]]]
@@ -33,6 +34,7 @@ def command(
     known = settings_of(settings_class)
 
     def run(context: typer.Context, **given: Any) -> None:
+        _check_once(known.values(), context.obj or ())
         others = {"command": ("advbench", *(context.obj or ()))} if _keeps_words(settings_class) else {}
         act(made(settings_class, given, **others))
 
@@ -43,6 +45,19 @@ def command(
     run.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     run.__signature__ = signature  # type: ignore[attr-defined]  # a function has room for it, and inspect asks there
     return run
+
+
+def _check_once(known: Iterable[Setting], words: Sequence[str]) -> None:
+    """See whether options of which people may expect several are given once.
+
+    Raises:
+        SpecError: one is given again, of which only the last would hold.
+    """
+    for setting in known:
+        given = [word for word in words if word.partition("=")[0] == setting.word]
+        if setting.option.once and len(given) > 1:
+            times = f"{setting.word} may be given once, got it {len(given)} times"
+            raise SpecError(f"{times}; {setting.option.once}.")
 
 
 def _keeps_words(settings_class: type) -> bool:

@@ -182,9 +182,11 @@ def _climb(
     """
     detectors = settled(_looks(plan), plan.chains)
     plan = replace(plan, chains=detectors.chains)
-    untested = [defense for defense in plan.chains if plan.tests and plan.refuses(defense)]
-    if untested:
-        observer.note(f"the binarization test leaves out what may refuse an image: {', '.join(untested)}")
+    refusing = ", ".join(defense for defense in plan.chains if plan.refuses(defense))
+    if refusing and plan.tests:
+        observer.note(f"the binarization test leaves out what may refuse an image: {refusing}")
+    if refusing and plan.rough is not None:
+        observer.note(f"in float32 alone, as bfloat16 knows nothing of what may refuse an image: {refusing}")
     with plan.shown.counted_as("probe"):
         note_what_is_random(plan, observer.note)
     with plan.shown.counted_as("search"):

@@ -22,15 +22,19 @@ from advbench.data.registry import DATASETS, DatasetEntry
 from advbench.data.sampling import balanced_sample
 from advbench.data.sources import Place
 from advbench.defended.detector import Detector, detector_of
+from advbench.defended.every_place import at_every_place
 from advbench.defended.model import DefendedModel, Placement, usual_place
 from advbench.defended.own_functions import Plugin, defense_of
 from advbench.defended.reject import RejectClass, RejectNaN
 from advbench.defended.substitutes import listed
 from advbench.defenses import DEFENSES
 from advbench.errors import InputError, SpecError, first_line
+from advbench.jobs.channels import channels_of
 from advbench.jobs.classifier import Classifier, load_classifier
 from advbench.jobs.library_model import place_for
+from advbench.jobs.measure_statistics import Source, measured
 from advbench.jobs.objects import NO_OBJECTS, Objects
+from advbench.jobs.order_check import reject_class_suspected
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.state_digest import is_told_by_settings, state_digest
@@ -88,19 +92,37 @@ def load_subject(
     threat = make_threat(options, entry)
     device = choose_device(_device_word(options.device, objects.model), ranks)
     images, indices = open_images(options, dataset, objects.images)
-    classifier, images = load_classifier(
-        options,
-        model,
-        entry,
-        images,
-        device,
-        indices=indices,
-        ranks=ranks,
-        at_once=at_once,
-        own=objects.model,
-    )
+    with reject_class_suspected(options.reject_class):
+        classifier, images = load_classifier(
+            options,
+            model,
+            entry,
+            images,
+            device,
+            indices=indices,
+            ranks=ranks,
+            at_once=at_once,
+            own=objects.model,
+        )
     defenses = make_defenses(options, classifier.model, objects.defenses)
+    place = replace(place_of(options), channels=options.channels or channels_of(images))
+    source = Source(dataset, place, objects.images, images, indices, options.seed)
+    defenses, shown = _with_statistics(defenses, source, classifier)
+    classifier = classifier._replace(looks=classifier.looks + shown)
     return Subject(classifier, dataset, images, indices, threat, defenses, device)
+
+
+def _with_statistics(defenses: Named, source: Source, classifier: Classifier) -> tuple[Named, int]:
+    """The defenses with the statistics that they need, and how many images these took."""
+    measurement = measured(defenses.objects, source, classifier.model, takes=classifier.takes)
+    settings = {
+        name: [
+            link if account is None else {**link, "statistics": account}
+            for link, account in zip(links, measurement.settings[name], strict=True)
+        ]
+        for name, links in defenses.settings.items()
+    }
+    return Named(dict(measurement.chains), settings), measurement.shown
 
 
 def _device_word(word: str, own: nn.Module | None) -> str:
@@ -213,7 +235,8 @@ def make_defenses(
         name = text.strip()
         if name == UNDEFENDED:  # it is always there
             continue
-        chain = _asked_for(own[name] if name in own else make_chain(text), options.fpr)
+        chain = at_every_place(own[name] if name in own else make_chain(text), model)
+        chain = _asked_for(chain, options.fpr)
         DefendedModel(model, chain)
         add_named(made, name, chain, "defense")
         settings[name] = [_settings_of(link, is_object=name in own) for link in chain]

@@ -220,7 +220,8 @@ def _refuse_order(measurement: Measured, images: LabelledImages) -> None:
         if (order := other_order(measurement.labels, answers.predictions, images.classes)) is not None
     ]
     if orders:
-        raise ClassOrderError(described(max(orders, key=lambda order: order.right / order.n), images))
+        best = max(orders, key=lambda order: order.right / order.n)
+        raise ClassOrderError(described(best, images), best)
 
 
 def accuracies_line(measurement: Measured) -> str:

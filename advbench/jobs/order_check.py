@@ -1,7 +1,8 @@
 """An end for runs whose classes are in another order than the model's outputs."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -12,6 +13,7 @@ from advbench.data.images import LabelledImages
 from advbench.data.sampling import balanced_sample
 from advbench.defended.left_as_found import prepared
 from advbench.errors import DatasetError, ModelError, printable
+from advbench.names.grammar import reject_of
 from advbench.results.class_order import Order, other_order
 
 _MOST_LINES: Final = 20
@@ -22,7 +24,57 @@ _ABOVE_CHANCE: Final = 0.15
 
 
 class ClassOrderError(DatasetError):
-    """Labels that stand for other outputs of the model."""
+    """Labels that stand for other outputs of the model.
+
+    Args:
+        message: what is wrong, and how to mend it.
+        order: the order of the outputs that clean predictions show, where they show one.
+    """
+
+    def __init__(self, message: str, order: Order | None = None) -> None:
+        super().__init__(message)
+        self.order = order
+
+
+@contextmanager
+def reject_class_suspected(word: str | None) -> Iterator[None]:
+    """Tell it where the order of the outputs is one of a wrong `--reject-class` alone.
+
+    Args:
+        word: which output was said to refuse; None where none was.
+
+    Raises:
+        ClassOrderError: with the output that refuses by what clean images show, where it is another one.
+    """
+    try:
+        yield
+    except ClassOrderError as error:
+        order, reject = error.order, None if word is None else reject_of(word)
+        refusing = None if reject is None or order is None else _refusing(order, reject)
+        if refusing is None or order is None:
+            raise
+        raise ClassOrderError(
+            f"--reject-class {word} takes the wrong output away: {_share(order.as_is, order)} of {order.n} "
+            f"clean images are right so, and {_share(order.right, order)} if output {refusing} refuses. If "
+            f"that is right, give --reject-class {refusing}."
+        ) from error
+
+
+def _refusing(order: Order, reject: int) -> int | None:
+    """The output that refuses, where the labels stand for all others in their own order; else None.
+
+    Args:
+        order: of the outputs that are left without the one that was said to refuse.
+        reject: which that was.
+    """
+    count = len(order.outputs)
+    for refusing in range(count + 1):
+        own = [label + (label >= refusing) for label in range(count)]  # each label's output, of all
+        left = [output - (output > reject) for output in own]
+        known = [label for label in range(count) if own[label] != reject]
+        if refusing != reject and all(order.outputs[label] == left[label] for label in known):
+            return refusing
+    return None
 
 
 def check_order(
@@ -151,7 +203,7 @@ def described(order: Order, images: LabelledImages) -> str:
 
 def _refused(order: Order, labels: Sequence[int], predictions: Sequence[int], images: LabelledImages) -> str:
     if images.outputs is None or _is_chance(_right(labels, predictions), labels):
-        raise ClassOrderError(described(order, images))
+        raise ClassOrderError(described(order, images), order)
     return described(order, images).rstrip(".")
 
 

@@ -10,10 +10,11 @@ from advbench.jobs.carry_over import Carried
 from advbench.jobs.describe import manifest_of
 from advbench.jobs.finished import Run
 from advbench.jobs.objects import NO_OBJECTS, Objects
-from advbench.jobs.order_check import check_order_of_run
+from advbench.jobs.order_check import check_order_of_run, reject_class_suspected
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.recorder import Recorder
 from advbench.jobs.settings.run import RunSettings
+from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.watcher import Unwatched, Watcher
 from advbench.reports.formats import FILE_NAMES, HTML, formats_of
 from advbench.runs.folder import check_free
@@ -59,7 +60,7 @@ def perform(
     for remark in job.subject.classifier.remarks:
         watcher.note(remark)
     notes = list(job.subject.classifier.all_notes)
-    accept = partial(_notes_of_order, job, notes, settings.seed)
+    accept = partial(_notes_of_order, job, notes, settings.subject)
     recorder = Recorder(settings, job, manifest, ranks, watcher, carried=carried, accept=accept)
     try:
         evaluation = recorder.collect(_evaluate(settings, job, recorder, ranks))
@@ -79,22 +80,23 @@ def perform(
 
 
 def _notes_of_order(
-    job: Job, notes: list[str], seed: int, labels: Sequence[int], predictions: Sequence[int]
+    job: Job, notes: list[str], options: SubjectOptions, labels: Sequence[int], predictions: Sequence[int]
 ) -> list[str]:
     """The notes, and what is said against an order of the classes that the user has given.
 
     Another order than the model's ends any other run.
     """
     subject = job.subject
-    note = check_order_of_run(
-        subject.classifier.in_own_batches,
-        labels,
-        predictions,
-        subject.images,
-        head=subject.classifier.head,
-        device=subject.device,
-        seed=seed,
-    )
+    with reject_class_suspected(options.reject_class):
+        note = check_order_of_run(
+            subject.classifier.in_own_batches,
+            labels,
+            predictions,
+            subject.images,
+            head=subject.classifier.head,
+            device=subject.device,
+            seed=options.seed,
+        )
     notes.extend([note] if note else [])
     return notes
 

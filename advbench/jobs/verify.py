@@ -36,6 +36,7 @@ from advbench.jobs.state_digest import state_digest
 from advbench.jobs.untrusted_run import Claims, claims_of
 from advbench.jobs.verify_parts import check_parts
 from advbench.jobs.verify_seal import check_seal
+from advbench.jobs.verify_statistics import check_statistics
 from advbench.jobs.verify_substitutes import check_indicators, check_substitutes
 from advbench.jobs.verify_tables import check_tables
 from advbench.jobs.words_or_objects import data_of, defenses_of, model_of
@@ -46,7 +47,7 @@ from advbench.results.detecting import same_thresholds
 from advbench.results.table import Heading
 from advbench.runs.examples import Examples, read_examples
 from advbench.runs.folder import ADVERSARIAL, is_as_written
-from advbench.runs.manifest import open_manifest
+from advbench.runs.manifest import entry, open_manifest
 from advbench.runs.provenance import is_here
 from advbench.runs.samples import SAMPLES, read_samples
 from advbench.speed.batch_size import BatchSize
@@ -129,6 +130,10 @@ def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterat
     yield images
     if not images.holds:
         return
+    recorded = entry(claims.manifest.values, "settings", "defenses")
+    statistics = check_statistics(recorded, subject.defenses.settings)
+    if statistics is not None:
+        yield statistics
     heading = _heading(claims, subject)
     settlement, detectors = _settled(claims, subject)
     if detectors is not None:

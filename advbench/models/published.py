@@ -24,6 +24,10 @@ _FILES: Final[Mapping[str, Normalization]] = {
 """By the first digits of the file's SHA-256, which its publisher has put into its name."""
 
 
+_DIGITS: Final = 8
+"""So many digits of a file's SHA-256 tell it from all others."""
+
+
 def weights_digest(network: nn.Module) -> str:
     """SHA-256 of a network's parameters and buffers in float32, in hexadecimal, whatever their file."""
     digest = hashlib.sha256()
@@ -47,12 +51,13 @@ def of_built_in(network: nn.Module, file_sha256: str) -> Normalization | None:
 def of_torchvision(name: str, file_sha256: str) -> Normalization | None:
     """What weights that torchvision publishes need; None for others.
 
-    Their addresses end in the first digits of the file's SHA-256: `resnet50-0676ba61.pth`.
+    Their addresses end in the first 8 or 10 digits of the file's SHA-256: `resnet50-0676ba61.pth`.
     """
     import torchvision.models  # noqa: PLC0415  # a second to import
 
     for weights in torchvision.models.get_model_weights(name):
-        if weights.url.endswith(f"-{file_sha256[:8]}.pth"):
+        tag = weights.url.rpartition("-")[2].removesuffix(".pth")
+        if len(tag) >= _DIGITS and file_sha256.startswith(tag):
             preset = weights.transforms()
             return Normalization(tuple(preset.mean), tuple(preset.std))
     return None

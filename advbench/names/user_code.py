@@ -180,6 +180,8 @@ def _lies_in(module: str, folder: Path) -> bool:
 
 
 def _is_users(file: str, folder: Path) -> bool:
+    if file.startswith("<"):  # `<frozen importlib._bootstrap>`, `<string>`: code that lies in no file
+        return False
     path = Path(file).resolve()
     installed = "site-packages" in path.parts or path.is_relative_to(_HERE)
     return path.is_relative_to(folder) and not installed

@@ -181,7 +181,11 @@ def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> 
         substitute=heading.substitutes[defense] if "bpda" in heading.rungs else "",
         verdict="" if verdict is None else str(verdict),
         advice=() if verdict is None else verdict.advice,
-        warnings=(*doubts, *warnings_of(records, defense, attack)),
+        warnings=(
+            *doubts,
+            *warnings_of(records, defense, attack),
+            *_of_tests(heading, defense, attack),
+        ),
         notes=(*heading.notes_of(defense), *_of_detectors(rates, heading, defense)),
         judge="" if rule is None else rule.rule,
     )
@@ -194,6 +198,14 @@ def _of_detectors(rates: Mapping[Rung, Rate], heading: Heading, defense: str) ->
         yield from (detecting.sentence for detecting in detectors)
         attacked = [(rung, rate) for rung, rate in rates.items() if rung != "clean"]
         yield from filter(None, [implied(attacked, heading.norm, heading.eps)])
+
+
+def _of_tests(heading: Heading, defense: str, attack: str) -> Iterator[str]:
+    """What a test of the attacks says of itself: one that random points pass too is no evidence."""
+    for indicator in heading.indicators:
+        own = indicator.defense == defense and indicator.attack == attack
+        if own and indicator.name == "binarization_random" and indicator.tripped:
+            yield indicator.sentence
 
 
 def _verdict(

@@ -21,13 +21,22 @@ would mend it or make sure.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
 from typing import Final, Literal
 
 import pandas as pd
 
-from advbench.results.advice import Setup, about, about_gradient, by_margin, stronger
+from advbench.results.advice import Setup, about_gradient, by_margin, stronger
 from advbench.results.detecting import KNOWING, unaware
+from advbench.results.gradient_grounds import (
+    FLAT,
+    Ground,
+    cut_off,
+    dead,
+    flat_images,
+    ground_of,
+    misled,
+    saturates,
+)
 from advbench.results.indicators import Indicator
 from advbench.results.judging import FIXED
 from advbench.results.records import UNDECIDED, UNDEFENDED, Rung, wilson_interval
@@ -68,31 +77,13 @@ SURE: Final = 0.01
 DOUBT: Final = 0.05
 """McNemar's p below which one rung is called better than another, and below which it may be."""
 
-FLAT: Final = 0.05
-"""Share of all images that may stand without having shown an attack any gradient, or of which nobody needs to
-be told that fewer may stand."""
-
-FAITHFUL: Final = 0.6
-"""Cosine with the loss's own differences from which on a gradient can carry a row that is called robust, and
-may be zero in nearly all coordinates, since the classifier looks at few pixels. Robust networks of the tests
-have 0.70 (LeNet5 trained for eps 0.3 on MNIST) to 1.0, logits bent along a sine 0.47 and 0.58, a Hopfield
-retrieval 0.37."""
 
 _NAMES: Final[Mapping[Rung, str]] = {
     "static": "examples made on the undefended model",
     "bpda": "attacks with BPDA",
     "gradient_free": "gradient-free attacks",
 }
-_NO_GRADIENT: Final = ("zero_gradient:margin", "border_gradient")
-"""What says that there is no gradient to follow. That of the DLR loss dies with the margin's, or where logits
-are equal."""
-_NO_GUIDE: Final = ("zero_coordinates", "agreement")
-"""What says that the gradient may lead nowhere. A quantiser of one bit before a robust network moves the loss
-in jumps that no gradient foretells, and still stands: so these alone ask for more, and accuse nobody."""
 _OF_STEPS: Final = ("plateau", "one_step", "noise", "wider")
-
-Ground = tuple[str, tuple[str, ...]]
-"""A sentence of evidence, and what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +174,7 @@ class Case:
             for rung in self.gradient_rungs
             if any(indicator.rung == rung for indicator in self.indicators)
         ]
-        sound = [rung for rung in measured if not any(True for _ in _dead(self, rung))]
+        sound = [rung for rung in measured if not any(True for _ in dead(self, rung))]
         return next((rung for rung in sound if not _better(self, best, rung)), best)
 
 
@@ -233,8 +224,8 @@ def _weak(case: Case) -> Iterator[Ground]:
     """An attack that one step of its own gradient beats says nothing about the gradient."""
     one_step = case.tripped(case.resting).get("one_step")
     if one_step is not None and one_step.value >= HIDDEN:
-        yield from _dead(case, case.resting)  # a step that leads nowhere is no matter of its length
-        yield _ground_of(one_step, case)
+        yield from dead(case, case.resting)  # a step that leads nowhere is no matter of its length
+        yield ground_of(one_step, case)
 
 
 def _most_shown(case: Case, weaker: Rung, others: Iterable[Rung]) -> list[tuple[Rung, PairedCounts]]:
@@ -261,7 +252,7 @@ def _hidden(case: Case) -> Iterator[Ground]:
         yield f"{sentence} (p {_p(pairs.p_value)})", ()
     if most and case.worst > FLAT * case.n:
         bound = f"the {case.worst} of {case.n} that stand on every rung are an upper bound"
-        sound = "bpda" in standing and case.resting == "bpda" and not any(True for _ in _dead(case, "bpda"))
+        sound = "bpda" in standing and case.resting == "bpda" and not any(True for _ in dead(case, "bpda"))
         yield bound, (stronger(case.setup),) if sound else about_gradient(case.setup)
 
 
@@ -275,84 +266,19 @@ def _broken(case: Case) -> Iterator[Ground]:
     """Why the attacks cannot have shown what they should."""
     yield from ((doubt, ()) for doubt in case.doubts if doubt in _UNEXPECTED)
     rung = case.resting
-    cut = list(_cut(case, rung))
+    cut = list(cut_off(case, rung))
     if cut:
-        yield from _dead(case, rung)
+        yield from dead(case, rung)
     records = case.samples[case.samples["rung"] == rung]
     undecided = int((records["prediction"] == UNDECIDED).sum())
     if undecided > FLAT * case.n:
         yield f"{undecided} of {case.n} examples gave NaN logits", ("mend the model's numbers",)
     missed = case.tripped(rung).get("binarization")
     if missed is not None:
-        yield _ground_of(missed, case)
+        yield ground_of(missed, case)
     unbounded = case.tripped(rung).get("unbounded")
-    if unbounded is not None and (cut or not _saturates(case)):
-        yield _ground_of(unbounded, case)
-
-
-def _dead(case: Case, rung: Rung) -> Iterator[Ground]:
-    """What says that the gradient of a rung leads nowhere."""
-    yield from _cut(case, rung)
-    yield from _misled(case, rung)
-
-
-def _cut(case: Case, rung: Rung) -> Iterator[Ground]:
-    """Images that show no gradient."""
-    flat, tripped = _flat(case, rung), case.tripped(rung)
-    if flat > FLAT * case.n and not _margin_is_sound(case, rung):
-        sentence = f"{flat} of {case.n} images stand without a gradient to follow"
-        yield sentence, about_gradient(case.setup)
-    for name in _NO_GRADIENT:
-        if name in tripped:
-            yield _ground_of(tripped[name], case)
-
-
-def _misled(case: Case, rung: Rung) -> Iterator[Ground]:
-    """A gradient that is there, and no guide."""
-    tripped = case.tripped(rung)
-    for name in _NO_GUIDE:
-        if name in tripped and not (name == "zero_coordinates" and _agreement(case, rung) >= FAITHFUL):
-            yield _ground_of(tripped[name], case)
-    cosine = _agreement(case, rung)
-    if "agreement" not in tripped and cosine < FAITHFUL:
-        sentence = f"the gradient foretells only a part of how the loss changes (cosine {cosine:.2f})"
-        yield sentence, about_gradient(case.setup)
-
-
-def _flat(case: Case, rung: Rung) -> int:
-    """How many images stand that showed the attack no gradient."""
-    records = case.samples[case.samples["rung"] == rung]
-    return int((records["robust"].to_numpy(dtype=bool) & records["flat_gradient"].to_numpy(dtype=bool)).sum())
-
-
-def _margin_is_sound(case: Case, rung: Rung) -> bool:
-    """Whether the margin has a gradient that foretells the loss, so that the attack's loss alone fails."""
-    known = {indicator.name for indicator in case.indicators if indicator.rung == rung}
-    return (
-        "zero_gradient:margin" in known
-        and not known.isdisjoint({"agreement"})
-        and not ({"zero_gradient:margin", "agreement"} & case.tripped(rung).keys())
-    )
-
-
-def _agreement(case: Case, rung: Rung) -> float:
-    """The cosine, NaN where nobody has looked or the loss never moved."""
-    values = [
-        indicator.value
-        for indicator in case.indicators
-        if indicator.rung == rung and indicator.name == "agreement"
-    ]
-    return values[0] if values else nan
-
-
-def _saturates(case: Case) -> bool:
-    """Whether images stand because the cross-entropy has no gradient where the margin has one."""
-    rung = case.resting
-    return (
-        case.setup.climbs_cross_entropy
-        and _margin_is_sound(case, rung)
-        and ("zero_gradient:ce" in case.tripped(rung) or _flat(case, rung) > FLAT * case.n)
-    )
+    if unbounded is not None and (cut or not saturates(case)):
+        yield ground_of(unbounded, case)
 
 
 def _unsettled(case: Case) -> Iterator[Ground]:
@@ -365,14 +291,13 @@ def _unsettled(case: Case) -> Iterator[Ground]:
     if missing:
         yield f"not run: {', '.join(missing)}", ("--ladder",)
     if "autograd_in_forward" in tripped:
-        yield _ground_of(tripped["autograd_in_forward"], case)
-    if _saturates(case):
-        yield (
-            f"{_flat(case, case.resting)} of {case.n} images stand where the cross-entropy has no gradient",
-            (by_margin(setup),),
-        )
+        yield ground_of(tripped["autograd_in_forward"], case)
+    if saturates(case):
+        flat = flat_images(case, case.resting)
+        sentence = f"{flat} of {case.n} images stand where the cross-entropy has no gradient"
+        yield sentence, (by_margin(setup),)
     best = case.strongest
-    yield from _misled(case, case.resting)
+    yield from misled(case, case.resting)
     weaker: tuple[Rung, ...] = ("static", "gradient_free")
     for rung in weaker:
         if rung in standing and _better(case, rung, best):
@@ -386,7 +311,7 @@ def _unsettled(case: Case) -> Iterator[Ground]:
         signs.append("incomplete")  # else what comes of more steps is known
     for name in signs:
         if name in tripped:
-            yield _ground_of(tripped[name], case)
+            yield ground_of(tripped[name], case)
     if wilson_interval(case.worst, case.n).low * case.n < STANDS * case.right:
         sentence = (
             f"{case.worst} of {case.n} stand, too few images to tell whether a third of the clean ones would"
@@ -397,10 +322,6 @@ def _unsettled(case: Case) -> Iterator[Ground]:
 def _left(case: Case, what: str) -> str:
     low, high = wilson_interval(case.worst, case.n)
     return f"{case.worst} of {case.n} images {what} ({100 * low:.1f} to {100 * high:.1f} %)"
-
-
-def _ground_of(indicator: Indicator, case: Case) -> Ground:
-    return indicator.sentence, about(indicator.name, case.setup)
 
 
 def _p(value: float) -> str:

@@ -14,16 +14,20 @@ import pandas as pd
 
 from advbench.errors import RunFolderError
 from advbench.files import is_named_after
+from advbench.results.judging import MAJORITY, Judge, check_rule
+from advbench.results.over_draws import over_draws
 from advbench.results.records import LADDER, LOSS_COLUMNS, UNDEFENDED, Row, Rung, SoFar, join_samples
 from advbench.results.table import Heading, of_row, pairs_of, rates_of, warnings_of
 from advbench.results.verdict import standing_of
 from advbench.runs.manifest import Manifest, open_manifest
 from advbench.runs.read import Records, read_records
 from advbench.runs.samples import PARTS, read_samples
+from advbench.runs.typed_json import Count
 
 UNJUDGED: Final = "not judged yet"
 """In place of a verdict, where every rung is done and the attacks themselves are still looked at."""
 
+_JUDGE: Final = "run.json: settings.judge"
 _MOST: Final = 2_000_000  # records of one batch
 _IDENTITY: Final = ["index", "rung", "defense", "attack"]
 
@@ -41,6 +45,13 @@ class _Settings:
     gradient_free: Mapping[str, Any]
     rungs: tuple[str, ...]
     substitute: Any = None
+    judge: str = MAJORITY
+    judge_draws: Count = 1
+
+    @property
+    def rule(self) -> Judge | None:
+        """How random defenses are judged; None for the majority, whose table says nothing of it."""
+        return None if self.judge == MAJORITY else Judge(check_rule(self.judge, _JUDGE), self.judge_draws)
 
     @property
     def only_substitute(self) -> str:
@@ -96,6 +107,9 @@ def _row(records: Records, n: int, defense: str, attack: str) -> Row:
     pending = {rung: progress for rung, progress in so_far.items() if progress.done < n}
     whole = row_records[~row_records["rung"].isin(list(pending))]
     rates = rates_of(whole, defense, attack, worst="worst" in so_far and "worst" not in pending)
+    rule = _rule(records, defense)
+    if rule is not None and len(whole):
+        rates = over_draws(whole, rates, rule)
     standing = standing_of(whole) if len(whole) else pd.DataFrame()
     return Row(
         model=heading.model,
@@ -112,7 +126,15 @@ def _row(records: Records, n: int, defense: str, attack: str) -> Row:
         verdict=UNJUDGED if "worst" in rates else "",
         warnings=tuple(warnings_of(whole, defense, attack)),
         pending=pending,
+        judge="" if rule is None else rule.rule,
     )
+
+
+def _rule(records: Records, defense: str) -> Judge | None:
+    """How a defense is judged that its records show to be random: some of its draws differ; else None."""
+    rule = records.manifest.group("settings", _Settings).rule
+    shares = records.samples.loc[records.samples["defense"] == defense, "fooled_share"]
+    return None if shares.isin([0.0, 1.0]).all() else rule
 
 
 def _so_far(

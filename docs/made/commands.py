@@ -34,7 +34,8 @@ def _section(words: str, act: Any) -> str:
             info for info in get_args(parameter.annotation)[1:] if isinstance(info, ArgumentInfo | OptionInfo)
         )
         if isinstance(option, ArgumentInfo):
-            places.append(parameter.name.upper())
+            place = parameter.name.upper()
+            places.append(f"[{place}]" if parameter.default is None else place)
         panel = option.rich_help_panel or ("Arguments" if isinstance(option, ArgumentInfo) else "Options")
         panels.setdefault(panel, []).append(_line(parameter, option))
     usage = " ".join([words, "[OPTIONS]", *places])
@@ -47,7 +48,8 @@ def _section(words: str, act: Any) -> str:
 def _line(parameter: inspect.Parameter, info: ArgumentInfo | OptionInfo) -> list[str]:
     kind, *_ = get_args(parameter.annotation)
     words = _words(parameter, info)
-    values = "" if isinstance(info, ArgumentInfo) and get_origin(kind) is not Literal else _values(kind)
+    is_choice = any(get_origin(part) is Literal for part in (kind, *get_args(kind)))
+    values = "" if isinstance(info, ArgumentInfo) and not is_choice else _values(kind)
     shown = f"{', '.join(map(code, words))} {code(values)}".strip()
     return [shown, _default(parameter, info), _with_options(escaped(_plain(info.help or "")))]
 

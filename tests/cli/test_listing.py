@@ -50,3 +50,10 @@ def test_list_writes_long_numbers_as_fractions_that_read_back(capsys: pytest.Cap
 )
 def test_a_default_is_written_as_a_person_would(number: float, words: str) -> None:
     assert short(number) == words
+
+
+def test_list_alone_says_what_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"advbench list {kind}" for kind in ("attacks", "defenses", "models", "datasets")]
+    assert all(cli.main(line.split()[1:]) == 0 for line in lines)

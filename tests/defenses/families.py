@@ -17,6 +17,7 @@ from advbench.defenses import (
     DropoutActivations,
     Gaussian,
     Halftone,
+    MeanSparse,
     Median,
     Noise,
     NonLocalMeans,
@@ -46,6 +47,14 @@ def _bank(c: int) -> Tensor:
 
 
 BANKS = {c: _bank(c) for c in (1, 2, 3)}
+
+
+def _statistics(c: int) -> Tensor:
+    """Means and deviations of channels of pixels, whose band is a third of them."""
+    return torch.stack([torch.linspace(0.3, 0.7, c), torch.full((c,), 0.3)])
+
+
+STATISTICS = {c: _statistics(c) for c in range(1, 11)}
 
 
 def posterior_mean(x: Tensor, sigma: Tensor) -> Tensor:
@@ -103,6 +112,7 @@ FAMILIES: dict[str, Family] = {
     "quantize-activations between ends": Family(
         "quantize-activations", lambda _: QuantizeActivations(low=0.0, high=1.0), "values"
     ),
+    "meansparse": Family("meansparse", lambda c: MeanSparse(statistics=STATISTICS[c], alpha=0.5), "values"),
     "reverse-sigmoid": Family("reverse-sigmoid", lambda _: ReverseSigmoid(), "logits"),
     "argmax": Family("argmax", lambda _: Argmax(), "logits"),
     "round on logits": Family("round", lambda _: Round(step=0.5), "logits"),

@@ -27,6 +27,7 @@ from advbench.defenses import (
     DropoutActivations,
     Gaussian,
     Halftone,
+    MeanSparse,
     Median,
     Noise,
     NonLocalMeans,
@@ -40,6 +41,7 @@ from advbench.defenses import (
     ThermometerStem,
     TVMin,
     WebP,
+    channel_statistics,
     patch_bank,
 )
 from advbench.draws.sampling import Sampling
@@ -57,6 +59,13 @@ def digits(split: str) -> LabelledImages:
 def clean_patches() -> torch.Tensor:
     train = digits("train")
     return patch_bank(torch.stack([train[i][0] for i in range(len(train))]), size=3, count=2000)
+
+
+@cache
+def of_layer2() -> torch.Tensor:
+    train = digits("train")
+    x = torch.stack([train[i][0] for i in range(256)])
+    return channel_statistics(bundled_network(), [x], ["layer2"])[0]
 
 
 class Control(NamedTuple):
@@ -137,6 +146,9 @@ SHOWING: dict[str, Control] = {
         "dropout-activations", lambda: DropoutActivations(share=0.3), "layer1", "identity"
     ),
     "k-wta": with_gradient("k-wta", lambda: KWTA(gamma=0.2), "layer2", "soft"),
+    "meansparse": with_gradient(
+        "meansparse", lambda: MeanSparse(statistics=of_layer2()), "layer2", "identity"
+    ),
 }
 """It has a gradient, and falls to it as it falls to what may stand in for it."""
 

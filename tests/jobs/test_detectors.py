@@ -161,6 +161,24 @@ def test_runs_without_a_detector_say_nothing_of_any() -> None:
     assert "refused" not in Path("run/table.csv").read_text() + Path("run/table.md").read_text()
 
 
+ABSTAINING = """
+import torch
+import advbench as ab
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = ab.load_model()
+
+    def forward(self, x):
+        logits = self.model(x)
+        second = logits.topk(2, dim=1).values[:, 1]
+        return torch.cat([(second + 4.0)[:, None], logits], dim=1)
+
+make = Net
+"""
+
+
 class Abstaining(nn.Module):
     """The digits model with an eleventh output, at the front, that is larger where it is unsure."""
 
@@ -211,7 +229,11 @@ def test_a_class_that_refuses_is_a_detector_of_the_models_own() -> None:
         (["--detector", "d.py:unsure", "--fpr", "0.7"], "in [0, 0.5], got 0.7"),
         (["--reject-class", "ten"], "--reject-class must be the number of a class, or nan, got 'ten'"),
         (["--reject-class", "10"], "have no class 10 that could refuse"),
-        (["--reject-class", "3", "--eps", "0.1,0.2"], "--reject-class goes with one radius"),
+        (
+            ["--detector", "d.py:unsure", "--detector=d.py:nan"],
+            "--detector may be given once, got it 2 times; several stand in a chain: --defense a@refuse+b@",
+        ),
+        (["--reject-class", "1", "--reject-class", "2"], "--reject-class may be given once, got it 2 times"),
         (["--defense", "reject-class:reject=3@refuse:outputs"], "no class for what it refuses"),
         (["--defense", "d.py:unsure@refuse:"], "names no place"),
     ],
@@ -234,3 +256,21 @@ def test_sweeps_and_curves_carry_detectors() -> None:
     curve = ab.curve(eps=[0.05, 0.1], detector="d.py:unsure@logits", out="curve", **few)
     assert [row.may_refuse for row in curve.rows] == [False, True, False, True]
     assert len({note for row in curve.rows for note in row.notes if "refuses scores above" in note}) == 1
+
+
+def test_a_class_that_refuses_goes_with_several_radii() -> None:
+    Path("abstaining.py").write_text(ABSTAINING)
+    words = "--model abstaining.py:make --dataset digits --normalization none --reject-class 0 --eps 0.05,0.1"
+    assert cli.main(["attack", *words.split(), *QUICK, "--out", "curve"]) == 0
+    table = pd.read_csv("curve/table.csv")
+    refusing = table[table["defense"] == "reject-class:reject=0@refuse:outputs"]
+    assert sorted(refusing["eps"]) == [0.05, 0.1]
+    assert refusing["static_refused_count"].notna().all()
+
+
+def test_that_bfloat16_is_left_out_behind_a_detector_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "--detector d.py:unsure@logits --precision bf16 --first 8 --steps 2 --batch-size 8 --out run"
+    assert cli.main(["attack", *words.split()]) == 0
+    assert "in float32 alone, as bfloat16 knows nothing of what may refuse an image: d.py:unsure" in (
+        capsys.readouterr().err
+    )

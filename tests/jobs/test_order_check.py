@@ -15,6 +15,7 @@ from advbench.jobs.order_check import (
     check_order_of_run,
     described,
     predicted,
+    reject_class_suspected,
 )
 from advbench.results.class_order import Order
 
@@ -144,3 +145,37 @@ def test_an_order_is_described_so_that_it_can_be_given(order: Order, names: Sequ
         "the classes of the data set are in another order than the model's outputs: 10.0% of 10"
     )
     assert said in text
+
+
+def order_without(reject: int, refusing: int, count: int = 4) -> Order:
+    """What clean images show of `count` classes and one output that refuses, where another is taken away."""
+    own = [label + (label >= refusing) for label in range(count)]
+    left = tuple(-1 if output == reject else output - (output > reject) for output in own)
+    return Order(left, "", 95, 30, 100)
+
+
+@pytest.mark.parametrize(("reject", "refusing"), [(1, 4), (4, 0), (0, 2), (3, 1)])
+def test_a_wrong_class_that_refuses_is_told_with_the_right_one(reject: int, refusing: int) -> None:
+    with (
+        pytest.raises(ClassOrderError) as refused,
+        reject_class_suspected(str(reject)),
+    ):
+        raise ClassOrderError("another order", order_without(reject, refusing))
+    assert str(refused.value) == (
+        f"--reject-class {reject} takes the wrong output away: 30.0% of 100 clean images are right so, and "
+        f"95.0% if output {refusing} refuses. If that is right, give --reject-class {refusing}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "order"),
+    [
+        (None, order_without(1, 4)),
+        ("nan", order_without(1, 4)),
+        ("1", None),
+        ("1", Order((3, 2, 1, 0), "", 95, 30, 100)),
+    ],
+)
+def test_any_other_order_is_told_as_it_is(word: str | None, order: Order | None) -> None:
+    with pytest.raises(ClassOrderError, match=r"^another order$"), reject_class_suspected(word):
+        raise ClassOrderError("another order", order)

@@ -20,8 +20,7 @@ from advbench.defended.model import DefendedModel
 from advbench.defenses import Round
 from advbench.models.digits_cnn import DigitsCNN
 from advbench.models.network import WEIGHTS
-from advbench.results.table import Cell
-from advbench.runs.examples import Examples, pack_examples, read_examples
+from advbench.runs.examples import read_examples
 from tests.forging import (
     FORGED_EXAMPLES,
     FORGED_RECORDS,
@@ -390,13 +389,3 @@ def test_successful_only_alone_is_refused(advbench: Command) -> None:
     done = advbench("attack --successful-only")
     assert done.code == 2
     assert "--save-adversarial" in done.err
-
-
-def test_examples_come_back_as_they_were_packed(tmp_path: Path) -> None:
-    cell = Cell("jpeg:quality=75", "pgd", "bpda")
-    examples = Examples(cell, torch.tensor([3, 1 << 40]), torch.rand(2, 3, 4, 5))
-    (tmp_path / "file").write_bytes(pack_examples(examples, {"seed": "0"}))
-    back = read_examples(tmp_path / "file")
-    assert back.cell == examples.cell
-    assert torch.equal(back.indices, examples.indices)
-    assert torch.equal(back.x_adv, examples.x_adv)

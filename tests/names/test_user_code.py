@@ -154,3 +154,15 @@ def test_errors_of_a_factory_and_of_a_network_name_the_users_line(tmp_path: Path
     network = build_network(parse_spec(f"{home}/f.py:Net"), None)
     with pytest.raises(ModelError, match=r"cannot take images of shape \(1, 2, 2\): .* \(f.py, line 5\)"):
         checked_logits(network, torch.rand(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64))
+
+
+def test_what_is_not_installed_is_told_without_pythons_own_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as refused:
+        load_object("surely_not_installed.models:create")
+    assert str(refused.value) == (
+        "importing 'surely_not_installed.models' failed: ModuleNotFoundError: No module named "
+        "'surely_not_installed'"
+    )

@@ -106,3 +106,12 @@ def test_verdicts_name_what_tells_the_rows_apart_and_what_to_do_once() -> None:
         "pgd, round: masked: it fell"
     ]
     assert verdicts_of([NONE]) == []
+
+
+def test_a_rule_of_the_judge_that_all_rows_share_is_told_with_what_they_share() -> None:
+    random = [replace(row, judge="any:3") for row in (NONE, ROUND)]
+    assert layout(random).caption.endswith("; judge: any:3")
+    assert "judge" not in layout(random).names
+    assert "judge" in layout([NONE, random[1]]).names
+    assert "judge" not in layout([NONE, random[1]]).caption
+    assert "judge" not in layout([NONE, ROUND]).caption

@@ -154,3 +154,19 @@ def test_markup_in_a_name_is_shown_on_the_terminal_as_it_is(name: str) -> None:
     wide = io.StringIO()  # with room enough that no release of rich folds the name
     print_table([replace(ROUND, defense=name)], Console(file=wide, width=120))
     assert name in wide.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("label", "width", "lines"),
+    [
+        ("finite-difference", 10, ["finite-", "difference"]),
+        ("finite-difference", 17, ["finite-difference"]),
+        ("identity; finite-difference", 11, ["identity;", "finite-", "difference"]),
+        ("1e-3", 2, ["1e-", "3"]),
+        ("bit-depth:bits=3", 12, ["bit-depth:", "bits=3"]),
+    ],
+)
+def test_a_piece_that_is_too_long_is_broken_behind_its_hyphens(
+    label: str, width: int, lines: list[str]
+) -> None:
+    assert folded(label, width).splitlines() == lines

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from advbench.results.indicators import Indicator
 from advbench.results.records import LADDER, SAMPLE_TYPES, Rung, Spread, join_samples
 from advbench.results.table import ATTACKED, Cell, Heading, pairs_of, rates_of, rows_of, warnings_of
 from advbench.results.verdict import standing_of
@@ -168,3 +169,16 @@ def test_examples_without_a_prediction_are_told_on_every_rung() -> None:
     assert warnings_of(undecided, "round", "pgd") == [
         "static: 2 of 3 examples gave NaN logits and count as robust"
     ]
+
+
+@pytest.mark.parametrize(("part", "warned"), [(60.0, True), (20.0, False)])
+def test_a_binarization_test_that_random_points_pass_is_warned_of_in_its_own_row(
+    part: float, warned: bool
+) -> None:
+    indicator = Indicator(
+        defense="round", attack="pgd", rung="bpda", name="binarization_random", part=part, whole=64.0
+    )
+    shown = join_samples([SAMPLES, records("shattered", [F, F, F, F], defense="none")])
+    none, defended = rows_of(shown, heading(indicators=(indicator,), rungs=("shattered", "bpda")))
+    assert not none.warnings
+    assert any("random points find the examples" in warning for warning in defended.warnings) == warned

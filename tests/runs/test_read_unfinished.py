@@ -40,13 +40,20 @@ def run(tmp_path: Path) -> Path:
 
 
 def add_part(
-    run: Path, rung: str, robust: dict[int, bool], *, defense: str = "round", wrong: int = 3
+    run: Path,
+    rung: str,
+    robust: dict[int, bool],
+    *,
+    defense: str = "round",
+    wrong: int = 3,
+    share: dict[int, float] | None = None,
 ) -> Path:
     """Write a part with whether these images stand; image `wrong` is wrong when it is clean."""
     known = {name: ORDINARY[kind] for name, kind in SAMPLE_TYPES.items()}
     frame = pd.DataFrame({**known, "index": list(robust), "robust": list(robust.values())}).assign(
         rung=rung, defense=defense, attack="pgd", fooled_share=lambda x: 1.0 - x["robust"]
     )
+    frame["fooled_share"] = frame["index"].map(share or {}).fillna(frame["fooled_share"])
     frame["clean_prediction"] = (frame["index"] == wrong).astype("int64")
     contents = pack_samples(frame.astype(dict(SAMPLE_TYPES)), {})
     number = len(list((run / "parts").iterdir()))
@@ -125,3 +132,23 @@ def test_a_manifest_that_does_not_say_what_is_run_is_refused(run: Path, settings
     (run / "run.json").write_text(json.dumps({**said, "settings": settings}))
     with pytest.raises(RunFolderError, match=r"run\.json: settings"):
         GrowingRun(run).read()
+
+
+def test_means_over_draws_are_told_where_the_draws_of_a_defense_differ(run: Path) -> None:
+    values = json.loads((run / "run.json").read_text())
+    values["settings"] |= {"judge": "mean", "judge_draws": 5}
+    (run / "run.json").write_text(json.dumps(values))
+    add_part(run, "shattered", {0: T, 1: T, 2: F, 3: F}, share={0: 0.4})
+    none, defended = rows_so_far(GrowingRun(run).read())
+    assert (none.judge, defended.judge) == ("", "mean")
+    over = defended.rates["shattered"].over_draws
+    assert over is not None
+    assert over.mean == pytest.approx((0.6 + 1.0) / 4)
+    assert over.unbroken == 1
+
+
+def test_without_a_rule_of_its_own_a_run_under_way_tells_none(run: Path) -> None:
+    add_part(run, "shattered", {0: T, 1: T, 2: F, 3: F}, share={0: 0.4})
+    _, defended = rows_so_far(GrowingRun(run).read())
+    assert defended.judge == ""
+    assert defended.rates["shattered"].over_draws is None

@@ -39,6 +39,7 @@ class Option:
         in_files: whether a sweep's file may hold it; not what says where one start of a command writes and
             what it prints.
         changes_numbers: whether a table's numbers depend on it.
+        once: what to do instead of giving it twice; empty where, as for most, the last one given holds.
     """
 
     help: str
@@ -52,6 +53,7 @@ class Option:
     read: Callable[[str], Any] | None = None
     in_files: bool = True
     changes_numbers: bool = True
+    once: str = ""
 
 
 def option(default: Any = MISSING, *, like: Option | None = None, **arguments: Any) -> Any:

@@ -1,6 +1,5 @@
 """What one run can be told: `advbench attack`, a cell of a sweep, and a point of a curve."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -9,56 +8,19 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from advbench.errors import SpecError
 from advbench.names.grammar import as_detector, reject_word, split_chain
-from advbench.results.judging import JUDGED, MAJORITY, Judge, check_rule
+from advbench.results.judging import JUDGED, MAJORITY, Judge
 
 from . import shared
 from .option import Setting, made, option, settings_of
+from .parse import BatchSizeWord, parse_batch_size, parse_judge, parse_share
 from .subject import NormalizationWord, NormName, SpaceName, SubjectOptions, subject_of
 
 if TYPE_CHECKING:
     from advbench.reports.style import Style
 
 PrecisionName = Literal["fp32", "bf16", "auto"]
-BatchSizeWord = int | Literal["auto"]
 
 _ATTACK: Final = "Defense and attack"
-
-
-def parse_batch_size(text: str) -> BatchSizeWord:
-    """Read `auto` or a number of images.
-
-    Raises:
-        SpecError: neither.
-    """
-    if text == "auto":
-        return "auto"
-    if not re.fullmatch(r"[1-9]\d{0,8}", text, re.ASCII):
-        raise SpecError(f"--batch-size must be auto or a whole number of at least 1, got {text!r}.")
-    return int(text)
-
-
-def parse_share(text: str) -> float:
-    """Read the share of clean images that may be refused.
-
-    Raises:
-        SpecError: no number in [0, 0.5].
-    """
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0.0 <= share <= 0.5:
-        raise SpecError(f"--fpr must be a share of clean images in [0, 0.5], like 0.05; got {text!r}.")
-    return share
-
-
-def parse_judge(text: str) -> str:
-    """Read how a random defense is judged.
-
-    Raises:
-        SpecError: no such rule.
-    """
-    return check_rule(text.strip(), "--judge")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +107,7 @@ class RunSettings:
         "scores, or a factory with a parameter 'model'; @place reads what passes there. Joins each defense.",
         panel=_ATTACK,
         shown="none",
+        once="several stand in a chain: --defense a@refuse+b@refuse",
         in_files=False,
     )
     fpr: float | None = option(
@@ -160,7 +123,7 @@ class RunSettings:
         help="The model's output that refuses an image, or nan where it answers NaN; joins each defense.",
         panel=_ATTACK,
         shown="none",
-        in_files=False,
+        once="a model has one class that refuses",
     )
     bpda: bool = option(False, help="Also attack with a substitute in the backward pass.", panel=_ATTACK)
     ladder: bool = option(

@@ -41,8 +41,6 @@ def grid_of_curve(settings: RunSettings) -> Grid:
         raise SpecError("--fail-on judges one radius; give a single --eps.")
     if settings.min_robust is not None:
         raise SpecError("--min-robust judges one radius; give a single --eps.")
-    if settings.reject_class is not None:
-        raise SpecError("--reject-class goes with one radius; give a single --eps.")
     radii = listed(settings.eps or "")
     radii.sort(key=lambda text: Threat.parse(settings.norm, text).eps)
     if len(set(radii)) < len(radii):

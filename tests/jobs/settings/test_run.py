@@ -9,10 +9,8 @@ import pytest
 from advbench.errors import SpecError
 from advbench.jobs.settings.option import made
 from advbench.jobs.settings.run import (
-    BatchSizeWord,
     RunSettings,
     file_settings,
-    parse_batch_size,
     settings_from,
     values_of,
     words_of,
@@ -26,23 +24,6 @@ def test_settings_of_python_are_those_of_words() -> None:
     )
     assert values_of(RunSettings(batch_size=16, mean="0"))["batch_size"] == "16"
     assert set(values_of(RunSettings())) <= set(file_settings())
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("auto", "auto"), ("1", 1), ("128", 128), ("999999999", 999_999_999)]
-)
-def test_a_batch_size_is_auto_or_a_number_of_images(text: str, value: BatchSizeWord) -> None:
-    assert parse_batch_size(text) == value
-
-
-@pytest.mark.parametrize(
-    "text", ["", "0", "-1", "+1", "01", "1.0", "1e3", "Auto", " 1", "1\n", "1_0", "١", "9" * 10]
-)
-def test_what_is_no_number_of_images_is_refused(text: str) -> None:
-    with pytest.raises(SpecError) as caught:
-        parse_batch_size(text)
-    expected = f"--batch-size must be auto or a whole number of at least 1, got {text!r}."
-    assert str(caught.value) == expected
 
 
 SETTINGS = [

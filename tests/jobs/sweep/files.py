@@ -43,6 +43,7 @@ VALUES: dict[str, Any] = {
     "first": 20,
     "defense": ["round", "none"],
     "fpr": 0.1,
+    "reject_class": "10",
     "bpda": True,
     "ladder": True,
     "test": ["binarization"],
