@@ -20,7 +20,7 @@ once in 2^14 = 16,384 runs."""
 FEW: Final = 8
 """Images of these passes, and of the small batches that are compared with the whole one."""
 
-_OTHERWISE: Final = (
+DIFFERS_WITH_GRADIENTS: Final = (
     "the model answers otherwise where a gradient is taken, so that attacks see another model than the judge "
     "(a fused kernel that passes over your own module? torch.backends.mha.set_fastpath_enabled(False))"
 )
@@ -51,7 +51,7 @@ def doubts_about(model: DefendedModel, x: Tensor, y: Tensor, logits: Tensor) -> 
         return [f"two passes over the same images differ: {_who_differs(model, x)}; the table is random too"]
     if _depends_on_batch(model, x, logits):
         return [_batches_told(model, x, y, logits)]
-    return [_OTHERWISE] if _differs_with_gradients(model, x, logits) else []
+    return [DIFFERS_WITH_GRADIENTS] if _differs_with_gradients(model, x, logits) else []
 
 
 def _is_random(model: DefendedModel, x: Tensor, logits: Tensor) -> bool:
@@ -59,16 +59,14 @@ def _is_random(model: DefendedModel, x: Tensor, logits: Tensor) -> bool:
     first = model(few)
     # Each draw of a random defense is a call of the network too.
     again = ceil(PASSES / len(model.draws()))
-    return any(not _near(model(few), first, _SAME) for _ in range(again)) or not _near(
-        model(x), logits, _SAME
-    )
+    return any(not near(model(few), first, _SAME) for _ in range(again)) or not near(model(x), logits, _SAME)
 
 
 def _depends_on_batch(model: DefendedModel, x: Tensor, logits: Tensor) -> bool:
     """Whether the first images get other logits among few, in another order, or alone."""
     few, known = x[:FEW], logits[:FEW]
     return any(
-        not _near(answer, wanted, _ALONE)
+        not near(answer, wanted, _ALONE)
         for answer, wanted in (
             (model(few), known),
             (model(few.flip(0)).flip(0), known),
@@ -99,10 +97,11 @@ def _differs_with_gradients(model: DefendedModel, x: Tensor, logits: Tensor) -> 
         followed = model(x[:FEW].detach().requires_grad_()).detach()
     except Exception:  # of a model that cannot be differentiated the attacks say more
         return False
-    return not _near(followed, logits[:FEW], _ALONE)
+    return not near(followed, logits[:FEW], _ALONE)
 
 
-def _near(answer: Tensor, wanted: Tensor, tolerance: float) -> bool:
+def near(answer: Tensor, wanted: Tensor, tolerance: float) -> bool:
+    """Whether logits are those that are wanted, up to a part of the largest one."""
     if torch.equal(answer, wanted):
         return True
     largest = float(wanted.nan_to_num().abs().max())  # what abstains or refuses is NaN, and is so again
@@ -123,7 +122,8 @@ def _batches_told(model: DefendedModel, x: Tensor, y: Tensor, logits: Tensor) ->
     return (
         "an image's logits depend on its batch (BatchNorm in training mode?): clean accuracy is "
         f"{judged:.0f} % in batches of {whole}, in which everything here is judged, and {alone:.0f} % "
-        f"{'one by one' if small == 1 else f'in batches of {small}'}"
+        f"{'one by one' if small == 1 else f'in batches of {small}'}; --episodic {whole} judges it in "
+        "declared batches"
     )
 
 
@@ -134,6 +134,11 @@ def _who_differs(model: DefendedModel, x: Tensor) -> str:
     if not guilty:
         if draws_inside(model):
             return "the model draws from a generator that nobody can seed from outside (one of its own?)"
+        if _changes(model.model, x):
+            return (
+                "the model changes itself when it answers (--episodic 64 puts it back before every batch of "
+                "64, --stream 64 lets it go on)"
+            )
         return "the model is random (--random-model gives it draws of its own for each image)"
     names: list[str] = []
     for number in guilty:
@@ -143,6 +148,14 @@ def _who_differs(model: DefendedModel, x: Tensor) -> str:
         f"{' and '.join(names)} draws from a generator of the process (declare `random = True`, and take "
         "draws from the parameter `draws`)"
     )
+
+
+def _changes(model: nn.Module, x: Tensor) -> bool:
+    """Whether a pass changes the weights or the buffers of a model."""
+    tensors = [*model.parameters(), *model.buffers()]
+    before = [tensor.clone() for tensor in tensors]
+    model(x[:FEW])
+    return any(not near(tensor, known, 0.0) for tensor, known in zip(tensors, before, strict=True))
 
 
 def _guilty(model: DefendedModel, x: Tensor) -> Iterator[int]:

@@ -268,7 +268,7 @@ def _other_losses(
     draws = judged.rule.draws
     other = _is_off(logits[:draws], labels, recorded, room)
     for row in other.nonzero().flatten().tolist():
-        alone = judged.model.sampled(x[row : row + 1])
+        alone = judged.model.alone(x, row)
         other[row] = bool(_is_off(alone[:draws], labels[row : row + 1], recorded[row : row + 1], room))
     return other
 
@@ -294,7 +294,7 @@ def _excused(model: DefendedModel, x: Tensor, recorded: Tensor, wrong: Tensor) -
     if bool(wrong.any()):
         outputs = seen(x).cpu()
     for row in wrong.nonzero().flatten().tolist():
-        alone = seen(x[row : row + 1]).cpu()
+        alone = seen.alone(x, row).mean(0).cpu()
         excused[row] = any(_may_be(model, output, int(recorded[row])) for output in (outputs[row], alone[0]))
     return excused
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from advbench.data.batches import read_batch
 from advbench.data.images import LabelledImages
 from advbench.data.registry import DatasetEntry
+from advbench.defended.adapting import Adapting
 from advbench.defended.counting import Shown, looks_counted
 from advbench.defended.left_as_found import prepared
 from advbench.defended.logits import logits_alone
@@ -40,7 +41,8 @@ from advbench.models.checkpoint.fit import HeadMisfitError
 from advbench.models.checkpoint.load import Loaded, load_checkpoint
 from advbench.models.network import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
-from advbench.names.grammar import Spec, parse_spec, reject_of
+from advbench.names.adaptation import adapts
+from advbench.names.grammar import Spec, has_detector, parse_spec, reject_of, split_chain
 from advbench.speed.batch_size import AUTO, filled_up, own_size
 
 _PIXELS_TAKEN: Final = Chosen(PIXELS, "a module given in Python takes pixels")
@@ -113,6 +115,8 @@ def load_classifier(
     name = shown_name(model, options.checkpoint) if own is None else model or ""
     source = _load_network(options, spec, name, images, device) if own is None else _given(own, device)
     looks, whole = Shown(), source.loaded.network
+    if adapts(options.defenses):
+        whole = _adapting(options, source)
     random = options.random_model and not draws_inside(whole)
     if random and takes_draws(whole):
         whole, random = RandomModel(whole), False
@@ -164,6 +168,35 @@ def load_classifier(
         wrapped.to(device), name, provenance, chosen, head, notes, source.loaded.remarks, looked, takes
     )
     return classifier, images
+
+
+def _adapting(options: SubjectOptions, source: "_Source") -> Adapting:
+    """The network as one that adapts, in the mode in which it was loaded.
+
+    Raises:
+        SpecError: what does not go together with that.
+        ModelError: a program.
+    """
+    beside = {
+        "--random-model": options.random_model,
+        "--smooth": options.smooth is not None,
+        "--member": bool(options.members),
+        "--reject-class": options.reject_class is not None,
+        "--detector": any(has_detector(text) for text in options.defenses),
+    }
+    wrong = next((word for word, given in beside.items() if given), None)
+    if wrong is not None:
+        raise SpecError(f"--episodic and --stream do not go together with {wrong}.")
+    chained = next((text for text in options.defenses if adapts([text]) and len(split_chain(text)) > 1), None)
+    if chained is not None:
+        raise SpecError(
+            f"--episodic and --stream judge the model alone, without another defense before it: {chained!r}."
+        )
+    if not list(source.loaded.network.parameters()):
+        raise ModelError(
+            "a program shows no weights that could adapt: --episodic and --stream want a network."
+        )
+    return Adapting(source.loaded.network)
 
 
 def _drawn_alone(network: nn.Module, takes: int) -> RandomModel:

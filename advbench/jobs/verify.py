@@ -284,7 +284,13 @@ def _check_measured(
     """Indicators and substitutes, as far as they can be looked at without an attack."""
     pixels = read_batch(subject.images, subject.indices[:1]).x.numel()
     yield check_indicators(
-        heading, samples, claims.subject.seed, subject.threat, pixels=pixels, tests=claims.tests
+        heading,
+        samples,
+        claims.subject.seed,
+        subject.threat,
+        pixels=pixels,
+        images=subject.indices,
+        tests=claims.tests,
     )
     chains = defense_chains(subject.defenses.objects)
     yield from check_substitutes(claims.manifest, heading, chains, claims.substitutes)
