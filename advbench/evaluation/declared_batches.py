@@ -1,8 +1,7 @@
 """Models that adapt at test time: attacked and judged in the batches, and the order, that a user declares.
 
 A batch is attacked whole. The best iterates of its images come from different steps and have never met, so
-they are judged together afresh, beside the iterate at which most images had fallen at once, and the batch in
-which more fall is kept.
+XX
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -28,11 +27,21 @@ from advbench.threat.attack import Attack, Attempt
 from advbench.threat.judge import Judgement, fooled, judge, predict
 from advbench.threat.losses import margin
 
-_GRADIENTS: Final[Mapping[Rung, tuple[Gradient, ...]]] = {
-    "shattered": ("whole", "whole"),
-    "bpda": ("held", "static"),
+
+class _Way(NamedTuple):
+    """One run of an attack on a batch."""
+
+    gradient: Gradient
+    by_margin: bool = False
+    """Whether an attack that climbs the cross-entropy climbs the margin instead."""
+
+
+_ONE_WAY: Final = (_Way("whole"),)
+_WAYS: Final[Mapping[Rung, tuple[_Way, ...]]] = {
+    "shattered": (*_ONE_WAY, _Way("whole", by_margin=True)),
+    "bpda": (_Way("held"), _Way("held", by_margin=True), _Way("static")),
 }
-"""What attacks follow, one after another, on all images of a batch; on the other rungs none of it."""
+"""One after another on all images of a batch, while some of them stand."""
 
 
 class _Judged(NamedTuple):
@@ -129,25 +138,23 @@ class Declared:
         return pd.concat(records, ignore_index=True), torch.cat([judged.x_adv for judged, _ in outcomes])
 
     def _together(self, batch: Batch, rows: Tensor) -> tuple[_Judged, Attempt]:
-        gradients = _GRADIENTS.get(self.cell.rung, ("whole",))
-        best, spent = None, list[Attempt]()
-        for number, gradient in enumerate(gradients):
-            attempt, candidates = self._attempt(batch, rows, gradient, number)
+        """The batch in which most of some images have fallen, of all that the attack comes to."""
+        spent, tried = list[Attempt](), list[_Judged]()
+        for number, way in enumerate(_WAYS.get(self.cell.rung, _ONE_WAY)):
+            attempt, candidates = self._attempt(batch, rows, way, number)
             spent.append(attempt)
-            for x_adv in candidates:
-                judged = self.judged(batch, rows, x_adv)
-                if best is None or judged.fallen > best.fallen:
-                    best, chosen = judged, attempt
-        assert best is not None
-        return best, chosen._replace(
+            tried += [self.judged(batch, rows, x_adv) for x_adv in candidates]
+            if len(tried) > 1:
+                tried.append(self.judged(batch, rows, _mixed(tried)))
+            if max(judged.fallen for judged in tried) == len(rows):
+                break
+        return max(tried, key=lambda judged: judged.fallen), spent[-1]._replace(
             steps=sum((one.steps for one in spent), torch.zeros_like(rows)),
             queries=sum((one.queries for one in spent), torch.zeros_like(rows)),
             flat=torch.stack([one.flat for one in spent]).all(0),
         )
 
-    def _attempt(
-        self, batch: Batch, rows: Tensor, gradient: Gradient, number: int
-    ) -> tuple[Attempt, list[Tensor]]:
+    def _attempt(self, batch: Batch, rows: Tensor, way: _Way, number: int) -> tuple[Attempt, list[Tensor]]:
         """One run of the attack, and what it found in the ball."""
         plan, cell, (indices, x, y) = self.plan, self.cell, batch
         draws = Draws(plan.seed, indices[rows]).stream("shattered" if cell.rung == "static" else cell.rung)
@@ -160,13 +167,9 @@ class Declared:
             return replayed, [plan.threat.project(attempt.x_adv.detach(), x[rows])]
         most = _Most(y[rows])
         model = plan.attacked(cell.defense, bpda=cell.rung == "bpda", stream=f"{cell.rung}/{cell.attack}")
-        model = model.in_batch(Mates(x, rows, most.see), Episode(self.state, gradient))
-        attack = plan.attack_of(cell)
-        if number > 0:
-            attack, draws = (
-                _by_margin(attack) if gradient == "whole" else attack,
-                draws.stream(f"choice {number}"),
-            )
+        model = model.in_batch(Mates(x, rows, most.see), Episode(self.state, way.gradient))
+        attack = _by_margin(plan.attack_of(cell)) if way.by_margin else plan.attack_of(cell)
+        draws = draws.stream(f"choice {number}") if number > 0 else draws
         attempt = self._run(attack, model, images, draws)
         points = [attempt.x_adv, *([] if most.x_adv is None else [most.x_adv])]
         return attempt, [plan.threat.project(point.detach(), x[rows]) for point in points]
@@ -179,6 +182,17 @@ class Declared:
             attempt = attempted(attack, model, images, plan.threat, draws, name=cell.attack)
             query_counts.append(int(attempt.queries.sum()))
         return attempt
+
+
+def _mixed(tried: Sequence[_Judged]) -> Tensor:
+    """Each image as it was in the batch of most fallen ones, or else in one in which it fell."""
+    best = max(tried, key=lambda judged: judged.fallen)
+    x_adv, standing = best.x_adv.clone(), best.judgement.robust.clone()
+    for judged in tried:
+        taken = standing & ~judged.judgement.robust
+        x_adv[taken] = judged.x_adv[taken]
+        standing &= judged.judgement.robust
+    return x_adv
 
 
 def _by_margin(attack: Attack) -> Attack:
