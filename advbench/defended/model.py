@@ -161,7 +161,7 @@ class DefendedModel(nn.Module):
             return None
         adapting = adapting_in(self.model)
         if adapting is None:
-            raise DefenseError("the model is no advbench.Adapting(network), so there is nothing to adapt.")
+            raise DefenseError("the model is no Adapting(network), so there is nothing to adapt.")
         return Episode(adapting.initial, gradient)
 
     def in_batch(self, mates: Mates, episode: Episode) -> "DefendedModel":
