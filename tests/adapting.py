@@ -47,7 +47,7 @@ class Entropy(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.model(x)
         entropy = -(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
-        entropy.backward()
+        entropy.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.optimizer.zero_grad()
         return logits

@@ -1,5 +1,6 @@
 """Attacks on models that adapt, in declared batches."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -31,10 +32,9 @@ ROW = "adapted"
 
 def plan_of(network: nn.Module, adaptation: Adaptation, attack: Any = None) -> Plan:
     x = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    model = Adapting(network)
-    y = Plain()(x).argmax(1) if isinstance(network, Plain) else network.train()(x).argmax(1)
+    y = copy.deepcopy(network)(x).argmax(1)
     return Plan(
-        model=model,
+        model=Adapting(network),
         dataset=TensorDataset(x, y),
         chains={"none": (), ROW: (Placement(adaptation),)},
         attacks={"pgd": attack or PGD(steps=3)},

@@ -33,7 +33,7 @@ def trained(kind: type[nn.Module]) -> nn.Module:
         parameter.requires_grad_(True)
     for _ in range(60):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(inner(x), y).backward()
+        nn.functional.cross_entropy(inner(x), y).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     if kind is Entropy:
         network.zero_grad()
@@ -49,7 +49,7 @@ def trained(kind: type[nn.Module]) -> nn.Module:
 def test_a_run_does_not_depend_on_how_it_is_run_and_is_verified(
     kind: type[nn.Module], protocol: str, tmp_path: Path
 ) -> None:
-    network, word = trained(kind), {protocol: "8"}
+    network, word = trained(kind), dict[str, Any]({protocol: "8"})
     before = copy.deepcopy(network.state_dict())
     modes = [module.training for module in network.modules()]
     run = advbench.run(
