@@ -119,7 +119,7 @@ def _attacked_again(
         chains = choices[cell.defense].chains if cell.rung == "bpda" else (plan.chains[cell.defense],)
         target, records = Target(cell, chains), cell.records(samples)
         if plan.adaptation(cell.defense) is not None:
-            found.append(_first_batch_again(plan, target, samples))
+            records_again.append(_first_batch_again(plan, target, samples))
             continue
         spent = set(records[records["queries"] > 0]["index"])
 
