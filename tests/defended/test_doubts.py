@@ -108,6 +108,8 @@ def test_a_model_of_its_batch_is_told_with_the_batch_it_was_judged_in() -> None:
 
 def test_a_model_that_changes_itself_is_told_what_judges_it() -> None:
     class Drifting(torch.nn.Module):
+        count: Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("count", torch.zeros(()))
