@@ -54,9 +54,10 @@ class Best:
         """The state before the first iterate.
 
         Behind a random defense no image is ever settled: what a few draws call a success is a matter of luck
-        near the boundary, and an attack that goes on brings the image further over it.
+        near the boundary, and an attack that goes on brings the image further over it. The images of a model
+        that adapts to its batch stay together.
         """
-        if isinstance(model, DefendedModel) and model.is_random:
+        if isinstance(model, DefendedModel) and (model.is_random or model.goes_together):
             goal = NEVER
         zero = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         loss = torch.full((len(x),), -torch.inf, device=x.device)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from advbench.defended.gradient import Model
+from advbench.defended.model import DefendedModel
 from advbench.draws.draws import Draws
 from advbench.runs.manifest import LATER
 from advbench.threat.attack import Attack, Attempt, is_chunked
@@ -121,6 +122,8 @@ class _Course:
     late_gain: Tensor
     followed: Tensor  # whether a gradient was asked for at all
     doubted: Tensor
+    together: bool
+    """Whether the answer to an image depends on the others: a leg is for all of them, or for none."""
     looked: bool = False
 
     @classmethod
@@ -129,13 +132,17 @@ class _Course:
         best = Best.nothing(model, x, goal=1)
         _offer(model, best, (torch.arange(len(x), device=x.device), x, y))
         no = torch.zeros_like(best.flat)
-        return cls(best, best.loss.clone(), torch.full_like(best.loss, torch.nan), no, no.clone())
+        unknown = torch.full_like(best.loss, torch.nan)
+        together = isinstance(model, DefendedModel) and model.goes_together
+        return cls(best, best.loss.clone(), unknown, no, no.clone(), together)
 
     def wanted(self, leg: Leg | WarmLeg) -> Tensor:
         """Which images a leg is for, as places in the batch."""
         best = self.best
         chosen = (best.loss >= leg.within * self.clean) | (best.flat & self.followed) | (leg.within >= 1.0)
         chosen = self.doubted if leg.doubted else chosen | self.doubted
+        if self.together:
+            chosen = chosen | chosen.any()
         return ((best.rank < best.goal) & chosen).nonzero().flatten()
 
     def note(self, rows: Tensor, attempt: Attempt) -> None:

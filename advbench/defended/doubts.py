@@ -20,9 +20,14 @@ once in 2^14 = 16,384 runs."""
 FEW: Final = 8
 """Images of these passes, and of the small batches that are compared with the whole one."""
 
-_OTHERWISE: Final = (
+DIFFERS_WITH_GRADIENTS: Final = (
     "the model answers otherwise where a gradient is taken, so that attacks see another model than the judge "
     "(a fused kernel that passes over your own module? torch.backends.mha.set_fastpath_enabled(False))"
+)
+
+_ITSELF: Final = (
+    "the model changes itself when it answers (--episodic 64 puts it back before every batch of 64, "
+    "--stream 64 lets it go on)"
 )
 
 _SAME = 1e-5
@@ -47,11 +52,13 @@ def doubts_about(model: DefendedModel, x: Tensor, y: Tensor, logits: Tensor) -> 
         y: their labels, `(n,)`.
         logits: what the model said of them, `(n, k)`.
     """
+    before = _state(model.model)
     if _is_random(model, x, logits):
-        return [f"two passes over the same images differ: {_who_differs(model, x)}; the table is random too"]
+        why = _ITSELF if _state(model.model) != before else _who_differs(model, x)
+        return [f"two passes over the same images differ: {why}; the table is random too"]
     if _depends_on_batch(model, x, logits):
         return [_batches_told(model, x, y, logits)]
-    return [_OTHERWISE] if _differs_with_gradients(model, x, logits) else []
+    return [DIFFERS_WITH_GRADIENTS] if _differs_with_gradients(model, x, logits) else []
 
 
 def _is_random(model: DefendedModel, x: Tensor, logits: Tensor) -> bool:
@@ -59,16 +66,14 @@ def _is_random(model: DefendedModel, x: Tensor, logits: Tensor) -> bool:
     first = model(few)
     # Each draw of a random defense is a call of the network too.
     again = ceil(PASSES / len(model.draws()))
-    return any(not _near(model(few), first, _SAME) for _ in range(again)) or not _near(
-        model(x), logits, _SAME
-    )
+    return any(not near(model(few), first, _SAME) for _ in range(again)) or not near(model(x), logits, _SAME)
 
 
 def _depends_on_batch(model: DefendedModel, x: Tensor, logits: Tensor) -> bool:
     """Whether the first images get other logits among few, in another order, or alone."""
     few, known = x[:FEW], logits[:FEW]
     return any(
-        not _near(answer, wanted, _ALONE)
+        not near(answer, wanted, _ALONE)
         for answer, wanted in (
             (model(few), known),
             (model(few.flip(0)).flip(0), known),
@@ -99,10 +104,11 @@ def _differs_with_gradients(model: DefendedModel, x: Tensor, logits: Tensor) -> 
         followed = model(x[:FEW].detach().requires_grad_()).detach()
     except Exception:  # of a model that cannot be differentiated the attacks say more
         return False
-    return not _near(followed, logits[:FEW], _ALONE)
+    return not near(followed, logits[:FEW], _ALONE)
 
 
-def _near(answer: Tensor, wanted: Tensor, tolerance: float) -> bool:
+def near(answer: Tensor, wanted: Tensor, tolerance: float) -> bool:
+    """Whether logits are those that are wanted, up to a part of the largest one."""
     if torch.equal(answer, wanted):
         return True
     largest = float(wanted.nan_to_num().abs().max())  # what abstains or refuses is NaN, and is so again
@@ -123,7 +129,8 @@ def _batches_told(model: DefendedModel, x: Tensor, y: Tensor, logits: Tensor) ->
     return (
         "an image's logits depend on its batch (BatchNorm in training mode?): clean accuracy is "
         f"{judged:.0f} % in batches of {whole}, in which everything here is judged, and {alone:.0f} % "
-        f"{'one by one' if small == 1 else f'in batches of {small}'}"
+        f"{'one by one' if small == 1 else f'in batches of {small}'}; --episodic {whole} judges it in "
+        "declared batches"
     )
 
 
@@ -143,6 +150,11 @@ def _who_differs(model: DefendedModel, x: Tensor) -> str:
         f"{' and '.join(names)} draws from a generator of the process (declare `random = True`, and take "
         "draws from the parameter `draws`)"
     )
+
+
+def _state(model: nn.Module) -> list[tuple[int, int]]:
+    """Which tensors a model has, and how often each was written to."""
+    return [(id(tensor), tensor._version) for tensor in (*model.parameters(), *model.buffers())]
 
 
 def _guilty(model: DefendedModel, x: Tensor) -> Iterator[int]:

@@ -3,26 +3,29 @@
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from advbench.defended.backward import BPDA, Map, TrueGradient, identity
+from advbench.defended.adaptation import adaptation_in
+from advbench.defended.adapting import Adapting, Episode, Gradient, adapted, adapting_in
+from advbench.defended.backward import Map
 from advbench.defended.clips import clipped_from_inside
 from advbench.defended.counting import CountedModel
-from advbench.defended.detector import Column, Detector, check_scores, joint_logits, refused_by
+from advbench.defended.detector import check_scores, joint_logits, refused_by
 from advbench.defended.logits import LogitsOf
+from advbench.defended.mates import Mates
 from advbench.defended.members import MEMBERS
 from advbench.defended.normalized import Normalized
+from advbench.defended.placement import Placement as Placement  # noqa: PLC0414  # they are imported together
+from advbench.defended.placement import usual_place as usual_place  # noqa: PLC0414
 from advbench.defended.random_model import RandomModel, draws_inside, goes_alone, streams_of_model
 from advbench.defended.readouts import Readouts
 from advbench.defended.reject import OUTPUTS, WithoutRefusal
-from advbench.defended.substitutes import LEARNED, listed, make_substitute, unwrapped
 from advbench.draws.draws import Draws
-from advbench.draws.sampling import ONE_DRAW, Sampling, is_random
+from advbench.draws.sampling import ONE_DRAW, Sampling
 from advbench.errors import DefenseError, nearest
 from advbench.names.grammar import INPUT, LOGITS
 
@@ -35,78 +38,6 @@ Scores = dict[int, Tensor]
 """Of one forward pass: a column `(n, 1)` a detector, by its number in the chain."""
 
 
-@dataclass(frozen=True)
-class Placement:
-    """A defense at a place of the network.
-
-    Args:
-        defense: any function or module on batches `(n, ...)`; it may name its substitutes (`substitutes`, the
-            best known first) or carry one (`substitute`).
-        at: `input`, `logits`, or the name of a module as in `model.named_modules()`, whose output is
-            defended.
-        substitute: what stands in for the defense in BPDA's backward pass; by default what the defense
-            names itself, else the identity.
-    """
-
-    defense: Callable[..., Tensor]
-    at: str = INPUT
-    substitute: Map | None = None
-
-    def stage(self, *, bpda: bool) -> nn.Module:
-        """The defense as a module, with its substitute's gradient or with its own."""
-        if not bpda:
-            # A defense that the user has wrapped already still has a gradient of its own.
-            return TrueGradient(self.defense.defense if isinstance(self.defense, BPDA) else self.defense)
-        if self.detector is not None:
-            return BPDA(self.defense, Column(self.chosen_substitute))
-        return BPDA(self.defense, self.chosen_substitute)
-
-    @property
-    def detector(self) -> Detector | None:
-        """The detector that stands there, and changes nothing; None where it is a defense that does."""
-        own = unwrapped(self.defense)
-        return own if isinstance(own, Detector) else None
-
-    @property
-    def modules(self) -> list[nn.Module]:
-        """What of it has a state: the defense, and what stands in for it, where these are modules."""
-        detector = self.detector
-        maps: list[Any] = [detector.score] if detector is not None else [self.defense]
-        return [stage for stage in (*maps, self.chosen_substitute) if isinstance(stage, nn.Module)]
-
-    @property
-    def abstains(self) -> bool:
-        """Whether the defense says that it may give no class, which is NaN."""
-        return getattr(unwrapped(self.defense), "abstains", False) is True
-
-    @property
-    def as_attacked(self) -> "Placement":
-        """What attacks are shown: a defense that abstains would tell them nothing, and they see it decide."""
-        if not self.abstains:
-            return self
-        decided: Any = unwrapped(self.defense)
-        return Placement(decided.without_abstaining(), self.at, self.chosen_substitute)
-
-    @property
-    def is_random(self) -> bool:
-        """Whether the defense says that it draws random numbers."""
-        return is_random(self.defense.defense if isinstance(self.defense, BPDA) else self.defense)
-
-    @property
-    def chosen_substitute(self) -> Map:
-        """What stands in for the defense: what was asked for, else the best known of those that it names.
-
-        A network that is `learned` would have to be fitted first, and is passed over.
-        """
-        if self.substitute is not None:
-            return self.substitute
-        own: Map | None = getattr(self.defense, "substitute", None)
-        if own is not None:
-            return own
-        at_hand = [name for name in listed(self.defense) if name != LEARNED]
-        return make_substitute(at_hand[0], self.defense) if at_hand else identity
-
-
 class Answers(NamedTuple):
     """What a defended model says of images in each of its draws."""
 
@@ -114,12 +45,6 @@ class Answers(NamedTuple):
     """Of its classifier, `(draws, n, k)`."""
     refused: Tensor | None
     """Which images its detectors refuse, `(draws, n)` bool; None where it has none."""
-
-
-def usual_place(defense: object) -> str:
-    """Where a defense stands that is given no place: where it says itself, else at the input."""
-    place = getattr(defense, "place", INPUT)
-    return place if isinstance(place, str) else INPUT
 
 
 class DefendedModel(nn.Module):
@@ -159,6 +84,11 @@ class DefendedModel(nn.Module):
         self.model = model
         self.sampling = sampling
         self.lanes, self.at_once = (1, 1) if goes_alone(model) else (lanes, at_once)
+        self.adaptation = adaptation_in(placements)
+        if self.adaptation is not None:  # what it is given is a batch of the user's, whole
+            self.lanes, self.at_once = 1, None
+        self.episode = self._first_episode("held" if bpda else "whole")
+        self.mates: Mates | None = None
         self.is_random = draws_inside(model) or any(placement.is_random for placement in placements)
         self.abstains = any(placement.abstains for placement in placements)
         self.stages = nn.ModuleList(placement.stage(bpda=bpda) for placement in placements)
@@ -221,6 +151,41 @@ class DefendedModel(nn.Module):
         seen.tells_scores = True
         return seen
 
+    def _first_episode(self, gradient: Gradient) -> Episode | None:
+        """A pass of a model that adapts, from its initial state.
+
+        Raises:
+            DefenseError: the model is not known to adapt.
+        """
+        if self.adaptation is None:
+            return None
+        adapting = adapting_in(self.model)
+        if adapting is None:
+            raise DefenseError("the model is no Adapting(network), so there is nothing to adapt.")
+        return Episode(adapting.initial, gradient)
+
+    def in_batch(self, mates: Mates, episode: Episode) -> "DefendedModel":
+        """The model for some images of a declared batch, whose others are as they are.
+
+        Args:
+            mates: the batch, and the images that will be given.
+            episode: the state in which it finds the batch, and what is differentiated.
+        """
+        seen = copy.copy(self)
+        seen.mates, seen.episode = mates, episode
+        return seen
+
+    @property
+    def goes_together(self) -> bool:
+        """Whether the answer to an image depends on the others: an attack then keeps its images together."""
+        return self.adaptation is not None
+
+    def alone(self, x: Tensor, row: int) -> Tensor:
+        """Logits in each draw of one image of a batch `x`, `(draws, 1, k)`; alone, where it may be alone."""
+        if self.goes_together:
+            return self.sampled(x)[:, row : row + 1]
+        return self.sampled(x[row : row + 1])
+
     def draws(self) -> list[Map]:
         """The defended model under each of its draws, pixels `(n, c, h, w)` to logits `(n, k)`."""
         count = self.sampling.count if self.is_random else 1
@@ -233,6 +198,10 @@ class DefendedModel(nn.Module):
         return [slice(first, min(first + size, count)) for first in range(0, max(1, count), size)]
 
     def _in_pieces(self, x: Tensor, number: int) -> Tensor:
+        if self.mates is not None:
+            logits = self._filled_up(self.mates.with_images(x), number)[self.mates.rows]
+            self.mates.seen(x, logits)
+            return logits
         pieces = [self._filled_up(x[piece], number) for piece in self.pieces(len(x))]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
@@ -256,7 +225,7 @@ class DefendedModel(nn.Module):
         scores = dict[int, Tensor]() if self.tells_scores or self.label is not None else None
         x = self._through(INPUT, x, draws, scores)
         inside = None if draws is None else draws.stream("model")
-        with self._hooks(draws, scores) as reached, streams_of_model(inside):
+        with self._hooks(draws, scores) as reached, streams_of_model(inside), adapted(self.episode):
             logits: Tensor = self.model(x)
         missed = {place for place, _ in self._sites} - reached
         if missed:
@@ -330,7 +299,7 @@ def network_of(model: nn.Module) -> nn.Module:
     """The user's own network, without the wrappers that defenses, normalisation, draws and counting add."""
     if isinstance(model, DefendedModel | CountedModel):
         return network_of(model.model)
-    if isinstance(model, Normalized | LogitsOf | RandomModel | Readouts | WithoutRefusal):
+    if isinstance(model, Normalized | LogitsOf | RandomModel | Adapting | Readouts | WithoutRefusal):
         return network_of(model.network)
     return model
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from advbench.evaluation.binarization import OUTCOMES, TESTED
 from advbench.evaluation.measure_indicators import PROBED
-from advbench.evaluation.plan import sample_of
+from advbench.evaluation.plan import probe_of
+from advbench.names.adaptation import declared_batch
 from advbench.results.indicators import Indicator, Test
 from advbench.results.records import UNDEFENDED, Rung
 from advbench.results.table import Cell, Heading
@@ -43,7 +44,7 @@ def faults_of(
     Args:
         heading: with its indicators.
         right: indices of the images that the model behind each defense gets right when they are clean.
-        images: all images of the run.
+        images: all images of the run, in its order.
         seed: of the run.
         threat: what the adversary may do.
         pixels: numbers of an image.
@@ -51,8 +52,10 @@ def faults_of(
     """
     if "worst" not in heading.rungs:
         return ["it has indicators, and no ladder was climbed"] if heading.indicators else []
-    probed = set(sample_of(images, seed, PROBED))
-    counts = {defense: len(probed & set(known)) for defense, known in right.items()}
+    counts = {
+        defense: len(set(probe_of(images, seed, PROBED, declared_batch(defense))) & set(known))
+        for defense, known in right.items()
+    }
     wanted = _wanted(heading, counts, threat, pixels)
     if "binarization" in tests:
         wanted.update(_of_binarization(heading, right, len(images)))

@@ -1,6 +1,6 @@
 """Adversarial examples judged again, without any attack: what a run claims against what they do."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from advbench.data.batches import Batch, Images, read_batch
+from advbench.defended.adaptation import Adaptation, adaptation_in
 from advbench.defended.left_as_found import prepared
 from advbench.defended.model import Answers, DefendedModel, Placement
+from advbench.evaluation.judge_batches_again import fitting_examples, in_declared_batches
 from advbench.evaluation.plan import judged_model
 from advbench.names.grammar import INPUT
 from advbench.results.judging import Judge, judge_of
@@ -93,6 +95,12 @@ class Evidence(NamedTuple):
     judge_draws: int | Judge
     loss_room: float = LOSS_ELSEWHERE
     """How far a loss may be off, relative to the largest logit."""
+    order: Sequence[int] = ()
+    """The images in the order of the run; declared batches are parts of it."""
+
+    def adaptation(self, cell: Cell) -> Adaptation | None:
+        """How the model of a row adapts; None where it does not."""
+        return adaptation_in(self.chains[cell.defense])
 
     @property
     def judge(self) -> Judge:
@@ -130,10 +138,17 @@ def recheck(evidence: Evidence, examples: Iterable[Examples], *, as_8bit: bool =
             findings[cell].images = len(records[cell])
             if cell.rung == "clean":
                 _check_clean(evidence, records[cell], findings[cell])
+        together: dict[Cell, list[tuple[Tensor, Tensor]]] = {}
         for batch in examples:
             if batch.cell in findings:
                 seen[batch.cell].extend(batch.indices.tolist())
-                _check_examples(evidence, batch, records[batch.cell], findings[batch.cell])
+                if evidence.adaptation(batch.cell) is not None:
+                    together.setdefault(batch.cell, []).append((batch.indices, batch.x_adv))
+                    continue
+                judged = _defended(evidence, batch.cell.defense, evidence.judge)
+                _check_examples(evidence, batch, records[batch.cell], findings[batch.cell], judged)
+        for cell, kept in together.items():
+            _check_declared(evidence, kept, records[cell], findings[cell])
     for cell in cells:
         if cell.rung != "clean":
             clean = records[Cell(cell.defense, "", "clean")]
@@ -159,19 +174,47 @@ def _check_clean(evidence: Evidence, records: pd.DataFrame, finding: Finding) ->
 
     judged = _defended(evidence, finding.cell.defense, evidence.judge.of_clean)._replace(clean=True)
     room = evidence.loss_room
+    adaptation = evidence.adaptation(finding.cell)
+    if adaptation is not None:
+        model = judged.model
+        for again in in_declared_batches(model, evidence.dataset, evidence.order, adaptation):
+            judged = judged._replace(model=again.model)
+            work(read_batch(evidence.dataset, again.indices))
+        return
     size = BatchSize(evidence.batch_size, lambda _: None)
     for _ in in_batches(evidence.dataset, records.index.tolist(), size, work):
         pass
 
 
+def _check_declared(
+    evidence: Evidence, kept: Sequence[tuple[Tensor, Tensor]], records: pd.DataFrame, finding: Finding
+) -> None:
+    """The examples of a model that adapts, in the batches that the run declares."""
+    judged, adaptation = (
+        _defended(evidence, finding.cell.defense, evidence.judge),
+        evidence.adaptation(finding.cell),
+    )
+    assert adaptation is not None
+    examples, strange = fitting_examples(kept, evidence.dataset, evidence.order)
+    finding.blame("no record of the example", np.array(strange, np.int64), np.ones(len(strange), bool))
+    for again in in_declared_batches(judged.model, evidence.dataset, evidence.order, adaptation, examples):
+        indices = torch.tensor(again.indices)
+        x_adv = torch.stack([examples[index] for index in again.indices])
+        part = Examples(finding.cell, indices, x_adv)
+        _check_examples(evidence, part, records, finding, judged._replace(model=again.model))
+
+
 def _check_examples(
-    evidence: Evidence, kept_examples: Examples, records: pd.DataFrame, finding: Finding
+    evidence: Evidence,
+    kept_examples: Examples,
+    records: pd.DataFrame,
+    finding: Finding,
+    judged: _Judged,
 ) -> None:
     """The examples of one batch, judged together as they were by the run."""
     known = np.isin(kept_examples.indices.numpy(), records.index)
     finding.blame("no record of the example", kept_examples.indices.numpy(), ~known)
     rows = {int(index): row for row, index in enumerate(kept_examples.indices) if known[row]}
-    judged = _defended(evidence, finding.cell.defense, evidence.judge)
 
     def work(batch: Batch) -> None:
         x_adv = kept_examples.x_adv[[rows[int(index)] for index in batch.indices]]
@@ -268,7 +311,7 @@ def _other_losses(
     draws = judged.rule.draws
     other = _is_off(logits[:draws], labels, recorded, room)
     for row in other.nonzero().flatten().tolist():
-        alone = judged.model.sampled(x[row : row + 1])
+        alone = judged.model.alone(x, row)
         other[row] = bool(_is_off(alone[:draws], labels[row : row + 1], recorded[row : row + 1], room))
     return other
 
@@ -294,7 +337,7 @@ def _excused(model: DefendedModel, x: Tensor, recorded: Tensor, wrong: Tensor) -
     if bool(wrong.any()):
         outputs = seen(x).cpu()
     for row in wrong.nonzero().flatten().tolist():
-        alone = seen(x[row : row + 1]).cpu()
+        alone = seen.alone(x, row).mean(0).cpu()
         excused[row] = any(_may_be(model, output, int(recorded[row])) for output in (outputs[row], alone[0]))
     return excused
 
@@ -336,25 +379,6 @@ def _check_complete(
     finding.blame("no example of it was kept", index, needed & ~np.isin(index, seen))
     distinct, times = np.unique(np.asarray(seen, dtype=np.int64), return_counts=True)
     finding.blame("more than one example", distinct, times > 1)
-
-
-def check_records(samples: pd.DataFrame, heading: Heading, indices: list[int]) -> str | None:
-    """What is wrong with a run's records, which must be one an image and rung, of its images.
-
-    Returns:
-        A sentence, or None if nothing is wrong.
-    """
-    indices_by_cell = samples.groupby(list(Cell._fields), sort=False)["index"].agg(list).to_dict()
-    for cell in heading.cells():
-        cell_indices = indices_by_cell.pop(tuple(cell), [])
-        if sorted(cell_indices) != sorted(indices):
-            rung = " · ".join(filter(None, cell))
-            return f"{rung} has {len(cell_indices)} records, not one for each of its {len(indices)} images"
-    return (
-        f"there are records of a rung that was not run: {next(iter(indices_by_cell))}"
-        if indices_by_cell
-        else None
-    )
 
 
 def _defended(evidence: Evidence, defense: str, rule: Judge) -> _Judged:

@@ -21,6 +21,8 @@ from advbench.draws.sampling import DRAWS
 from advbench.errors import InputError
 from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed, samples_of
 from advbench.evaluation.choose_substitutes import Options, options_for, ready
+from advbench.evaluation.declared_batches import declared_rung
+from advbench.evaluation.declared_clean import declared_clean
 from advbench.evaluation.faster_plan import at_speed
 from advbench.evaluation.observer import UNOBSERVED, Checked, Observer
 from advbench.evaluation.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
@@ -160,7 +162,8 @@ def evaluate(
         gradient_free=gradient_free,
     )
     with torch.inference_mode(False), in_full_precision(), prepared(*plan.modules()):
-        wanted_copies = copies if fast else replace(copies, fast=False)
+        adapts = any(plan.adaptation(defense) is not None for defense in chains)
+        wanted_copies = Copies(fast=False) if adapts else copies if fast else replace(copies, fast=False)
         at_its_speed = at_speed(plan.counted(), chosen, batch_size, wanted_copies, observer.note)
         return _climb(at_its_speed, chosen, options, observer)
 
@@ -202,10 +205,11 @@ def _climb(
     heading = heading.with_substitutes({defense: choice.words for defense, choice in stand_ins.items()})
     parts = {cell: [_of_cell(known, cell, chosen)] for cell in cells}
     for cell in cells:
-        if cell.rung == "static":  # which is done with the attack on the undefended model
-            continue
+        if cell.rung == "static" and plan.adaptation(cell.defense) is None:
+            continue  # it is done with the attack on the undefended model
         through = stand_ins[cell.defense].chains if cell.rung == "bpda" else (plan.chains[cell.defense],)
-        target = Target(cell, through, _replayed(cell, cells, clean))
+        shared = [other for other in cells if plan.adaptation(other.defense) is None]
+        target = Target(cell, through, _replayed(cell, shared, clean))
         done = {replayed: set(parts[replayed][0]["index"]) for replayed in (cell, *target.replayed)}
         for rung_done in _rung(plan, target, clean, done):
             observer.keep(rung_done)
@@ -286,16 +290,21 @@ def _clean_pass(plan: Plan, chosen: Sequence[int], alone: Mapping[str, Links]) -
     def work(batch: Batch) -> tuple[Batch, dict[str, pd.DataFrame]]:
         if not clean.doubts and "bpda" in plan.rungs:
             for defense, chain in alone.items():
+                if plan.adaptation(defense) is not None:
+                    continue
                 model = plan.attacked(defense, bpda=True, chain=chain).with_scores()
                 check_substitutes(model, batch.to(plan.device).x)
-        return batch, {defense: _judge_clean(plan, defense, batch, clean.doubts) for defense in plan.chains}
+        return batch, {defense: _judge_clean(plan, defense, batch, clean.doubts) for defense in still}
 
-    parts: dict[str, list[pd.DataFrame]] = {defense: [] for defense in plan.chains}
+    still = [defense for defense in plan.chains if plan.adaptation(defense) is None]
+    parts: dict[str, list[pd.DataFrame]] = {defense: [] for defense in still}
     for batch, judged in in_batches(plan.dataset, chosen, plan.size, work):
         clean.digests.update(image_digests(batch))
         for defense, samples in judged.items():
             parts[defense].append(samples)
     clean.samples.update({defense: join_samples(records) for defense, records in parts.items()})
+    for defense in [name for name in plan.chains if name not in parts]:
+        clean.samples[defense], clean.doubts[defense] = declared_clean(plan, defense, chosen, plan.size.note)
     return clean
 
 
@@ -357,13 +366,19 @@ def _rung(plan: Plan, target: Target, clean: _Clean, done: Mapping[Cell, set[int
         index for index in own["index"] if all(index in indices for indices in done.values())
     }
 
-    def attack(batch: Batch) -> list[RungDone]:
+    def check(batch: Batch) -> None:
         if any(clean.digests[index] != digest for index, digest in image_digests(batch).items()):
             raise InputError("the data set gives other images when read again; switch random transforms off.")
+
+    def attack(batch: Batch) -> list[RungDone]:
+        check(batch)
         rung_done = attacked(plan, target, batch)
         assert rung_done.x_adv is not None
         return [rung_done, *replayed(plan, target, batch, rung_done.x_adv)]
 
+    if plan.adaptation(target.cell.defense) is not None:
+        yield from declared_rung(plan, target, own, done[target.cell], check)
+        return
     if plan.refuses(target.cell.defense):  # images of one label go together
         own = own.sort_values("label", kind="stable")
     images = [index for index in own["index"] if index in todo]

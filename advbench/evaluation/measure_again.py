@@ -15,6 +15,8 @@ from advbench.defended.contract import checked_logits
 from advbench.defended.left_as_found import in_full_precision, prepared
 from advbench.evaluation.attack_batch import Target, attacked
 from advbench.evaluation.choose_substitutes import Options
+from advbench.evaluation.declared_batches import declared_rung
+from advbench.evaluation.declared_clean import declared_clean
 from advbench.evaluation.faster_plan import at_speed
 from advbench.evaluation.ladder import doubts_of
 from advbench.evaluation.measure_indicators import PROBED
@@ -23,7 +25,7 @@ from advbench.evaluation.search_substitutes import Choice
 from advbench.evaluation.stand_ins import chosen_substitutes, indicators_of, widened
 from advbench.results.indicators import Indicator
 from advbench.results.records import Candidate, join_samples
-from advbench.results.table import Heading
+from advbench.results.table import Cell, Heading
 from advbench.speed.batch_size import in_batches
 from advbench.speed.working_copy import Copies
 
@@ -86,6 +88,8 @@ def measured_again(
     """
     memory = _Memory()
     with torch.inference_mode(False), in_full_precision(), prepared(*plan.modules()):
+        if any(plan.adaptation(defense) is not None for defense in plan.chains):
+            copies = Copies(fast=False)
         plan = at_speed(plan.counted(), plan.images, batch_size, copies, memory.note)
         choices = chosen_substitutes(plan, widened(plan, options), memory)
         records = {cell: cell.records(samples) for cell in heading.cells()}
@@ -114,6 +118,9 @@ def _attacked_again(
             continue
         chains = choices[cell.defense].chains if cell.rung == "bpda" else (plan.chains[cell.defense],)
         target, records = Target(cell, chains), cell.records(samples)
+        if plan.adaptation(cell.defense) is not None:
+            records_again.append(_first_batch_again(plan, target, samples))
+            continue
         spent = set(records[records["queries"] > 0]["index"])
 
         def work(batch: Batch, target: Target = target) -> pd.DataFrame:
@@ -124,8 +131,22 @@ def _attacked_again(
     return join_samples(records_again)
 
 
+def _first_batch_again(plan: Plan, target: Target, samples: pd.DataFrame) -> pd.DataFrame:
+    """The records of a model that adapts on its first declared batch, attacked again."""
+    adaptation, clean = plan.adaptation(target.cell.defense), Cell(target.cell.defense, "", "clean")
+    assert adaptation is not None
+    first = list(plan.images)[: adaptation.batch]
+    own = clean.records(samples).set_index("index").loc[first].reset_index()
+    done = declared_rung(plan, target, own, set(), lambda _: None)
+    spent = [rung_done.samples for rung_done in done if rung_done.x_adv is not None]
+    return join_samples(spent)
+
+
 def _doubts(plan: Plan, defense: str, images: Sequence[int]) -> tuple[str, ...]:
     """What keeps a defended model's answers from being a function of each image alone, on the first batch."""
+    if plan.adaptation(defense) is not None:
+        first = list(images)[: plan.size_for(defense).images]
+        return declared_clean(plan, defense, first, lambda _: None).doubts
     batch = read_batch(plan.dataset, list(images)[: plan.size.images])
     model, (_, x, y) = plan.judged(defense), batch.to(plan.device)
     with torch.no_grad():

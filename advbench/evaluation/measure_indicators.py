@@ -68,7 +68,7 @@ def measured(
     for subject in subjects:
         clean = records[Cell(subject.defense, "", "clean")]
         right = set(clean[clean["robust"]]["index"])
-        images = [index for index in plan.sample(PROBED) if index in right]
+        images = [index for index in plan.probe(subject.defense, PROBED) if index in right]
 
         def work(batch: Batch, subject: Subject = subject) -> list[Indicator]:
             batch_indicators: list[Indicator] = []
@@ -81,7 +81,7 @@ def measured(
                         batch_indicators += probe.attacked(name, records[cell])
             return batch_indicators
 
-        for outcomes in in_batches(plan.dataset, images, plan.size, work):
+        for outcomes in in_batches(plan.dataset, images, plan.size_for(subject.defense), work):
             indicators += outcomes
     return added(indicators)
 

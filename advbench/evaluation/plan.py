@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advbench.data.batches import Images
+from advbench.defended.adaptation import Adaptation, adaptation_in
 from advbench.defended.backward import name_of
 from advbench.defended.counting import CountedModel, Shown
 from advbench.defended.model import DefendedModel, Placement, usual_place
@@ -145,6 +146,15 @@ class Plan:
         """Whether a detector stands in the defense, which may refuse an image."""
         return any(link.detector is not None for link in self.chains[defense])
 
+    def adaptation(self, defense: str) -> Adaptation | None:
+        """How the model adapts in a row; None where it does not."""
+        return adaptation_in(self.chains[defense])
+
+    def size_for(self, defense: str) -> BatchSize:
+        """How many images at a time; of a model that adapts as many as it is to see together."""
+        adaptation = self.adaptation(defense)
+        return self.size if adaptation is None else BatchSize(adaptation.batch, shown=self.shown)
+
     @property
     def calibration(self) -> list[int]:
         """The images that substitutes are graded on."""
@@ -153,6 +163,11 @@ class Plan:
     def sample(self, count: int) -> list[int]:
         """Some of the run's images, the same in all of its processes; their order does not matter."""
         return sample_of(self.images, self.seed, count)
+
+    def probe(self, defense: str, count: int) -> list[int]:
+        """The images on which the attacks on a row are measured."""
+        adaptation = self.adaptation(defense)
+        return probe_of(self.images, self.seed, count, 0 if adaptation is None else adaptation.batch)
 
     def attack_of(self, cell: Cell) -> Attack:
         """What attacks on one rung."""
@@ -215,6 +230,20 @@ def sample_of(images: Sequence[int], seed: int, count: int) -> list[int]:
     indices = torch.tensor(sorted(images), dtype=torch.int64)
     words = Draws(seed, indices).stream("calibration").words(1).flatten()
     return sorted(indices[words.argsort(stable=True)[:count]].tolist())
+
+
+def probe_of(images: Sequence[int], seed: int, count: int, batch: int) -> list[int]:
+    """A sample of a run's images; of a model that adapts in declared batches the beginning of the first one.
+
+    One process has all of these, however many share the run.
+
+    Args:
+        images: in the order of the run.
+        seed: of the run.
+        count: how many, at most.
+        batch: images of a declared batch; 0 where there is none.
+    """
+    return list(images[: min(batch, count)]) if batch else sample_of(images, seed, count)
 
 
 def judged_model(

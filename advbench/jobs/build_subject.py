@@ -19,8 +19,9 @@ from advbench.data.class_names import ClassNames, read_class_index, read_class_n
 from advbench.data.images import LabelledImages
 from advbench.data.load import find_dataset, load_dataset
 from advbench.data.registry import DATASETS, DatasetEntry
-from advbench.data.sampling import balanced_sample
+from advbench.data.sampling import balanced_order, balanced_sample
 from advbench.data.sources import Place
+from advbench.defended.adaptation import adaptation_of
 from advbench.defended.detector import Detector, detector_of
 from advbench.defended.every_place import at_every_place
 from advbench.defended.model import DefendedModel, Placement, usual_place
@@ -39,6 +40,7 @@ from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.state_digest import is_told_by_settings, state_digest
 from advbench.names import registry
+from advbench.names.adaptation import adapts, is_adaptation
 from advbench.names.grammar import INPUT, Spec, detector_place, parse_chain
 from advbench.names.user_code import load_object, names_user_code
 from advbench.results.records import UNDEFENDED
@@ -212,6 +214,8 @@ def open_images(
     """The data set, or the caller's own images, and the indices of the images that are evaluated."""
     check_selection(options)
     images = load_dataset(dataset, place_for(options, dataset, place_of(options))) if own is None else own
+    if options.limit is not None and adapts(options.defenses):  # whose batches hold all classes then
+        return images, balanced_order(images.labels, options.seed)[: options.limit]
     if options.limit is not None:
         return images, balanced_sample(images.labels, options.limit, options.seed)
     return images, list(range(min(len(images), options.first or len(images))))
@@ -278,6 +282,8 @@ def _placement(spec: Spec) -> Placement:
     reads = detector_place(spec)
     if reads is not None:
         return _detector(spec, reads)
+    if is_adaptation(spec):
+        return Placement(adaptation_of(spec))
     at = spec.place or INPUT
     if names_user_code(spec.name):
         return Placement(defense_of(load_object(spec.name), spec), at=at)

@@ -21,9 +21,10 @@ from advbench.defended.members import Members
 from advbench.defended.normalized import Normalized
 from advbench.defended.random_model import RandomModel, draws_inside
 from advbench.defended.reject import WithoutRefusal
-from advbench.defended.smoothed import read_smoothing, smoothed
+from advbench.defended.smoothed import Smoothing, read_smoothing, smoothed
 from advbench.draws.sampling import takes_draws
 from advbench.errors import CheckpointError, ModelError, SpecError
+from advbench.jobs.adapting import adapting
 from advbench.jobs.channels import fitted
 from advbench.jobs.library_model import OfLibrary, of_library
 from advbench.jobs.normalizing import (
@@ -41,6 +42,7 @@ from advbench.models.checkpoint.load import Loaded, load_checkpoint
 from advbench.models.hub import digest_of
 from advbench.models.network import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
+from advbench.names.adaptation import adapts
 from advbench.names.grammar import Spec, parse_spec, reject_of
 from advbench.speed.batch_size import AUTO, filled_up, own_size
 
@@ -109,9 +111,7 @@ def load_classifier(
         own: a module that is the model, with its weights in it and called `model`; it is left as it is.
     """
     given = given_normalization(options, dataset)
-    smoothing = None if options.smooth is None else read_smoothing(options.smooth)
-    if smoothing is not None and options.random_model:
-        raise SpecError("--smooth and --random-model do not go together: give one.")
+    smoothing = _smoothing(options)
     spec = None if model is None or own is not None else parse_spec(model)
     name = shown_name(model, options.checkpoint) if own is None else model or ""
     library = of_library(options, model if own is None else None)
@@ -120,6 +120,8 @@ def load_classifier(
     else:
         source = _given(own, device)
     looks, whole = Shown(), source.loaded.network
+    if adapts(options.defenses):
+        whole = adapting(options, whole)
     random = options.random_model and not draws_inside(whole)
     if random and takes_draws(whole):
         whole, random = RandomModel(whole), False
@@ -148,26 +150,15 @@ def load_classifier(
         takes=takes,
     )
     chosen = given or _told_by_file(source.loaded) or _told_by_kind(own, library)
-    if chosen is None and ranks is None:
-        chosen = Chosen(usual_normalization(weights.entry, dataset), "usual")
     if chosen is None:
-        assert ranks is not None
         with looks_counted(whole, looks):
-            chosen = choose_normalization(weights, images, dataset, device, seed=options.seed, ranks=ranks)
+            chosen = _looked_for(weights, images, dataset, device, seed=options.seed, ranks=ranks)
     constants = chosen.normalization
     picture = read_batch(pictures, indices[:1]).x[0]
     wrapped, comparison = _prepared(network, constants, library, picture, device)
     if smoothing is not None:
         wrapped = smoothed(wrapped, sigma=smoothing.sigma, draws=smoothing.draws)
-    provenance = {
-        "path": str(options.checkpoint) if options.checkpoint else None,
-        "sha256": weights.sha256,
-        "source": source.loaded.source,
-        "arguments": source.arguments,
-        **source.loaded.record,
-        **({} if library is None else library.record),
-        **({"members": [str(path) for path in options.members]} if source.others else {}),
-    }
+    provenance = _provenance(options, source, weights.sha256, library)
     said = (word,) if library is None else (comparison, *library.notes(pictures))
     notes = (*source.notes, *source.loaded.notes, *filter(None, said))
     looked = sum(looks.images.values())
@@ -177,6 +168,42 @@ def load_classifier(
         wrapped.to(device), name, provenance, chosen, head, notes, remarks, looked, takes, library
     )
     return classifier, images
+
+
+def _smoothing(options: SubjectOptions) -> Smoothing | None:
+    if options.smooth is not None and options.random_model:
+        raise SpecError("--smooth and --random-model do not go together: give one.")
+    return None if options.smooth is None else read_smoothing(options.smooth)
+
+
+def _looked_for(
+    weights: Weights,
+    images: LabelledImages,
+    dataset: DatasetEntry,
+    device: torch.device,
+    *,
+    seed: int,
+    ranks: Ranks | None,
+) -> Chosen:
+    """The normalisation that is measured, or the usual one where nothing may be."""
+    if ranks is None:
+        return Chosen(usual_normalization(weights.entry, dataset), "usual")
+    return choose_normalization(weights, images, dataset, device, seed=seed, ranks=ranks)
+
+
+def _provenance(
+    options: SubjectOptions, source: "_Source", sha256: str | None, library: OfLibrary | None
+) -> dict[str, Any]:
+    """Where the weights come from, for `run.json`."""
+    return {
+        "path": str(options.checkpoint) if options.checkpoint else None,
+        "sha256": sha256,
+        "source": source.loaded.source,
+        "arguments": source.arguments,
+        **source.loaded.record,
+        **({} if library is None else library.record),
+        **({"members": [str(path) for path in options.members]} if source.others else {}),
+    }
 
 
 def _told_by_kind(own: nn.Module | None, library: OfLibrary | None) -> Chosen | None:

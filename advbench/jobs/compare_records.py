@@ -1,4 +1,4 @@
-"""Records of a run against those of the same attacks, made again."""
+"""Records of a run against what they must be, and against those of the same attacks, made again."""
 
 from typing import Final
 
@@ -7,6 +7,7 @@ import pandas as pd
 
 from advbench.results.indicators import LATE
 from advbench.results.records import SAMPLE_TYPES
+from advbench.results.table import Cell, Heading
 
 _KEY: Final = ["defense", "attack", "rung", "index"]
 _CLOSE: Final = 1e-3
@@ -53,3 +54,22 @@ def _differs(
     if one.dtype.kind != "f":
         return (one != other).to_numpy(dtype=bool)
     return ~np.isclose(one, other, rtol=_CLOSE, atol=_CLOSE, equal_nan=True)
+
+
+def check_records(samples: pd.DataFrame, heading: Heading, indices: list[int]) -> str | None:
+    """What is wrong with a run's records, which must be one an image and rung, of its images.
+
+    Returns:
+        A sentence, or None if nothing is wrong.
+    """
+    indices_by_cell = samples.groupby(list(Cell._fields), sort=False)["index"].agg(list).to_dict()
+    for cell in heading.cells():
+        cell_indices = indices_by_cell.pop(tuple(cell), [])
+        if sorted(cell_indices) != sorted(indices):
+            rung = " · ".join(filter(None, cell))
+            return f"{rung} has {len(cell_indices)} records, not one for each of its {len(indices)} images"
+    return (
+        f"there are records of a rung that was not run: {next(iter(indices_by_cell))}"
+        if indices_by_cell
+        else None
+    )

@@ -15,7 +15,9 @@ from advbench.jobs.ranks import Ranks
 from advbench.jobs.recorder import Recorder
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.settings.subject import SubjectOptions
+from advbench.jobs.share_of_batches import sentences_of, share_of
 from advbench.jobs.watcher import Unwatched, Watcher
+from advbench.names.adaptation import adapts
 from advbench.reports.formats import FILE_NAMES, HTML, formats_of
 from advbench.runs.folder import check_free
 from advbench.speed.working_copy import Copies
@@ -52,6 +54,8 @@ def perform(
     asked = formats_of(settings.formats, [*FILE_NAMES, HTML])
     job = assemble(settings, ranks, objects)
     manifest = manifest_of(settings, job, ranks)
+    if adapts(settings.defenses):  # a batch is attacked whole
+        carried = None
     if carried is not None:
         manifest["settings"]["carried_from"] = [folder.name for folder in carried.felled]
     if settings.out is not None and ranks.leads:
@@ -59,7 +63,7 @@ def perform(
     watcher.begin("checking clean images", None)
     for remark in job.subject.classifier.remarks:
         watcher.note(remark)
-    notes = list(job.subject.classifier.all_notes)
+    notes = [*job.subject.classifier.all_notes, *sentences_of(job.subject.defenses.objects)]
     accept = partial(_notes_of_order, job, notes, settings.subject)
     recorder = Recorder(settings, job, manifest, ranks, watcher, carried=carried, accept=accept)
     try:
@@ -113,7 +117,7 @@ def _evaluate(settings: RunSettings, job: Job, recorder: Recorder, ranks: Ranks)
         gradient_free=job.gradient_free.objects,
         substitute=settings.substitutes,
         calibration=settings.calibration,
-        indices=ranks.share(subject.indices),
+        indices=share_of(subject.indices, settings.defenses, ranks),
         seed=settings.seed,
         eot=settings.eot,
         judge_draws=settings.judging,

@@ -17,7 +17,6 @@ from advbench.evaluation.judge_again import (
     LOSS_HERE,
     Evidence,
     Finding,
-    check_records,
     recheck,
 )
 from advbench.evaluation.ladder import fingerprint, image_digests
@@ -27,6 +26,7 @@ from advbench.evaluation.settle_detectors import Looks, Settlement, settled
 from advbench.files import sha256
 from advbench.jobs.build_subject import Subject, load_subject
 from advbench.jobs.check import Check
+from advbench.jobs.compare_records import check_records
 from advbench.jobs.left_as_found import left_as_found
 from advbench.jobs.objects import NO_OBJECTS, Objects, check_given_again
 from advbench.jobs.ranks import Ranks
@@ -303,7 +303,13 @@ def _check_measured(
     """Indicators and substitutes, as far as they can be looked at without an attack."""
     pixels = read_batch(subject.images, subject.indices[:1]).x.numel()
     yield check_indicators(
-        heading, samples, claims.subject.seed, subject.threat, pixels=pixels, tests=claims.tests
+        heading,
+        samples,
+        claims.subject.seed,
+        subject.threat,
+        pixels=pixels,
+        images=subject.indices,
+        tests=claims.tests,
     )
     chains = defense_chains(subject.defenses.objects)
     yield from check_substitutes(claims.manifest, heading, chains, claims.substitutes)
@@ -329,6 +335,7 @@ def _check_rungs(
         batch_size=claims.batch_size,
         seed=claims.subject.seed,
         judge_draws=claims.judge,
+        order=subject.indices,
         loss_room=LOSS_HERE if is_here(claims.manifest.values, subject.device) else LOSS_ELSEWHERE,
     )
     findings = recheck(evidence, _examples(settings.run, damaged), as_8bit=settings.as_8bit)

@@ -33,6 +33,7 @@ def check_indicators(
     threat: Threat,
     *,
     pixels: int,
+    images: Sequence[int],
     tests: Sequence[Test] = (),
 ) -> Check:
     """Whether a run has every indicator that a ladder measures, and none that there cannot be.
@@ -43,9 +44,9 @@ def check_indicators(
         seed: of the run.
         threat: what the adversary may do.
         pixels: numbers of an image.
+        images: of the run, in its order.
         tests: what was measured beside the ladder.
     """
-    images = samples[samples["rung"] == "clean"]["index"].unique().tolist()
     clean = samples[(samples["rung"] == "clean") & samples["robust"]]
     right = {defense: clean[clean["defense"] == defense]["index"].tolist() for defense in heading.substitutes}
     faults = faults_of(heading, right, images, seed, threat=threat, pixels=pixels, tests=tests)

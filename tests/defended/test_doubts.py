@@ -106,6 +106,22 @@ def test_a_model_of_its_batch_is_told_with_the_batch_it_was_judged_in() -> None:
     assert "and 0 % in batches of 8" in told
 
 
+def test_a_model_that_changes_itself_is_told_what_judges_it() -> None:
+    class Drifting(torch.nn.Module):
+        count: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("count", torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.count += 1.0
+            return plain(x) * self.count
+
+    (told,) = doubts(Drifting())
+    assert "the model changes itself when it answers (--episodic 64" in told
+
+
 def test_the_order_of_a_batch_matters_too() -> None:
     def by_place(x: Tensor) -> Tensor:
         return plain(x) + torch.arange(len(x))[:, None] * x.flatten(1)[:, 4:8]

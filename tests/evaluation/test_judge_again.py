@@ -12,8 +12,9 @@ from torch.utils.data import TensorDataset
 from advbench import Evaluation, Hooks, Placement, Threat, evaluate
 from advbench.attacks import PGD
 from advbench.evaluation.attack_batch import RungDone
-from advbench.evaluation.judge_again import Evidence, Finding, _ties, check_records, recheck
+from advbench.evaluation.judge_again import Evidence, Finding, _ties, recheck
 from advbench.evaluation.plan import defense_chains
+from advbench.jobs.compare_records import check_records
 from advbench.results.table import Cell
 from advbench.runs.examples import Examples
 from tests.draws.test_sampling import Noise

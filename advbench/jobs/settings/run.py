@@ -11,6 +11,7 @@ from advbench.names.grammar import as_detector, reject_word, split_chain
 from advbench.results.judging import JUDGED, MAJORITY, Judge
 
 from . import shared
+from .adapting import EPISODIC, STREAM, with_adaptation
 from .option import Setting, made, option, settings_of
 from .parse import BatchSizeWord, parse_batch_size, parse_judge, parse_share
 from .subject import NormalizationWord, NormName, SpaceName, SubjectOptions, subject_of
@@ -125,6 +126,8 @@ class RunSettings:
         shown="none",
         once="a model has one class that refuses",
     )
+    episodic: str | None = option(None, like=EPISODIC)
+    stream: str | None = option(None, like=STREAM)
     bpda: bool = option(False, help="Also attack with a substitute in the backward pass.", panel=_ATTACK)
     ladder: bool = option(
         False,
@@ -292,7 +295,16 @@ class RunSettings:
             own = [text.strip() for text in self.defenses if text.strip() != "none"]
             joined = [text if word in split_chain(text) else f"{text}+{word}" for text in own] or [word]
             object.__setattr__(self, "defenses", tuple(joined))
-        object.__setattr__(self, "detector", None)  # it is in them from here on
+        rows = with_adaptation(
+            self.defenses,
+            self.episodic,
+            self.stream,
+            tested=bool(self.tests),
+            successful=self.successful_only,
+        )
+        object.__setattr__(self, "defenses", rows)
+        for name in ("detector", "episodic", "stream"):
+            object.__setattr__(self, name, None)  # it is in them from here on
 
     @property
     def subject(self) -> SubjectOptions:
