@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from advbench.defended.backward import BPDA, Map, TrueGradient, identity
 from advbench.defended.clips import clipped_from_inside
 from advbench.defended.counting import CountedModel
 from advbench.defended.detector import Column, Detector, check_scores, joint_logits, refused_by
+from advbench.defended.head import Head
+from advbench.defended.lanes import roomy
 from advbench.defended.logits import LogitsOf
 from advbench.defended.members import MEMBERS
 from advbench.defended.normalized import Normalized
@@ -25,11 +27,6 @@ from advbench.draws.draws import Draws
 from advbench.draws.sampling import ONE_DRAW, Sampling, is_random
 from advbench.errors import DefenseError, nearest
 from advbench.names.grammar import INPUT, LOGITS
-
-LANES: Final = 8
-"""On CPUs, multiples of 8 images gave every image the same bits whatever their number, for LeNet5, ResNets
-and a vision transformer, with 1, 2, 4 and 8 threads; batches of 1, 2, 3, 5, 6 and 7 did not."""
-
 
 Scores = dict[int, Tensor]
 """Of one forward pass: a column `(n, 1)` a detector, by its number in the chain."""
@@ -71,7 +68,9 @@ class Placement:
     def modules(self) -> list[nn.Module]:
         """What of it has a state: the defense, and what stands in for it, where these are modules."""
         detector = self.detector
-        maps: list[Any] = [detector.score] if detector is not None else [self.defense]
+        head = unwrapped(self.defense)
+        inner: Any = head.function if isinstance(head, Head) else self.defense
+        maps: list[Any] = [detector.score] if detector is not None else [inner]
         return [stage for stage in (*maps, self.chosen_substitute) if isinstance(stage, nn.Module)]
 
     @property
@@ -168,6 +167,11 @@ class DefendedModel(nn.Module):
             for number, placement in enumerate(placements)
             if placement.detector is not None
         }
+        self.heads = [
+            number
+            for number, placement in enumerate(placements)
+            if placement.at != LOGITS and isinstance(unwrapped(placement.defense), Head)
+        ]
         self.label: int | None = None
         self.tells_scores = False
         inside = sorted(set(self.places) - {INPUT, LOGITS})
@@ -253,7 +257,8 @@ class DefendedModel(nn.Module):
 
     def _logits(self, x: Tensor, number: int) -> Tensor:
         draws = self.sampling.draws(x, number) if self.is_random else None
-        scores = dict[int, Tensor]() if self.tells_scores or self.label is not None else None
+        is_asked = self.tells_scores or self.label is not None
+        scores = dict[int, Tensor]() if is_asked or self.heads else None
         x = self._through(INPUT, x, draws, scores)
         inside = None if draws is None else draws.stream("model")
         with self._hooks(draws, scores) as reached, streams_of_model(inside):
@@ -264,8 +269,10 @@ class DefendedModel(nn.Module):
                 f"the model never called its module {min(missed)!r}, so the defense there does nothing. "
                 "Place it at a module that the forward pass goes through."
             )
+        if scores is not None and self.heads:  # the last head is the one that answers
+            logits = scores[self.heads[-1]]
         logits = self._through(LOGITS, logits, draws, scores)
-        return logits if scores is None else self._with(logits, scores)
+        return logits if scores is None or not is_asked else self._with(logits, scores)
 
     def _with(self, logits: Tensor, scores: Scores) -> Tensor:
         """What the model is to say of its detectors' scores beside its logits, or in them."""
@@ -281,6 +288,14 @@ class DefendedModel(nn.Module):
             if number in self.detectors:
                 if scores is not None:
                     scores[number] = stage(x)
+                continue
+            if number in self.heads and scores is not None:
+                if number in scores:
+                    raise DefenseError(
+                        f"the model calls its module {place!r} more than once; a head stands at one that it "
+                        "calls once."
+                    )
+                scores[number] = stage(x.clone(), None)  # the network may go on in place
                 continue
             x = stage(x, None if draws is None else draws.stream(number))
         return x
@@ -313,17 +328,6 @@ class DefendedModel(nn.Module):
             return self._through(place, output, draws, scores)
 
         return defend
-
-
-def roomy(count: int, lanes: int) -> int:
-    """The least of 1, 2, 3, 4, 6, 8, 12, 16, ... times `lanes` that is not below `count`.
-
-    A batch takes few different sizes so: allocators and convolution libraries keep memory for every size
-    that they meet. At most a third is wasted.
-    """
-    filled = max(1, -(-count // lanes))
-    power = 1 << (filled - 1).bit_length()
-    return lanes * (power * 3 // 4 if power >= 4 and filled <= power * 3 // 4 else power)
 
 
 def network_of(model: nn.Module) -> nn.Module:
