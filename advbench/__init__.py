@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from advbench.defended.backward import bpda as bpda
     from advbench.defended.backward import identity as identity
     from advbench.defended.detector import Detector as Detector
+    from advbench.defended.features import features as features
+    from advbench.defended.head import Head as Head
     from advbench.defended.members import Heads as Heads
     from advbench.defended.members import Members as Members
     from advbench.defended.model import DefendedModel as DefendedModel
@@ -64,6 +66,7 @@ __all__ = [
     "Draws",
     "Evaluation",
     "Examples",
+    "Head",
     "Heads",
     "Hooks",
     "Judge",
@@ -81,6 +84,7 @@ __all__ = [
     "defense",
     "evaluate",
     "export",
+    "features",
     "finetune",
     "identity",
     "load_data",
@@ -112,6 +116,7 @@ __getattr__, __dir__ = lazy_names(
         "Draws": ".draws.draws",
         "Evaluation": ".evaluation.ladder",
         "Examples": ".runs.examples",
+        "Head": ".defended.head",
         "Heads": ".defended.members",
         "Hooks": ".evaluation.observer",
         "Judge": ".results.judging",
@@ -129,6 +134,7 @@ __getattr__, __dir__ = lazy_names(
         "defense": ".jobs.named",
         "evaluate": ".evaluation.ladder",
         "export": ".jobs.export",
+        "features": ".defended.features",
         "finetune": ".jobs.finetune",
         "identity": ".defended.backward",
         "load_data": ".jobs.named",

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from advbench.defended.gradient import Model
-from advbench.defended.model import LANES, DefendedModel
+from advbench.defended.lanes import LANES
+from advbench.defended.model import DefendedModel
 from advbench.results.records import LOSS_MARKS
 
 LATE = 10

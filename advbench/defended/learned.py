@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from advbench.defended.learned_head import HeadImitation
 from advbench.defended.substitutes import LEARNED, resized
 from advbench.draws.draws import Draws
 from advbench.draws.generators import seeded
@@ -28,6 +29,8 @@ _BATCH: Final = 32
 _LEARNING_RATE: Final = 3e-3
 _PIXELS: Final = 1 << 16  # of a batch
 _MOST: Final = 1 << 28  # bytes of pairs
+
+_HEAD: Final = "head"
 
 Seen = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Images to what the defense is given and what it makes of it."""
@@ -150,7 +153,7 @@ def _train(network: Imitation, pairs: Pairs, order: Tensor) -> None:
         schedule.step()
 
 
-def pack_network(network: Imitation, origin: Mapping[str, str]) -> bytes:
+def pack_network(network: Imitation | HeadImitation, origin: Mapping[str, str]) -> bytes:
     """The contents of a `.safetensors` file that holds the network.
 
     Args:
@@ -159,17 +162,19 @@ def pack_network(network: Imitation, origin: Mapping[str, str]) -> bytes:
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     about = {"before": network.before, "after": network.after, "origin": dict(origin)}
+    about |= {"kind": _HEAD} if isinstance(network, HeadImitation) else {}
     return safetensors.torch.save(state, {name: json.dumps(fact) for name, fact in about.items()})
 
 
-def read_network(contents: bytes, device: torch.device) -> Imitation | None:
+def read_network(contents: bytes, device: torch.device) -> Imitation | HeadImitation | None:
     """The network of such a file; None where it is damaged."""
     try:
         state = safetensors.torch.load(contents)
         header = json.loads(contents[8 : 8 + int.from_bytes(contents[:8], "little")])["__metadata__"]
         before, after = (tuple(map(int, json.loads(header[name]))) for name in ("before", "after"))
+        kind = HeadImitation if json.loads(header.get("kind", "null")) == _HEAD else Imitation
         with torch.device("meta"):  # takes no memory, whatever sizes a forged file tells
-            network = Imitation(before, after)
+            network = kind(before, after)
         network.load_state_dict(state, assign=True)
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError):
         return None

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from advbench.defended.backward import Map
 from advbench.defended.clips import clipped_from_inside
 from advbench.defended.counting import CountedModel
 from advbench.defended.detector import check_scores, joint_logits, refused_by
+from advbench.defended.head import Head
+from advbench.defended.lanes import roomy
 from advbench.defended.logits import LogitsOf
 from advbench.defended.mates import Mates
 from advbench.defended.members import MEMBERS
@@ -24,15 +26,11 @@ from advbench.defended.placement import usual_place as usual_place  # noqa: PLC0
 from advbench.defended.random_model import RandomModel, draws_inside, goes_alone, streams_of_model
 from advbench.defended.readouts import Readouts
 from advbench.defended.reject import OUTPUTS, WithoutRefusal
+from advbench.defended.substitutes import unwrapped
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import ONE_DRAW, Sampling
 from advbench.errors import DefenseError, nearest
 from advbench.names.grammar import INPUT, LOGITS
-
-LANES: Final = 8
-"""On CPUs, multiples of 8 images gave every image the same bits whatever their number, for LeNet5, ResNets
-and a vision transformer, with 1, 2, 4 and 8 threads; batches of 1, 2, 3, 5, 6 and 7 did not."""
-
 
 Scores = dict[int, Tensor]
 """Of one forward pass: a column `(n, 1)` a detector, by its number in the chain."""
@@ -98,6 +96,11 @@ class DefendedModel(nn.Module):
             for number, placement in enumerate(placements)
             if placement.detector is not None
         }
+        self.heads = [
+            number
+            for number, placement in enumerate(placements)
+            if placement.at != LOGITS and isinstance(unwrapped(placement.defense), Head)
+        ]
         self.label: int | None = None
         self.tells_scores = False
         inside = sorted(set(self.places) - {INPUT, LOGITS})
@@ -222,7 +225,8 @@ class DefendedModel(nn.Module):
 
     def _logits(self, x: Tensor, number: int) -> Tensor:
         draws = self.sampling.draws(x, number) if self.is_random else None
-        scores = dict[int, Tensor]() if self.tells_scores or self.label is not None else None
+        is_asked = self.tells_scores or self.label is not None
+        scores = dict[int, Tensor]() if is_asked or self.heads else None
         x = self._through(INPUT, x, draws, scores)
         inside = None if draws is None else draws.stream("model")
         with self._hooks(draws, scores) as reached, streams_of_model(inside), adapted(self.episode):
@@ -233,8 +237,10 @@ class DefendedModel(nn.Module):
                 f"the model never called its module {min(missed)!r}, so the defense there does nothing. "
                 "Place it at a module that the forward pass goes through."
             )
+        if scores is not None and self.heads:  # the last head is the one that answers
+            logits = scores[self.heads[-1]]
         logits = self._through(LOGITS, logits, draws, scores)
-        return logits if scores is None else self._with(logits, scores)
+        return logits if scores is None or not is_asked else self._with(logits, scores)
 
     def _with(self, logits: Tensor, scores: Scores) -> Tensor:
         """What the model is to say of its detectors' scores beside its logits, or in them."""
@@ -250,6 +256,14 @@ class DefendedModel(nn.Module):
             if number in self.detectors:
                 if scores is not None:
                     scores[number] = stage(x)
+                continue
+            if number in self.heads and scores is not None:
+                if number in scores:
+                    raise DefenseError(
+                        f"the model calls its module {place!r} more than once; a head stands at one that it "
+                        "calls once."
+                    )
+                scores[number] = stage(x.clone(), None)  # the network may go on in place
                 continue
             x = stage(x, None if draws is None else draws.stream(number))
         return x
@@ -282,17 +296,6 @@ class DefendedModel(nn.Module):
             return self._through(place, output, draws, scores)
 
         return defend
-
-
-def roomy(count: int, lanes: int) -> int:
-    """The least of 1, 2, 3, 4, 6, 8, 12, 16, ... times `lanes` that is not below `count`.
-
-    A batch takes few different sizes so: allocators and convolution libraries keep memory for every size
-    that they meet. At most a third is wasted.
-    """
-    filled = max(1, -(-count // lanes))
-    power = 1 << (filled - 1).bit_length()
-    return lanes * (power * 3 // 4 if power >= 4 and filled <= power * 3 // 4 else power)
 
 
 def network_of(model: nn.Module) -> nn.Module:

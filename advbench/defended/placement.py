@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from advbench.defended.backward import BPDA, Map, TrueGradient, identity
 from advbench.defended.detector import Column, Detector
+from advbench.defended.head import Head
 from advbench.defended.substitutes import LEARNED, listed, make_substitute, unwrapped
 from advbench.draws.sampling import is_random
 from advbench.names.grammar import INPUT
@@ -48,8 +49,9 @@ class Placement:
     @property
     def modules(self) -> list[nn.Module]:
         """What of it has a state: the defense, and what stands in for it, where these are modules."""
-        detector = self.detector
-        maps: list[Any] = [detector.score] if detector is not None else [self.defense]
+        detector, head = self.detector, unwrapped(self.defense)
+        inner: Any = head.function if isinstance(head, Head) else self.defense
+        maps: list[Any] = [detector.score] if detector is not None else [inner]
         return [stage for stage in (*maps, self.chosen_substitute) if isinstance(stage, nn.Module)]
 
     @property

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from advbench.data.batches import Batch, read_batch
 from advbench.defended.backward import name_of
+from advbench.defended.head import Head
 from advbench.defended.learned import Imitation, fitted, pack_network, pairs_of, read_network
+from advbench.defended.learned_head import ENOUGH, HeadImitation
 from advbench.defended.model import DefendedModel, Placement
 from advbench.defended.substitutes import (
     LEARNED,
@@ -27,10 +29,12 @@ from advbench.defended.substitutes import (
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import Sampling
 from advbench.errors import SpecError
+from advbench.evaluation.distil_head import distilled
 from advbench.evaluation.plan import Links, Plan
 from advbench.evaluation.search_substitutes import Choice, Elements, Search, Store, realised, words_of
 from advbench.names.grammar import split_chain
 from advbench.results.records import Candidate
+from advbench.results.verdict import UNLIKE_HEAD
 
 SEARCH: Final = "search"
 
@@ -174,7 +178,7 @@ class Chooser:
     options: Mapping[str, Options]
     store: Store
     note: Callable[[str], None]
-    networks: dict[str, Imitation] = field(default_factory=dict)
+    networks: dict[str, Imitation | HeadImitation] = field(default_factory=dict)
 
     def choose(self, defense: str) -> Choice:
         """What stands in for one defense.
@@ -185,7 +189,7 @@ class Chooser:
         chain, options = self.plan.chains[defense], self.options[defense]
         fit = partial(self._fit, defense)
         if options.sole is not None:
-            return Choice((realised(chain, options.sole, fit),), words_of(options.sole))
+            return self._with_doubts(Choice((realised(chain, options.sole, fit),), words_of(options.sole)))
         name = search_file(defense)
         candidates = read_candidates(self.store.load(name), defense)
         if candidates is None or any(
@@ -206,9 +210,24 @@ class Chooser:
         chains = tuple(
             realised(chain, combination, fit) for combination in combinations if combination is not None
         )
-        return Choice(chains, "; ".join(candidate.substitute for candidate in best), candidates)
+        words = "; ".join(candidate.substitute for candidate in best)
+        return self._with_doubts(Choice(chains, words, candidates))
 
-    def _fit(self, defense: str, position: int) -> Imitation:
+    def _with_doubts(self, choice: Choice) -> Choice:
+        """The choice, with a doubt where a network that decides unlike its head is the best there is."""
+        networks = [link.substitute for link in choice.chains[0]]
+        unlike = [one for one in networks if isinstance(one, HeadImitation) and not one.is_close]
+        return choice._replace(doubts=(UNLIKE_HEAD,)) if unlike else choice
+
+    def _tell(self, placement: Placement, network: Imitation | HeadImitation) -> None:
+        if isinstance(network, HeadImitation):
+            share = f"{100 * float(network.agreement):.0f} % of perturbed features"
+            few = "" if network.is_close else f", fewer than {100 * ENOUGH:.0f} %"
+            self.note(
+                f"the network learned for head {name_of(placement.defense)} decides alike on {share}{few}"
+            )
+
+    def _fit(self, defense: str, position: int) -> Imitation | HeadImitation:
         """The network that imitates an element of a chain: an earlier one, or one that is fitted now."""
         plan, chain = self.plan, self.plan.chains[defense]
         batch = read_batch(plan.dataset, plan.sample(FITTED_ON)).to(plan.device)
@@ -224,13 +243,17 @@ class Chooser:
                 network = self._fitted(chain, position, batch)
                 self.store.save(name, pack_network(network, self.store.origin))
             self.networks[name] = network
+            self._tell(chain[position], network)
         return self.networks[name]
 
-    def _fitted(self, chain: Links, position: int, batch: Batch) -> Imitation:
+    def _fitted(self, chain: Links, position: int, batch: Batch) -> Imitation | HeadImitation:
         plan, sampling = self.plan, Sampling(self.plan.seed, "learn")
         model = DefendedModel(plan.model, chain, sampling=sampling, lanes=plan.size.lanes).with_scores()
         draws = Draws(plan.seed, batch.indices).stream("learn")
-        return fitted(pairs_of(partial(_seen, model, position), batch.x, draws, plan.threat), plan.seed)
+        seen = partial(_seen, model, position)
+        if isinstance(unwrapped(chain[position].defense), Head):
+            return distilled(plan, (chain, position), seen, batch.x, draws)
+        return fitted(pairs_of(seen, batch.x, draws, plan.threat), plan.seed)
 
 
 def _seen(model: DefendedModel, position: int, x: Tensor) -> tuple[Tensor, Tensor]:

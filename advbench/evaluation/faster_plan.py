@@ -9,7 +9,7 @@ from torch import Tensor
 
 from advbench.data.batches import read_batch
 from advbench.defended.gradient import seconds_a_gradient
-from advbench.defended.model import LANES
+from advbench.defended.lanes import LANES
 from advbench.defended.random_model import draws_inside
 from advbench.evaluation.behind_defenses import fit_for_defenses
 from advbench.evaluation.plan import Plan

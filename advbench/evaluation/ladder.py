@@ -28,7 +28,7 @@ from advbench.evaluation.observer import UNOBSERVED, Checked, Observer
 from advbench.evaluation.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
 from advbench.evaluation.random_networks import note_what_is_random
 from advbench.evaluation.settle_detectors import Looks, bound, settled
-from advbench.evaluation.stand_ins import chosen_substitutes, indicators_of, widened
+from advbench.evaluation.stand_ins import chosen_substitutes, doubts_with, indicators_of, widened
 from advbench.results.indicators import TESTS, Test, added
 from advbench.results.judging import JUDGED, Judge
 from advbench.results.records import UNDEFENDED, Candidate, Row, Rung, join_samples
@@ -203,6 +203,7 @@ def _climb(
     known = observer.begin(Checked(clean.digests, work, plan.size.images, answers, plan.shown))
     stand_ins = chosen_substitutes(plan, options, observer)
     heading = heading.with_substitutes({defense: choice.words for defense, choice in stand_ins.items()})
+    heading = heading.with_doubts(doubts_with(clean.doubts, stand_ins))
     parts = {cell: [_of_cell(known, cell, chosen)] for cell in cells}
     for cell in cells:
         if cell.rung == "static" and plan.adaptation(cell.defense) is None:

@@ -22,7 +22,7 @@ from advbench.evaluation.ladder import doubts_of
 from advbench.evaluation.measure_indicators import PROBED
 from advbench.evaluation.plan import Plan
 from advbench.evaluation.search_substitutes import Choice
-from advbench.evaluation.stand_ins import chosen_substitutes, indicators_of, widened
+from advbench.evaluation.stand_ins import chosen_substitutes, doubts_with, indicators_of, widened
 from advbench.results.indicators import Indicator
 from advbench.results.records import Candidate, join_samples
 from advbench.results.table import Cell, Heading
@@ -97,7 +97,9 @@ def measured_again(
         if "worst" in plan.rungs:
             indicators = indicators_of(plan, choices, records, plan.images)
         attacked_again = _attacked_again(plan, choices, samples, heading)
-        doubts = {defense: _doubts(plan, defense, plan.images) for defense in plan.chains}
+        doubts = doubts_with(
+            {defense: _doubts(plan, defense, plan.images) for defense in plan.chains}, choices
+        )
     return Again(
         indicators,
         tuple(candidate for choice in choices.values() for candidate in choice.candidates),

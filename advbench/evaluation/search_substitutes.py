@@ -57,6 +57,8 @@ class Choice(NamedTuple):
     """Their names, for the table."""
     candidates: tuple[Candidate, ...] = ()
     """What the search found; empty where there was nothing to search."""
+    doubts: tuple[str, ...] = ()
+    """Why the best of them may say too little."""
 
 
 class Grade(NamedTuple):

@@ -32,6 +32,16 @@ def chosen_substitutes(plan: Plan, options: Mapping[str, Options], store: Tellin
         return {defense: chooser.choose(defense) for defense in options} if "bpda" in plan.rungs else {}
 
 
+def doubts_with(
+    doubts: Mapping[str, tuple[str, ...]], stand_ins: Mapping[str, Choice]
+) -> dict[str, tuple[str, ...]]:
+    """The doubts of each defense, and those of what stands in for it."""
+    return {
+        defense: known + (stand_ins[defense].doubts if defense in stand_ins else ())
+        for defense, known in doubts.items()
+    }
+
+
 def widened(plan: Plan, options: Mapping[str, Options]) -> dict[str, Options]:
     """What may stand in for each defense, its own derivative included where there is one."""
     if "bpda" not in plan.rungs:

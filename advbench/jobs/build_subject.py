@@ -24,6 +24,8 @@ from advbench.data.sources import Place
 from advbench.defended.adaptation import adaptation_of
 from advbench.defended.detector import Detector, detector_of
 from advbench.defended.every_place import at_every_place
+from advbench.defended.head import Head, head_of
+from advbench.defended.left_as_found import prepared
 from advbench.defended.model import DefendedModel, Placement, usual_place
 from advbench.defended.own_functions import Plugin, defense_of
 from advbench.defended.reject import RejectClass, RejectNaN
@@ -41,7 +43,7 @@ from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.state_digest import is_told_by_settings, state_digest
 from advbench.names import registry
 from advbench.names.adaptation import adapts, is_adaptation
-from advbench.names.grammar import INPUT, Spec, detector_place, parse_chain
+from advbench.names.grammar import INPUT, Spec, detector_place, head_place, parse_chain
 from advbench.names.user_code import load_object, names_user_code
 from advbench.results.records import UNDEFENDED
 from advbench.runs.manifest import LATER
@@ -106,7 +108,7 @@ def load_subject(
             at_once=at_once,
             own=objects.model,
         )
-    defenses = make_defenses(options, classifier.model, objects.defenses)
+    defenses = make_defenses(options, classifier.model, objects.defenses, classes=len(images.classes))
     place = replace(place_of(options), channels=options.channels or channels_of(images))
     source = Source(dataset, place, objects.images, images, indices, options.seed)
     defenses, shown = _with_statistics(defenses, source, classifier)
@@ -231,8 +233,17 @@ def make_defenses(
     options: SubjectOptions,
     model: nn.Module,
     own: Mapping[str, tuple[Placement, ...]] = MappingProxyType({}),
+    *,
+    classes: int = 0,
 ) -> Named:
-    """The defenses in their places; every place is looked up in the model now, not in the middle of a run."""
+    """The defenses in their places; every place is looked up in the model now, not in the middle of a run.
+
+    Args:
+        options: the words.
+        model: the classifier.
+        own: what is given as objects.
+        classes: of the data set, for heads that give labels; 0 where it names none.
+    """
     made: dict[str, tuple[Placement, ...]] = {}
     settings = {}
     for text in options.defenses:
@@ -244,6 +255,7 @@ def make_defenses(
         DefendedModel(model, chain)
         add_named(made, name, chain, "defense")
         settings[name] = [_settings_of(link, is_object=name in own) for link in chain]
+        made[name] = _with_heads(chain, model, classes)
     if options.fpr is not None and not any(link.detector for chain in made.values() for link in chain):
         raise SpecError(
             "--fpr says how many clean images a detector may refuse, and there is none: --detector."
@@ -259,6 +271,23 @@ def _asked_for(chain: tuple[Placement, ...], fpr: float | None) -> tuple[Placeme
         else replace(link, defense=replace(link.detector, fpr=fpr))
         for link in chain
     )
+
+
+def _with_heads(chain: tuple[Placement, ...], model: nn.Module, classes: int) -> tuple[Placement, ...]:
+    """A chain whose heads are made for this classifier and know how many classes there are.
+
+    Raises:
+        SpecError: a head that cannot be made.
+        DefenseError: one that cannot classify.
+    """
+    made = []
+    for link in chain:
+        if isinstance(link.defense, Head):
+            with prepared(model):
+                head = link.defense.bound(model)
+            link = replace(link, defense=replace(head, classes=head.classes or classes or None))  # noqa: PLW2901
+        made.append(link)
+    return tuple(made)
 
 
 def _settings_of(link: Placement, *, is_object: bool) -> dict[str, Any]:
@@ -284,6 +313,13 @@ def _placement(spec: Spec) -> Placement:
         return _detector(spec, reads)
     if is_adaptation(spec):
         return Placement(adaptation_of(spec))
+    head_reads = head_place(spec)
+    if head_reads is not None:
+        if not names_user_code(spec.name):
+            raise SpecError(
+                f"a head is code of your own, file.py:make or package.module:make, got {spec.name!r}."
+            )
+        return Placement(head_of(load_object(spec.name), spec), at=head_reads)
     at = spec.place or INPUT
     if names_user_code(spec.name):
         return Placement(defense_of(load_object(spec.name), spec), at=at)
@@ -325,7 +361,7 @@ def add_named(table: dict[str, Any], name: str, made: object, kind: str) -> None
 
 def describe(thing: object, threat: Threat | None = None) -> dict[str, Any]:
     """What was made and every setting that it has, for `run.json`; a step size as it is taken."""
-    if isinstance(thing, Plugin | Detector):
+    if isinstance(thing, Plugin | Detector | Head):
         return thing.settings
     settings: dict[str, Any] = _plain(thing) if dataclasses.is_dataclass(thing) else {}
     if threat is not None and hasattr(thing, "step_size_for"):

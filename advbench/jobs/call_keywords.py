@@ -10,7 +10,7 @@ from advbench.jobs.build_attacks import attacks_of
 from advbench.jobs.objects import Objects
 from advbench.jobs.settings.keywords import plain_value, said_in_keywords, settings_from_keywords
 from advbench.jobs.settings.run import RunSettings
-from advbench.jobs.words_or_objects import data_of, defenses_of, guarded, is_worded, model_of
+from advbench.jobs.words_or_objects import data_of, defenses_of, guarded, headed, is_worded, model_of
 
 _OF_NAMED_DATA: Final = (
     "data_root",
@@ -46,6 +46,8 @@ def read_keywords(function: str, given: Mapping[str, Any]) -> tuple[RunSettings,
         words["dataset"], own["images"] = data_of(words.pop("data", words.get("dataset")))
         _refuse_beside(own["images"], "data that are objects", _OF_NAMED_DATA, words)
     words["defenses"], own["defenses"] = defenses_of(words.get("defenses", ()))
+    if not isinstance(words.get("head", ""), str):
+        words["defenses"], own["defenses"] = headed(words["defenses"], own["defenses"], words.pop("head"))
     if not isinstance(words.get("detector", ""), str):
         words["defenses"], own["defenses"] = guarded(
             words["defenses"], own["defenses"], words.pop("detector")

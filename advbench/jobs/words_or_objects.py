@@ -10,6 +10,7 @@ from torch import nn
 from advbench.data.images import LabelledImages
 from advbench.defended.backward import BPDA, name_of
 from advbench.defended.detector import Detector
+from advbench.defended.head import Head
 from advbench.defended.model import Placement
 from advbench.defended.own_functions import adapted
 from advbench.defenses import DEFENSES
@@ -19,7 +20,7 @@ from advbench.jobs.build_subject import make_chain
 from advbench.jobs.own_images import images_of
 from advbench.jobs.state_digest import is_told_by_settings
 from advbench.names import registry
-from advbench.names.grammar import INPUT, Spec, as_detector, parse_chain, parse_spec
+from advbench.names.grammar import INPUT, LOGITS, Spec, as_detector, as_head, parse_chain, parse_spec
 from advbench.names.registry import Entry, Kind
 from advbench.results.records import UNDEFENDED
 
@@ -102,7 +103,36 @@ def guarded(
             hint = " Call it to make one." if inspect.isclass(one) else ""
             raise InputError(f"detector must be a word or a function to scores, got {one!r:.60}.{hint}")
         link = replace(link, defense=Detector(link.defense))
-    name = usable_name(given, "detector") if given else _written_link(link)
+    return _joined(names, made, usable_name(given, "detector") if given else _written_link(link), link)
+
+
+def headed(
+    names: Sequence[str], made: Mapping[str, Links], head: Any
+) -> tuple[tuple[str, ...], dict[str, Links]]:
+    """Every defense with a head behind it, which is a row of its own where there is none.
+
+    Args:
+        names: of the defenses, in their order.
+        made: those of them that are objects.
+        head: a function on features or a fitted estimator, for the logits; a `Head`, a `Placement` of one of
+            these, or `{name: head}`.
+
+    Raises:
+        InputError: nothing that can be a head.
+    """
+    given, one = _single(head, "head")
+    link = one if isinstance(one, Placement) else Placement(one, LOGITS)
+    if not isinstance(link.defense, Head):
+        if inspect.isclass(link.defense):
+            raise InputError(f"head must be a word, a function or an estimator, got {one!r:.60}. Call it.")
+        link = replace(link, defense=Head(link.defense))
+    return _joined(names, made, usable_name(given, "head") if given else _written_link(link), link)
+
+
+def _joined(
+    names: Sequence[str], made: Mapping[str, Links], name: str, link: Placement
+) -> tuple[tuple[str, ...], dict[str, Links]]:
+    """Every defense with an element behind it, which is a row of its own where there is none."""
     rows: dict[str, Links] = {}
     for own in names:
         if own.strip() != UNDEFENDED:
@@ -152,7 +182,7 @@ def _links(given: Any) -> Links:
                 "a defense must be a word, a function on batches, a Placement, or a tuple of them, got "
                 f"{defense!r:.60}.{hint}"
             )
-        known = isinstance(defense, BPDA) or link.detector is not None
+        known = isinstance(defense, BPDA | Head) or link.detector is not None
         links.append(link if known else replace(link, defense=adapted(defense)))
     if not links:
         raise InputError("a defense must have an element; the undefended model is always there.")
@@ -163,6 +193,8 @@ def _written_link(link: Placement) -> str:
     place = "" if link.at == INPUT else f"@{link.at}"
     if link.detector is not None:
         return as_detector(name_of(link.detector) + place)
+    if isinstance(link.defense, Head):
+        return as_head(name_of(link.defense) + f"@{link.at}")
     return written(link.defense, DEFENSES, "defense") + place
 
 

@@ -15,6 +15,8 @@ INPUT = "input"
 LOGITS = "logits"
 REFUSE = "refuse"
 """`score@refuse` is a detector of images, `score@refuse:layer3` one of what passes a place."""
+HEAD = "head"
+"""`nearest@head` classifies by the logits, `nearest@head:layer3` by what passes a place."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,27 @@ def detector_place(spec: Spec) -> str | None:
     Raises:
         SpecError: no place after the colon.
     """
+    return _read_place(spec, REFUSE, INPUT)
+
+
+def head_place(spec: Spec) -> str | None:
+    """The place whose features a head reads; None of an element that is no head.
+
+    Raises:
+        SpecError: no place after the colon.
+    """
+    return _read_place(spec, HEAD, LOGITS)
+
+
+def _read_place(spec: Spec, role: str, usual: str) -> str | None:
     head, colon, place = (spec.place or "").partition(":")
-    if head != REFUSE:
+    if head != role:
         return None
     if colon and not place.strip():
         raise SpecError(
-            f"'{spec}' names no place after '{REFUSE}:'. Write for example 'score@refuse:layer3'."
+            f"'{spec}' names no place after '{role}:'. Write for example '{spec.name}@{role}:layer3'."
         )
-    return place.strip() or INPUT
+    return place.strip() or usual
 
 
 def as_detector(text: str) -> str:
@@ -83,15 +98,26 @@ def as_detector(text: str) -> str:
     Raises:
         SpecError: it cannot be read, or is a chain.
     """
+    return _in_role(text, REFUSE, INPUT, "detector")
+
+
+def as_head(text: str) -> str:
+    """The element of a chain that `NAME[:key=value,...][@place]` is as a head.
+
+    Raises:
+        SpecError: it cannot be read, or is a chain.
+    """
+    return _in_role(text, HEAD, LOGITS, "head")
+
+
+def _in_role(text: str, role: str, usual: str, what: str) -> str:
     elements = split_chain(text)
     if len(elements) > 1:
-        raise SpecError(
-            f"a detector is no chain, got {text!r}; give several with --defense a@refuse+b@refuse."
-        )
+        raise SpecError(f"a {what} is no chain, got {text!r}; give several with --defense a@{role}+b@{role}.")
     spec = parse_spec(elements[0])
-    if detector_place(spec) is not None:
+    if _read_place(spec, role, usual) is not None:
         return str(spec)
-    at = REFUSE if spec.place in (None, INPUT) else f"{REFUSE}:{spec.place}"
+    at = role if spec.place in (None, usual) else f"{role}:{spec.place}"
     return str(Spec(spec.name, spec.parameters, at))
 
 

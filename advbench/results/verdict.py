@@ -61,7 +61,12 @@ WITHOUT_EXPECTATION: Final = (
 
 MODEL_WITHOUT_EXPECTATION: Final = WITHOUT_EXPECTATION.replace("the defense is", "the model is")
 
-_UNEXPECTED: Final = (WITHOUT_EXPECTATION, MODEL_WITHOUT_EXPECTATION)
+UNLIKE_HEAD: Final = (
+    "the network learned for the head decides alike on fewer than 90 % of perturbed features (give the head "
+    "a method `soft`, or --substitute file.py:function)"
+)
+
+_UNEXPECTED: Final = (WITHOUT_EXPECTATION, MODEL_WITHOUT_EXPECTATION, UNLIKE_HEAD)
 
 HIDDEN: Final = 0.1
 """Share of all images that a gradient must have hidden for a row to be called masked. Attacks of equal worth

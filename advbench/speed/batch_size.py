@@ -16,8 +16,9 @@ from advbench.data.batches import Batch, Images
 from advbench.data.read_ahead import ReadAhead
 from advbench.defended.counting import Shown
 from advbench.defended.gradient import seconds_a_gradient
+from advbench.defended.lanes import LANES
 from advbench.defended.logits import way_to_logits
-from advbench.defended.model import LANES, DefendedModel, Placement
+from advbench.defended.model import DefendedModel, Placement
 from advbench.errors import RunError, ran_out_of_memory
 from advbench.speed.memory import available_memory, release_memory
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from advbench.errors import SpecError
-from advbench.names.grammar import as_detector, reject_word, split_chain
+from advbench.names.grammar import as_detector, as_head, reject_word, split_chain
 from advbench.results.judging import JUDGED, MAJORITY, Judge
 
 from . import shared
@@ -101,6 +101,15 @@ class RunSettings:
         "logits, or a module's name.",
         panel=_ATTACK,
         shown="none",
+    )
+    head: str | None = option(
+        None,
+        help="Classify by what passes a place instead of the rest of the network: file.py:head or "
+        "package.module:head@place, from features to scores or labels, a fitted scikit-learn estimator, or a "
+        "factory of these; at the logits by default. Joins each defense.",
+        panel=_ATTACK,
+        shown="none",
+        in_files=False,
     )
     detector: str | None = option(
         None,
@@ -282,14 +291,15 @@ class RunSettings:
     command: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self._join_detectors()
+        self._join_elements()
         if self.successful_only and not self.save_adversarial:
             raise SpecError("--successful-only says which examples --save-adversarial keeps; give both.")
         _ = self.style  # a table that cannot be drawn is refused before anything runs
 
-    def _join_detectors(self) -> None:
-        """Make what refuses a part of each defense, a row of its own where there is none."""
-        wanted = [] if self.reject_class is None else [reject_word(self.reject_class)]
+    def _join_elements(self) -> None:
+        """Make a head, and what refuses, a part of each defense; a row of its own where there is none."""
+        wanted = [] if self.head is None else [as_head(self.head)]
+        wanted += [] if self.reject_class is None else [reject_word(self.reject_class)]
         wanted += [] if self.detector is None else [as_detector(self.detector)]
         for word in wanted:
             own = [text.strip() for text in self.defenses if text.strip() != "none"]
@@ -303,7 +313,7 @@ class RunSettings:
             successful=self.successful_only,
         )
         object.__setattr__(self, "defenses", rows)
-        for name in ("detector", "episodic", "stream"):
+        for name in ("detector", "head", "episodic", "stream"):
             object.__setattr__(self, name, None)  # it is in them from here on
 
     @property

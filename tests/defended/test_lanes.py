@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from advbench import DefendedModel, Placement
 from advbench.defended.gradient import loss_and_gradient
-from advbench.defended.model import LANES, roomy
+from advbench.defended.lanes import LANES, roomy
 from advbench.defenses import Round
 from advbench.errors import ModelError
 from advbench.speed.batch_size import fitting_lanes
