@@ -8,7 +8,7 @@ classifier's loss.
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import safetensors.torch
 import torch
@@ -33,7 +33,17 @@ Seen = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Images to what the defense is given and what it makes of it."""
 
 
-class Imitation(nn.Module):
+class Fitted(nn.Module):
+    """A network that a run has fitted; the shapes of its inputs and outputs, without the batch, make it."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+Kind = TypeVar("Kind", bound=Fitted)
+
+
+class Imitation(Fitted):
     """`s(x) = r(x) + scale * n(x / scale)`: `r` resizes, `n` convolves or, on vectors, is dense.
 
     Args:
@@ -92,7 +102,7 @@ class Pairs(NamedTuple):
     y: Tensor
 
 
-def pairs_of(seen: Seen, x: Tensor, draws: Draws, threat: Threat) -> Pairs:
+def pairs_of(seen: Seen, x: Tensor, draws: Draws, threat: Threat, count: int = PAIRS) -> Pairs:
     """Pairs to fit a network on, of images moved to random points of balls up to the threat's.
 
     Args:
@@ -100,9 +110,10 @@ def pairs_of(seen: Seen, x: Tensor, draws: Draws, threat: Threat) -> Pairs:
         x: the run's images, `(n, c, h, w)`; no labels are needed.
         draws: their streams.
         threat: how far an attack may move them.
+        count: how many pairs at least, where memory allows.
     """
     batch_pairs: list[Pairs] = []
-    for number in range(math.ceil(PAIRS / len(x))):
+    for number in range(math.ceil(count / len(x))):
         stream = draws.stream(number)
         radius = stream.stream("radius").uniform((1,) * (x.dim() - 1)).to(x)
         moved = x + radius * (threat.random_point(x, stream) - x)
@@ -150,7 +161,7 @@ def _train(network: Imitation, pairs: Pairs, order: Tensor) -> None:
         schedule.step()
 
 
-def pack_network(network: Imitation, origin: Mapping[str, str]) -> bytes:
+def pack_network(network: Fitted, origin: Mapping[str, str]) -> bytes:
     """The contents of a `.safetensors` file that holds the network.
 
     Args:
@@ -164,12 +175,25 @@ def pack_network(network: Imitation, origin: Mapping[str, str]) -> bytes:
 
 def read_network(contents: bytes, device: torch.device) -> Imitation | None:
     """The network of such a file; None where it is damaged."""
+    return read_fitted(contents, device, Imitation)
+
+
+def read_fitted(
+    contents: bytes, device: torch.device, kind: Callable[[tuple[int, ...], tuple[int, ...]], Kind]
+) -> Kind | None:
+    """A fitted network of any kind, out of its file; None where it is damaged.
+
+    Args:
+        contents: of the file.
+        device: where it goes.
+        kind: makes the network of the shapes of its inputs and outputs.
+    """
     try:
         state = safetensors.torch.load(contents)
         header = json.loads(contents[8 : 8 + int.from_bytes(contents[:8], "little")])["__metadata__"]
         before, after = (tuple(map(int, json.loads(header[name]))) for name in ("before", "after"))
         with torch.device("meta"):  # takes no memory, whatever sizes a forged file tells
-            network = Imitation(before, after)
+            network = kind(before, after)
         network.load_state_dict(state, assign=True)
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError):
         return None

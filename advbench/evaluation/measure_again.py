@@ -15,14 +15,16 @@ from advbench.defended.contract import checked_logits
 from advbench.defended.left_as_found import in_full_precision, prepared
 from advbench.evaluation.attack_batch import Target, attacked
 from advbench.evaluation.choose_substitutes import Options
+from advbench.evaluation.clean_pass import doubts_of
 from advbench.evaluation.faster_plan import at_speed
-from advbench.evaluation.ladder import doubts_of
 from advbench.evaluation.measure_indicators import PROBED
 from advbench.evaluation.plan import Plan
 from advbench.evaluation.search_substitutes import Choice
 from advbench.evaluation.stand_ins import chosen_substitutes, indicators_of, widened
+from advbench.evaluation.surrogates import settled_surrogate
 from advbench.results.indicators import Indicator
-from advbench.results.records import Candidate, join_samples
+from advbench.results.records import UNDEFENDED, Candidate, join_samples
+from advbench.results.surrogates import Likeness
 from advbench.results.table import Heading
 from advbench.speed.batch_size import in_batches
 from advbench.speed.working_copy import Copies
@@ -40,6 +42,8 @@ class Again(NamedTuple):
     """Of a sample of the images, attacked again on every rung but the static one."""
     kept: Mapping[str, bytes]
     """What the search found and fitted, as the files of `substitutes/` hold it."""
+    likeness: Likeness | None = None
+    """How alike the surrogate is; None where there is none."""
 
 
 @dataclass
@@ -87,7 +91,10 @@ def measured_again(
     memory = _Memory()
     with torch.inference_mode(False), in_full_precision(), prepared(*plan.modules()):
         plan = at_speed(plan.counted(), plan.images, batch_size, copies, memory.note)
-        choices = chosen_substitutes(plan, widened(plan, options), memory)
+        options, undefended, likeness = widened(plan, options), dict[str, Choice](), None
+        if plan.surrogate is not None:
+            plan, likeness, undefended[UNDEFENDED] = settled_surrogate(plan, memory, memory.note)
+        choices = undefended | chosen_substitutes(plan, options, memory)
         records = {cell: cell.records(samples) for cell in heading.cells()}
         indicators: tuple[Indicator, ...] = ()
         if "worst" in plan.rungs:
@@ -101,6 +108,7 @@ def measured_again(
         doubts,
         attacked_again,
         memory.kept,
+        likeness,
     )
 
 

@@ -100,6 +100,8 @@ class RunSettings:
         "--judge. It sees one image at a time, unless its forward pass takes draws.",
         panel=shared.MODEL,
     )
+    surrogate: str | None = option(None, like=shared.SURROGATE)
+    source: str | None = option(None, like=shared.SOURCE)
     dataset: str | None = option(None, like=shared.DATASET)
     data_root: Path = option(Path("data"), like=shared.DATA_ROOT)
     split: str = option("test", help="Which part of it.", panel=shared.DATA)
@@ -306,6 +308,10 @@ class RunSettings:
         self._join_detectors()
         if self.successful_only and not self.save_adversarial:
             raise SpecError("--successful-only says which examples --save-adversarial keeps; give both.")
+        if self.surrogate is not None and self.tests:
+            raise SpecError(
+                "--test reads the model's own features, which no --surrogate has: give one of both."
+            )
         _ = self.style  # a table that cannot be drawn is refused before anything runs
 
     def _join_detectors(self) -> None:
@@ -326,7 +332,7 @@ class RunSettings:
     @property
     def wants_bpda(self) -> bool:
         """Whether substitutes are attacked through; to name one is to ask for it."""
-        return self.bpda or bool(self.substitutes)
+        return self.bpda or bool(self.substitutes) or self.surrogate is not None
 
     @property
     def wants_ladder(self) -> bool:

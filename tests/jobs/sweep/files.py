@@ -30,6 +30,8 @@ VALUES: dict[str, Any] = {
     "smooth": "sigma=0.1,draws=20",
     "random_model": True,
     "member": ["second.pt", "third.pt"],
+    "surrogate": "distill",
+    "source": "none",
     "dataset": "mnist",
     "data_root": "data/mnist",
     "split": "train",
