@@ -83,6 +83,7 @@ def check_given_again(manifest: Mapping[str, Any], objects: Objects, run: object
     given = {f"defense {name}" for name in objects.defenses}
     given |= {"model"} if objects.model is not None else set()
     given |= {"data"} if objects.images is not None else set()
+    given |= {"surrogate", "source"}  # which judging does not need
     missing = [name for name in nameless if name not in given]
     if missing:
         raise RunFolderError(
