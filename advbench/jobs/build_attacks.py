@@ -182,11 +182,13 @@ def attack_tests(options: RunSettings) -> tuple[Test, ...]:
     """What is measured beside the ladder.
 
     Raises:
-        SpecError: a test that there is not.
+        SpecError: a test that there is not, or one beside a surrogate.
     """
     unknown = [word for word in options.tests if word not in TESTS]
     if unknown:
         raise SpecError(f"there is no test {unknown[0]!r}; known: {', '.join(TESTS)}.")
+    if options.surrogate is not None and options.tests:
+        raise SpecError("--test reads the model's own features, which no --surrogate has: give one of both.")
     return tuple(test for test in TESTS if test in options.tests)
 
 

@@ -63,7 +63,8 @@ def test_of_a_stepwise_model_the_decision_is_kept_and_the_logits_are_the_surroga
 
 def test_where_the_model_decides_nothing_neither_does_it_along_a_surrogate() -> None:
     def undecided(x: Tensor) -> Tensor:
-        return Sum()(x).where(x.flatten(1).sum(1, keepdim=True) < 3.0, torch.nan)
+        logits: Tensor = Sum()(x)
+        return logits.where(x.flatten(1).sum(1, keepdim=True) < 3.0, torch.nan)
 
     class Undecided(nn.Module):
         forward = staticmethod(undecided)
@@ -75,7 +76,8 @@ def test_where_the_model_decides_nothing_neither_does_it_along_a_surrogate() -> 
 def test_a_model_that_leaves_autograd_has_zeros_along_itself() -> None:
     class Numpy(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return Sum()(torch.from_numpy(x.numpy()))
+            logits: Tensor = Sum()(torch.from_numpy(x.numpy()))
+            return logits
 
     x = X.clone().requires_grad_()
     logits = AlongItself(Numpy())(x)

@@ -25,7 +25,8 @@ class Inside(nn.Module):
         self.sum = Sum()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.sum(2.0 * x.detach() - x)
+        logits: Tensor = self.sum(2.0 * x.detach() - x)
+        return logits
 
 
 def test_examples_of_the_network_without_its_layer_fell_what_its_own_gradient_leaves() -> None:

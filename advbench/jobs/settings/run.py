@@ -308,10 +308,6 @@ class RunSettings:
         self._join_detectors()
         if self.successful_only and not self.save_adversarial:
             raise SpecError("--successful-only says which examples --save-adversarial keeps; give both.")
-        if self.surrogate is not None and self.tests:
-            raise SpecError(
-                "--test reads the model's own features, which no --surrogate has: give one of both."
-            )
         _ = self.style  # a table that cannot be drawn is refused before anything runs
 
     def _join_detectors(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from advbench.data.load import check_place, find_dataset
 from advbench.defended.model import Placement
 from advbench.errors import InputError
-from advbench.jobs.build_attacks import full_attack, shared_parameters
+from advbench.jobs.build_attacks import attack_tests, full_attack, shared_parameters
 from advbench.jobs.build_subject import (
     check_selection,
     choose_device,
@@ -260,6 +260,7 @@ class _Checking:
         return str(full.spec), made, full.taken
 
     def _stand_ins(self, model: str | None) -> None:
+        attack_tests(self.options)
         own = self.objects
         surrogate = None if own.surrogate else self.options.surrogate
         source = None if own.source else self.options.source
