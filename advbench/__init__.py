@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from advbench.defended.own_functions import pil_defense as pil_defense
     from advbench.defended.random_model import RandomModel as RandomModel
     from advbench.defended.smoothed import smoothed as smoothed
+    from advbench.defended.surrogate import StandIns as StandIns
+    from advbench.defended.surrogate import Surrogate as Surrogate
     from advbench.draws.draws import Draws as Draws
     from advbench.errors import AdvbenchError as AdvbenchError
     from advbench.evaluation.ladder import Evaluation as Evaluation
@@ -76,6 +78,8 @@ __all__ = [
     "Placement",
     "RandomModel",
     "Run",
+    "StandIns",
+    "Surrogate",
     "Sweep",
     "Threat",
     "attack",
@@ -126,6 +130,8 @@ __getattr__, __dir__ = lazy_names(
         "Placement": ".defended.model",
         "RandomModel": ".defended.random_model",
         "Run": ".jobs.finished",
+        "StandIns": ".defended.surrogate",
+        "Surrogate": ".defended.surrogate",
         "Sweep": ".jobs.sweep.finished",
         "Threat": ".threat.threat",
         "attack": ".jobs.named",

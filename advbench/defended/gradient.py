@@ -84,7 +84,7 @@ def _refusal_named(model: Model, x: Tensor) -> Iterator[None]:
         reason = f"{type(error).__name__}: {first_line(error).rstrip('.')}"
         raise ModelError(
             f"the model fails where a gradient is taken ({reason}). Mend that, or attack "
-            "without gradients (--attack square)."
+            "without gradients (--attack square), or along another model (--surrogate distill)."
         ) from error
 
 

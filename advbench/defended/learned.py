@@ -8,7 +8,7 @@ classifier's loss.
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import safetensors.torch
 import torch
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from advbench.defended.fitted_network import Fitted
 from advbench.defended.learned_head import HeadImitation
 from advbench.defended.substitutes import LEARNED, resized
 from advbench.draws.draws import Draws
@@ -30,13 +31,14 @@ _LEARNING_RATE: Final = 3e-3
 _PIXELS: Final = 1 << 16  # of a batch
 _MOST: Final = 1 << 28  # bytes of pairs
 
-_HEAD: Final = "head"
-
 Seen = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Images to what the defense is given and what it makes of it."""
 
 
-class Imitation(nn.Module):
+Kind = TypeVar("Kind", bound=Fitted)
+
+
+class Imitation(Fitted):
     """`s(x) = r(x) + scale * n(x / scale)`: `r` resizes, `n` convolves or, on vectors, is dense.
 
     Args:
@@ -47,8 +49,7 @@ class Imitation(nn.Module):
     scale: Tensor
 
     def __init__(self, before: tuple[int, ...], after: tuple[int, ...]) -> None:
-        super().__init__()
-        self.before, self.after = before, after
+        super().__init__(before, after)
         self.images = len(before) == len(after) == 3 and after[0] % before[0] == 0
         if self.images:
             c, width = after[0], max(16, min(64, after[0]))
@@ -95,7 +96,7 @@ class Pairs(NamedTuple):
     y: Tensor
 
 
-def pairs_of(seen: Seen, x: Tensor, draws: Draws, threat: Threat) -> Pairs:
+def pairs_of(seen: Seen, x: Tensor, draws: Draws, threat: Threat, count: int = PAIRS) -> Pairs:
     """Pairs to fit a network on, of images moved to random points of balls up to the threat's.
 
     Args:
@@ -103,9 +104,10 @@ def pairs_of(seen: Seen, x: Tensor, draws: Draws, threat: Threat) -> Pairs:
         x: the run's images, `(n, c, h, w)`; no labels are needed.
         draws: their streams.
         threat: how far an attack may move them.
+        count: how many pairs at least, where memory allows.
     """
     batch_pairs: list[Pairs] = []
-    for number in range(math.ceil(PAIRS / len(x))):
+    for number in range(math.ceil(count / len(x))):
         stream = draws.stream(number)
         radius = stream.stream("radius").uniform((1,) * (x.dim() - 1)).to(x)
         moved = x + radius * (threat.random_point(x, stream) - x)
@@ -153,7 +155,7 @@ def _train(network: Imitation, pairs: Pairs, order: Tensor) -> None:
         schedule.step()
 
 
-def pack_network(network: Imitation | HeadImitation, origin: Mapping[str, str]) -> bytes:
+def pack_network(network: Fitted, origin: Mapping[str, str]) -> bytes:
     """The contents of a `.safetensors` file that holds the network.
 
     Args:
@@ -162,17 +164,30 @@ def pack_network(network: Imitation | HeadImitation, origin: Mapping[str, str]) 
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     about = {"before": network.before, "after": network.after, "origin": dict(origin)}
-    about |= {"kind": _HEAD} if isinstance(network, HeadImitation) else {}
+    about |= {"kind": network.kind} if network.kind else {}
     return safetensors.torch.save(state, {name: json.dumps(fact) for name, fact in about.items()})
 
 
 def read_network(contents: bytes, device: torch.device) -> Imitation | HeadImitation | None:
     """The network of such a file; None where it is damaged."""
+    kinds: tuple[type[Imitation | HeadImitation], ...] = (Imitation, HeadImitation)
+    return read_fitted(contents, device, *kinds)
+
+
+def read_fitted(contents: bytes, device: torch.device, *kinds: type[Kind]) -> Kind | None:
+    """A fitted network out of its file; None where it is damaged, or of another kind.
+
+    Args:
+        contents: of the file.
+        device: where it goes.
+        kinds: what it may be.
+    """
     try:
         state = safetensors.torch.load(contents)
         header = json.loads(contents[8 : 8 + int.from_bytes(contents[:8], "little")])["__metadata__"]
         before, after = (tuple(map(int, json.loads(header[name]))) for name in ("before", "after"))
-        kind = HeadImitation if json.loads(header.get("kind", "null")) == _HEAD else Imitation
+        named = {kind.kind: kind for kind in kinds}
+        kind = named[json.loads(header.get("kind", '""'))]
         with torch.device("meta"):  # takes no memory, whatever sizes a forged file tells
             network = kind(before, after)
         network.load_state_dict(state, assign=True)

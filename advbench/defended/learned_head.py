@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from advbench.defended.fitted_network import Fitted
 from advbench.defended.substitutes import LEARNED
 from advbench.draws.generators import seeded
 from advbench.errors import DefenseError
@@ -24,7 +25,7 @@ _LEARNING_RATE: Final = 3e-3
 _ROUNDING: Final = 1e-3
 
 
-class HeadImitation(nn.Module):
+class HeadImitation(Fitted):
     """`s(x) = softmax(W z + n(z))` of standardised features `z`, with a gradient that does not saturate.
 
     Args:
@@ -32,13 +33,13 @@ class HeadImitation(nn.Module):
         after: `(k,)`.
     """
 
+    kind = "head"
     mean: Tensor
     spread: Tensor
     agreement: Tensor
 
     def __init__(self, before: tuple[int, ...], after: tuple[int, ...]) -> None:
-        super().__init__()
-        self.before, self.after = before, after
+        super().__init__(before, after)
         d, (k,) = torch.Size(before).numel(), after
         self.register_buffer("mean", torch.zeros(d))
         self.register_buffer("spread", torch.ones(d))

@@ -27,6 +27,7 @@ from advbench.defended.random_model import RandomModel, draws_inside, goes_alone
 from advbench.defended.readouts import Readouts
 from advbench.defended.reject import OUTPUTS, WithoutRefusal
 from advbench.defended.substitutes import unwrapped
+from advbench.defended.surrogate import UNDER_GRADIENT, decider_of
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import ONE_DRAW, Sampling
 from advbench.errors import DefenseError, nearest
@@ -220,7 +221,7 @@ class DefendedModel(nn.Module):
         return logits  # type: ignore[no-any-return]  # a user's model may return anything
 
     def _counting(self, spare: int, size: int) -> AbstractContextManager[None]:
-        model = self.model
+        model = decider_of(self.model)
         return model.shown.filled_up(spare, size) if isinstance(model, CountedModel) else nullcontext()
 
     def _logits(self, x: Tensor, number: int) -> Tensor:
@@ -304,6 +305,8 @@ def network_of(model: nn.Module) -> nn.Module:
         return network_of(model.model)
     if isinstance(model, Normalized | LogitsOf | RandomModel | Adapting | Readouts | WithoutRefusal):
         return network_of(model.network)
+    if isinstance(model, UNDER_GRADIENT):
+        return network_of(decider_of(model))
     return model
 
 
@@ -356,4 +359,6 @@ def _refusing(model: nn.Module) -> WithoutRefusal | None:
         return model
     if isinstance(model, DefendedModel | CountedModel):
         return _refusing(model.model)
+    if isinstance(model, UNDER_GRADIENT):
+        return _refusing(decider_of(model))
     return _refusing(model.network) if isinstance(model, Normalized | LogitsOf | RandomModel) else None

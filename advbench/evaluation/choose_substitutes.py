@@ -197,11 +197,7 @@ class Chooser:
         ):
             search = Search(self.plan, defense, fit)
             candidates = search.run(options.elements, separate=options.separate)
-            kept = {
-                "candidates": [asdict(candidate) for candidate in candidates],
-                "origin": dict(self.store.origin),
-            }
-            self.store.save(name, json.dumps(kept).encode())
+            self.store.save(name, pack_candidates(candidates, self.store.origin))
             self.note(_standings_line(defense, candidates))
         best = sorted(
             (candidate for candidate in candidates if candidate.rank), key=lambda candidate: candidate.rank
@@ -234,8 +230,8 @@ class Chooser:
         before = "; ".join(
             f"{placement.at} {_described(placement.defense)}" for placement in chain[: position + 1]
         )
-        what = f"{before}; {plan.threat}; {plan.seed}; {_digest(batch.x.cpu().numpy().tobytes())}"
-        name = f"learned-{_digest(what)}.safetensors"
+        what = f"{before}; {plan.threat}; {plan.seed}; {digest(batch.x.cpu().numpy().tobytes())}"
+        name = f"learned-{digest(what)}.safetensors"
         if name not in self.networks:
             contents = self.store.load(name)
             network = None if contents is None else read_network(contents, plan.device)
@@ -286,7 +282,13 @@ def _standings_line(defense: str, candidates: Sequence[Candidate]) -> str:
 
 def search_file(defense: str) -> str:
     """Under which name what a search found for a defense is kept."""
-    return f"search-{_digest(defense)}.json"
+    return f"search-{digest(defense)}.json"
+
+
+def pack_candidates(candidates: Sequence[Candidate], origin: Mapping[str, str]) -> bytes:
+    """What a search found, as its file holds it."""
+    kept = {"candidates": [asdict(candidate) for candidate in candidates], "origin": dict(origin)}
+    return json.dumps(kept).encode()
 
 
 def read_candidates(contents: bytes | None, defense: str) -> tuple[Candidate, ...] | None:
@@ -319,6 +321,7 @@ def _described(defense: Any) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", words)
 
 
-def _digest(what: str | bytes) -> str:
+def digest(what: str | bytes) -> str:
+    """Sixteen digits that tell a text or bytes from others, for the names of files."""
     contents = what.encode() if isinstance(what, str) else what
     return hashlib.blake2b(contents, digest_size=8).hexdigest()

@@ -8,7 +8,7 @@ from advbench.evaluation.measure_indicators import PROBED
 from advbench.evaluation.plan import probe_of
 from advbench.names.adaptation import declared_batch
 from advbench.results.indicators import Indicator, Test
-from advbench.results.records import UNDEFENDED, Rung
+from advbench.results.records import Rung
 from advbench.results.table import Cell, Heading
 from advbench.threat.threat import Threat
 
@@ -102,7 +102,7 @@ def _of_binarization(heading: Heading, defenses: Iterable[str], images: int) -> 
 
 def _rungs_of(heading: Heading, defense: str) -> list[Rung]:
     """The rungs that follow a gradient of the defended model."""
-    return ["shattered", "bpda"] if defense != UNDEFENDED and "bpda" in heading.rungs else ["shattered"]
+    return ["shattered", "bpda"] if heading.has("bpda", defense) else ["shattered"]
 
 
 def _of_a_rung(cell: Cell, n: int, pixels: int) -> Iterator[tuple[Key, Whole]]:

@@ -1,44 +1,42 @@
 """The harness: every rung on the same images, judged afresh, one record an image and rung."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from advbench.data.batches import Batch, Images, check_mapstyle
-from advbench.defended.contract import check_substitutes, checked_logits
-from advbench.defended.doubts import doubts_about
 from advbench.defended.left_as_found import in_full_precision, prepared
-from advbench.defended.model import Answers
-from advbench.defended.random_model import draws_inside
+from advbench.defended.surrogate import NO_STAND_INS, StandIns
 from advbench.draws.sampling import DRAWS
 from advbench.errors import InputError
-from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed, samples_of
+from advbench.evaluation.attack_batch import RungDone, Target, attacked, replayed
 from advbench.evaluation.choose_substitutes import Options, options_for, ready
+from advbench.evaluation.clean_pass import Clean, check_unchanged, clean_pass, fingerprint
 from advbench.evaluation.declared_batches import declared_rung
-from advbench.evaluation.declared_clean import declared_clean
 from advbench.evaluation.faster_plan import at_speed
 from advbench.evaluation.observer import UNOBSERVED, Checked, Observer
-from advbench.evaluation.plan import CALIBRATION, Chain, Links, Plan, chosen_images, defense_chains
+from advbench.evaluation.plan import CALIBRATION, Chain, Plan, chosen_images, defense_chains
 from advbench.evaluation.random_networks import note_what_is_random
+from advbench.evaluation.search_substitutes import Choice
 from advbench.evaluation.settle_detectors import Looks, bound, settled
 from advbench.evaluation.stand_ins import chosen_substitutes, doubts_with, indicators_of, widened
+from advbench.evaluation.surrogates import check_stand_ins, settled_surrogate
+from advbench.evaluation.transfer import all_from_elsewhere
 from advbench.results.indicators import TESTS, Test, added
 from advbench.results.judging import JUDGED, Judge
 from advbench.results.records import UNDEFENDED, Candidate, Row, Rung, join_samples
 from advbench.results.shown import added_up
 from advbench.results.table import Cell, Heading, rows_of
-from advbench.results.verdict import MODEL_WITHOUT_EXPECTATION, WITHOUT_EXPECTATION
 from advbench.speed.batch_size import AUTO, in_batches
 from advbench.speed.working_copy import FAST, Copies
 from advbench.threat.attack import Attack, is_chunked
-from advbench.threat.judge import judge
 from advbench.threat.threat import Threat
 
 
@@ -89,6 +87,7 @@ def evaluate(
     batch_size: int | Literal["auto"] = AUTO,
     fast: bool = True,
     copies: Copies = FAST,
+    stand_ins: StandIns = NO_STAND_INS,
     observer: Observer = UNOBSERVED,
 ) -> Evaluation:
     """Attack a classifier behind each defense, along the defense's own gradient and with BPDA.
@@ -126,6 +125,7 @@ def evaluate(
         copies: which copies of the model attacks may differentiate in its place: one with BatchNorm folded
             and faster memory, one in bfloat16, compiled ones. The judge always sees the model itself in
             float32, and images that an attack in bfloat16 has not felled are attacked again in float32.
+        stand_ins: what is differentiated in place of the model, and what static examples are made on.
         observer: the run that the evaluation belongs to: names, what is found as it is found, and what an
             earlier start has found. What it raises ends the evaluation.
 
@@ -160,9 +160,14 @@ def evaluate(
         images=chosen if population is None else chosen_images(dataset, population),
         calibrate_on=calibration,
         gradient_free=gradient_free,
+        surrogate=stand_ins.named[0],
+        source=stand_ins.named[1],
+        without_static=stand_ins.without_static,
     )
     with torch.inference_mode(False), in_full_precision(), prepared(*plan.modules()):
         adapts = any(plan.adaptation(defense) is not None for defense in chains)
+        if adapts and stand_ins != NO_STAND_INS:
+            raise InputError("a surrogate and a source do not go together with a model that adapts.")
         wanted_copies = Copies(fast=False) if adapts else copies if fast else replace(copies, fast=False)
         at_its_speed = at_speed(plan.counted(), chosen, batch_size, wanted_copies, observer.note)
         return _climb(at_its_speed, chosen, options, observer)
@@ -194,23 +199,31 @@ def _climb(
         note_what_is_random(plan, observer.note)
     with plan.shown.counted_as("search"):
         options = widened(plan, options)
-    clean = _clean_pass(plan, chosen, ready(plan.chains, options))
+    clean = clean_pass(plan, chosen, ready(plan.chains, options))
     for defense, doubts in detectors.doubts.items():
         clean.doubts[defense] += doubts
+    with plan.shown.counted_as("search"):
+        check_stand_ins(plan)
     heading = plan.heading(observer.names, clean.doubts).with_detectors(detectors.detecting)
     cells = [cell for cell in heading.cells() if cell.rung != "clean"]
     work, answers = len(chosen) * len(cells), clean.samples[UNDEFENDED]
     known = observer.begin(Checked(clean.digests, work, plan.size.images, answers, plan.shown))
-    stand_ins = chosen_substitutes(plan, options, observer)
+    plan, heading, undefended = _with_surrogate(plan, heading, observer)
+    stand_ins = undefended | chosen_substitutes(plan, options, observer)
     heading = heading.with_substitutes({defense: choice.words for defense, choice in stand_ins.items()})
     heading = heading.with_doubts(doubts_with(clean.doubts, stand_ins))
     parts = {cell: [_of_cell(known, cell, chosen)] for cell in cells}
+    if plan.transfers_from is not None:
+        for rung_done in all_from_elsewhere(plan, clean.samples, parts, partial(check_unchanged, clean)):
+            observer.keep(rung_done)
+            parts[rung_done.cell].append(rung_done.samples)
     for cell in cells:
         if cell.rung == "static" and plan.adaptation(cell.defense) is None:
-            continue  # it is done with the attack on the undefended model
+            continue  # it is done with the attack on the undefended model, or elsewhere
         through = stand_ins[cell.defense].chains if cell.rung == "bpda" else (plan.chains[cell.defense],)
         shared = [other for other in cells if plan.adaptation(other.defense) is None]
-        target = Target(cell, through, _replayed(cell, shared, clean))
+        shown_to = {} if plan.transfers_from is not None else _replayed(cell, shared, clean)
+        target = Target(cell, through, shown_to)
         done = {replayed: set(parts[replayed][0]["index"]) for replayed in (cell, *target.replayed)}
         for rung_done in _rung(plan, target, clean, done):
             observer.keep(rung_done)
@@ -224,6 +237,17 @@ def _climb(
     samples = join_samples([whole[cell] for cell in heading.cells()])
     candidates = tuple(candidate for choice in stand_ins.values() for candidate in choice.candidates)
     return Evaluation(heading, samples, clean.digests, candidates, added_up([plan.shown.images]))
+
+
+def _with_surrogate(
+    plan: Plan, heading: Heading, observer: Observer
+) -> tuple[Plan, Heading, dict[str, Choice]]:
+    """The plan with its surrogate settled, what the table says of it, and what it makes of the row `none`."""
+    if plan.surrogate is None:
+        return plan, heading, {}
+    with plan.shown.counted_as("search"):
+        plan, likeness, choice = settled_surrogate(plan, observer, observer.note)
+    return plan, replace(heading, surrogate=likeness), {UNDEFENDED: choice}
 
 
 def _looks(plan: Plan) -> Looks:
@@ -257,91 +281,7 @@ def merge(evaluations: Sequence[Evaluation]) -> Evaluation:
     return Evaluation(heading, samples, digests, evaluations[0].candidates, shown)
 
 
-def fingerprint(digests: Mapping[int, bytes]) -> str:
-    """A hash of images and labels, given each one's digest by its index; their order does not matter."""
-    return hashlib.sha256(b"".join(digests[index] for index in sorted(digests))).hexdigest()
-
-
-def image_digests(batch: Batch) -> dict[int, bytes]:
-    """A digest of each image with its label, by its index."""
-    return {
-        int(index): hashlib.blake2b(np.ascontiguousarray(x).tobytes() + y.tobytes(), digest_size=16).digest()
-        for index, x, y in zip(batch.indices, batch.x.numpy(), batch.y.numpy(), strict=True)
-    }
-
-
-class _Clean(NamedTuple):
-    """What the pass over the clean images found."""
-
-    samples: dict[str, pd.DataFrame]
-    doubts: dict[str, tuple[str, ...]]
-    digests: dict[int, bytes]
-
-
-def _clean_pass(plan: Plan, chosen: Sequence[int], alone: Mapping[str, Links]) -> _Clean:
-    """Judge the clean images behind every defense, and look for what would spoil the run.
-
-    Args:
-        plan: the evaluation.
-        chosen: the images.
-        alone: the defenses that have a single choice of substitutes, with these in place.
-    """
-    clean = _Clean({}, {}, {})
-
-    def work(batch: Batch) -> tuple[Batch, dict[str, pd.DataFrame]]:
-        if not clean.doubts and "bpda" in plan.rungs:
-            for defense, chain in alone.items():
-                if plan.adaptation(defense) is not None:
-                    continue
-                model = plan.attacked(defense, bpda=True, chain=chain).with_scores()
-                check_substitutes(model, batch.to(plan.device).x)
-        return batch, {defense: _judge_clean(plan, defense, batch, clean.doubts) for defense in still}
-
-    still = [defense for defense in plan.chains if plan.adaptation(defense) is None]
-    parts: dict[str, list[pd.DataFrame]] = {defense: [] for defense in still}
-    for batch, judged in in_batches(plan.dataset, chosen, plan.size, work):
-        clean.digests.update(image_digests(batch))
-        for defense, samples in judged.items():
-            parts[defense].append(samples)
-    clean.samples.update({defense: join_samples(records) for defense, records in parts.items()})
-    for defense in [name for name in plan.chains if name not in parts]:
-        clean.samples[defense], clean.doubts[defense] = declared_clean(plan, defense, chosen, plan.size.note)
-    return clean
-
-
-def _judge_clean(plan: Plan, defense: str, batch: Batch, doubts: dict[str, tuple[str, ...]]) -> pd.DataFrame:
-    """Judge clean images behind one defense; the first batch is looked at more closely."""
-    model, (_, x, y) = plan.judged(defense), batch.to(plan.device)
-    with plan.shown.counted_as("judging"):
-        logits = checked_logits(model, x, y)
-        once = Answers(logits[None], None)
-        answers = model.answers(x) if plan.is_random(defense) or plan.refuses(defense) else once
-    if defense not in doubts:
-        doubts[defense] = doubts_of(plan, defense, x, y, logits)
-    # Robust is a clean image that is right and accepted (Tramer 2022); what is refused has no class.
-    rule = plan.judge.of_clean
-    judged = judge(answers.logits, x, x, y, plan.threat, rule=rule, clean=True, refused=answers.refused)
-    return samples_of(Cell(defense, "", "clean"), batch, judged)
-
-
-def doubts_of(plan: Plan, defense: str, x: Tensor, y: Tensor, logits: Tensor) -> tuple[str, ...]:
-    """What keeps a defended model's answers from being a function of each image alone, or unattacked.
-
-    Args:
-        plan: the evaluation.
-        defense: behind which defense.
-        x: clean images, `(n, c, h, w)`.
-        y: labels, `(n,)`.
-        logits: at `x`, `(n, k)`.
-    """
-    doubts = tuple(doubts_about(plan.judged(defense), x, y, logits))
-    if plan.is_random(defense) and plan.eot == 1 and not plan.judge.is_fixed:
-        by_itself = draws_inside(plan.model)
-        doubts += (MODEL_WITHOUT_EXPECTATION if by_itself else WITHOUT_EXPECTATION,)
-    return doubts
-
-
-def _replayed(cell: Cell, cells: Sequence[Cell], clean: _Clean) -> dict[Cell, set[int]]:
+def _replayed(cell: Cell, cells: Sequence[Cell], clean: Clean) -> dict[Cell, set[int]]:
     """The static rungs that show a rung's examples to other defenses, each with the images that it knows."""
     if cell.defense != UNDEFENDED or cell.rung != "shattered":
         return {}
@@ -353,7 +293,7 @@ def _replayed(cell: Cell, cells: Sequence[Cell], clean: _Clean) -> dict[Cell, se
     }
 
 
-def _rung(plan: Plan, target: Target, clean: _Clean, done: Mapping[Cell, set[int]]) -> Iterator[RungDone]:
+def _rung(plan: Plan, target: Target, clean: Clean, done: Mapping[Cell, set[int]]) -> Iterator[RungDone]:
     """Attack the images that still stand, in full batches; those that do not are written down as they are.
 
     Args:
@@ -367,18 +307,14 @@ def _rung(plan: Plan, target: Target, clean: _Clean, done: Mapping[Cell, set[int
         index for index in own["index"] if all(index in indices for indices in done.values())
     }
 
-    def check(batch: Batch) -> None:
-        if any(clean.digests[index] != digest for index, digest in image_digests(batch).items()):
-            raise InputError("the data set gives other images when read again; switch random transforms off.")
-
     def attack(batch: Batch) -> list[RungDone]:
-        check(batch)
+        check_unchanged(clean, batch)
         rung_done = attacked(plan, target, batch)
         assert rung_done.x_adv is not None
         return [rung_done, *replayed(plan, target, batch, rung_done.x_adv)]
 
     if plan.adaptation(target.cell.defense) is not None:
-        yield from declared_rung(plan, target, own, done[target.cell], check)
+        yield from declared_rung(plan, target, own, done[target.cell], partial(check_unchanged, clean))
         return
     if plan.refuses(target.cell.defense):  # images of one label go together
         own = own.sort_values("label", kind="stable")

@@ -15,16 +15,18 @@ from advbench.defended.contract import checked_logits
 from advbench.defended.left_as_found import in_full_precision, prepared
 from advbench.evaluation.attack_batch import Target, attacked
 from advbench.evaluation.choose_substitutes import Options
+from advbench.evaluation.clean_pass import doubts_of
 from advbench.evaluation.declared_batches import declared_rung
 from advbench.evaluation.declared_clean import declared_clean
 from advbench.evaluation.faster_plan import at_speed
-from advbench.evaluation.ladder import doubts_of
 from advbench.evaluation.measure_indicators import PROBED
 from advbench.evaluation.plan import Plan
 from advbench.evaluation.search_substitutes import Choice
 from advbench.evaluation.stand_ins import chosen_substitutes, doubts_with, indicators_of, widened
+from advbench.evaluation.surrogates import settled_surrogate
 from advbench.results.indicators import Indicator
-from advbench.results.records import Candidate, join_samples
+from advbench.results.records import UNDEFENDED, Candidate, join_samples
+from advbench.results.surrogates import Likeness
 from advbench.results.table import Cell, Heading
 from advbench.speed.batch_size import in_batches
 from advbench.speed.working_copy import Copies
@@ -42,6 +44,8 @@ class Again(NamedTuple):
     """Of a sample of the images, attacked again on every rung but the static one."""
     kept: Mapping[str, bytes]
     """What the search found and fitted, as the files of `substitutes/` hold it."""
+    likeness: Likeness | None = None
+    """How alike the surrogate is; None where there is none."""
 
 
 @dataclass
@@ -91,7 +95,10 @@ def measured_again(
         if any(plan.adaptation(defense) is not None for defense in plan.chains):
             copies = Copies(fast=False)
         plan = at_speed(plan.counted(), plan.images, batch_size, copies, memory.note)
-        choices = chosen_substitutes(plan, widened(plan, options), memory)
+        options, undefended, likeness = widened(plan, options), dict[str, Choice](), None
+        if plan.surrogate is not None:
+            plan, likeness, undefended[UNDEFENDED] = settled_surrogate(plan, memory, memory.note)
+        choices = undefended | chosen_substitutes(plan, options, memory)
         records = {cell: cell.records(samples) for cell in heading.cells()}
         indicators: tuple[Indicator, ...] = ()
         if "worst" in plan.rungs:
@@ -107,6 +114,7 @@ def measured_again(
         doubts,
         attacked_again,
         memory.kept,
+        likeness,
     )
 
 

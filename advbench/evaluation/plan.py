@@ -14,6 +14,7 @@ from advbench.defended.backward import name_of
 from advbench.defended.counting import CountedModel, Shown
 from advbench.defended.model import DefendedModel, Placement, usual_place
 from advbench.defended.random_model import draws_inside
+from advbench.defended.surrogate import AlongItself, Surrogate, along_surrogate
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import DRAWS, Sampling
 from advbench.errors import InputError
@@ -21,6 +22,7 @@ from advbench.names.grammar import INPUT, LOGITS
 from advbench.results.indicators import TESTS, Test
 from advbench.results.judging import JUDGED, MAJORITY, Judge, Judging, judge_of
 from advbench.results.records import RUNGS, UNDEFENDED, Rung
+from advbench.results.surrogates import LEFT_OUT, Likeness
 from advbench.results.table import Cell, Heading
 from advbench.speed.batch_size import BatchSize
 from advbench.threat.attack import Attack
@@ -63,6 +65,11 @@ class Plan:
         rough: one that gives nearly the same in bfloat16, for attacks that can do with that.
         compiled: models that stand in for these where no defense sits inside: hooks would compile them anew.
         shown: counts the images that the model is shown (`counting`).
+        surrogate: what is differentiated in place of the model on the bpda rungs; None for the model itself.
+        stepwise: whether the model's outputs move in steps, and tell attacks along a surrogate no more than
+            their decision.
+        source: the network that static examples are made on; None for the surrogate or the undefended model.
+        without_static: whether the static rung was left out on purpose.
 
     Raises:
         InputError: nothing to attack with, or a model that cannot be computed with.
@@ -86,6 +93,10 @@ class Plan:
     rough: nn.Module | None = None
     compiled: Mapping[nn.Module, nn.Module] = field(default_factory=dict)
     shown: Shown = field(default_factory=Shown)
+    surrogate: Surrogate | None = None
+    stepwise: bool = False
+    source: Surrogate | None = None
+    without_static: bool = False
 
     def __post_init__(self) -> None:
         _ = self.judge
@@ -131,7 +142,9 @@ class Plan:
     def modules(self) -> list[nn.Module]:
         """What has a state: the model, and the defenses and substitutes that are modules."""
         links = [link for chain in self.chains.values() for link in chain]
-        return [self.model, *(module for link in links for module in link.modules)]
+        given = [stand_in.network for stand_in in (self.source, self.surrogate) if stand_in is not None]
+        beside = [module for module in given if module is not None]
+        return [self.model, *beside, *(module for link in links for module in link.modules)]
 
     @property
     def places(self) -> set[str]:
@@ -205,9 +218,34 @@ class Plan:
         chain = tuple(link.as_attacked for link in chain)
         if all(link.at in (INPUT, LOGITS) for link in chain):
             network = self.compiled.get(network, network)
+        network = self._differentiated(network, chain, bpda=bpda)
         return DefendedModel(
             network, chain, bpda=bpda, sampling=sampling, lanes=self.size.lanes, at_once=self.size.images
         )
+
+    def _differentiated(self, network: nn.Module, chain: Links, *, bpda: bool) -> nn.Module:
+        """A network along the surrogate where there is one, else as it is.
+
+        What stands at the logits is to see the model's own, also where these move in steps.
+        """
+        if self.surrogate is None:
+            return network
+        if not bpda or self.surrogate.network is None:
+            return AlongItself(network)
+        stepwise = self.stepwise and all(link.at != LOGITS for link in chain)
+        return along_surrogate(network, self.surrogate.network, stepwise=stepwise)
+
+    @property
+    def transfers_from(self) -> nn.Module | None:
+        """The network that static examples are made on; None for the undefended model."""
+        stand_in = self.source or self.surrogate
+        return None if stand_in is None else stand_in.network
+
+    @property
+    def source_name(self) -> str:
+        """What static examples are made on; empty for the undefended model, `none` where there is no rung."""
+        stand_in = self.source or self.surrogate
+        return LEFT_OUT if self.without_static else "" if stand_in is None else stand_in.name
 
     def heading(self, names: tuple[str, str], doubts: Mapping[str, tuple[str, ...]]) -> Heading:
         """What the table of this plan is about, given the names of model and data set."""
@@ -217,11 +255,13 @@ class Plan:
             norm=self.threat.norm,
             eps=self.threat.text,
             attacks=tuple(self.attacks),
-            substitutes=substitutes_of(self.chains),
+            substitutes=substitutes_of(self.chains, self.surrogate),
             rungs=tuple(rung for rung in RUNGS if rung in self.rungs),
             gradient_free="".join(self.gradient_free),
             doubts=doubts,
             judging=judging_of(self.judge, self.chains, self.model),
+            surrogate=None if self.surrogate is None else Likeness(name=self.surrogate.name),
+            source=self.source_name,
         )
 
 
@@ -322,10 +362,13 @@ def defense_chains(defenses: Mapping[str, Chain]) -> dict[str, tuple[Placement, 
     return {UNDEFENDED: (), **{name: _placements(chain) for name, chain in defenses.items()}}
 
 
-def substitutes_of(chains: Mapping[str, tuple[Placement, ...]]) -> dict[str, str]:
-    """What stands in for each defense in its bpda rung, as the table names it."""
+def substitutes_of(
+    chains: Mapping[str, tuple[Placement, ...]], surrogate: Surrogate | None = None
+) -> dict[str, str]:
+    """What stands in for each defense in its bpda rung, and for the undefended model, as the table says."""
+    undefended = "" if surrogate is None else surrogate.name
     return {
-        defense: "+".join(name_of(link.chosen_substitute) for link in chain)
+        defense: "+".join(name_of(link.chosen_substitute) for link in chain) or undefended
         for defense, chain in chains.items()
     }
 

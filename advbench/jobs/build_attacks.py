@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from advbench.attacks import ATTACKS
 from advbench.data.load import find_dataset
+from advbench.defended.surrogate import NO_STAND_INS, StandIns
 from advbench.errors import InputError, SpecError
 from advbench.jobs.build_subject import (
     Named,
@@ -18,6 +19,7 @@ from advbench.jobs.build_subject import (
     make_threat,
     names_of,
 )
+from advbench.jobs.build_surrogate import check_words, make_source, make_surrogate
 from advbench.jobs.objects import NO_OBJECTS, Objects
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
@@ -26,6 +28,7 @@ from advbench.names import registry
 from advbench.names.grammar import Spec, has_detector, parse_spec
 from advbench.results.indicators import TESTS, Test
 from advbench.results.records import LADDER, Rung
+from advbench.results.surrogates import LEFT_OUT
 from advbench.threat.attack import Attack
 from advbench.threat.threat import Threat
 
@@ -42,6 +45,7 @@ class Job(NamedTuple):
     """The attack of the gradient-free rung, where that is run."""
     nameless: tuple[str, ...] = ()
     """Objects that no words stand for."""
+    stand_ins: StandIns = NO_STAND_INS
 
 
 def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) -> Job:
@@ -57,13 +61,29 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
     """
     threat = make_threat(options.subject, objects.entry or find_dataset(names_of(options.subject)[1]))
     attack_tests(options)
+    check_words(
+        None if objects.surrogate else options.surrogate,
+        None if objects.source else options.source,
+        None if objects.model else options.model,
+    )
     attacks, rungs = make_attacks(options, threat, objects.attacks), rungs_of(options, objects)
     no_queries = "gradient_free" not in rungs
     queries = Named({}, {}) if no_queries else _gradient_free(options, threat, objects.gradient_free)
     subject = load_subject(options.subject, ranks, options.batch_size, objects)
     if len(subject.indices) < ranks.count:
         raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
-    return Job(subject, attacks, rungs, attack_tests(options), queries, objects.nameless)
+    stand_ins = _stand_ins(options, objects, subject)
+    return Job(subject, attacks, rungs, attack_tests(options), queries, objects.nameless, stand_ins)
+
+
+def _stand_ins(options: RunSettings, objects: Objects, subject: Subject) -> StandIns:
+    """What stands in for the model, where something does."""
+    classifier, images, device = subject.classifier, subject.images, subject.device
+    surrogate = make_surrogate(options.surrogate, objects.surrogate, classifier, device, len(images.classes))
+    data = images, objects.entry or find_dataset(subject.dataset), subject.indices
+    source = make_source(options.source, objects.source, options.subject, classifier, data, device)
+    left_out = objects.source is None and options.source == LEFT_OUT
+    return StandIns(surrogate=surrogate, source=source, without_static=left_out)
 
 
 def make_attacks(
@@ -141,29 +161,34 @@ def rungs_of(options: RunSettings, objects: Objects = NO_OBJECTS) -> tuple[Rung,
     Raises:
         SpecError: a rung that there is not.
     """
+    left_out = objects.source is None and options.source == LEFT_OUT
+    allowed: tuple[Rung, ...] = tuple(rung for rung in LADDER if not (left_out and rung == "static"))
     if options.wants_ladder:
-        return LADDER
+        return allowed
     links = [link for chain in objects.defenses.values() for link in chain]
     may_refuse = any(link.detector is not None for link in links) or any(
         has_detector(text) for text in options.defenses if text not in objects.defenses
     )
     wanted = ["shattered", *(["bpda"] if options.wants_bpda else []), *listed(options.rungs)]
-    wanted += ["static"] if may_refuse else []
+    elsewhere = options.surrogate is not None or options.source is not None
+    wanted += ["static"] if may_refuse or elsewhere else []
     unknown = [rung for rung in wanted if rung not in LADDER]
     if unknown:
         raise SpecError(f"there is no rung {unknown[0]!r}; known: {', '.join(LADDER)}.")
-    return tuple(rung for rung in LADDER if rung in wanted)
+    return tuple(rung for rung in allowed if rung in wanted)
 
 
 def attack_tests(options: RunSettings) -> tuple[Test, ...]:
     """What is measured beside the ladder.
 
     Raises:
-        SpecError: a test that there is not.
+        SpecError: a test that there is not, or one beside a surrogate.
     """
     unknown = [word for word in options.tests if word not in TESTS]
     if unknown:
         raise SpecError(f"there is no test {unknown[0]!r}; known: {', '.join(TESTS)}.")
+    if options.surrogate is not None and options.tests:
+        raise SpecError("--test reads the model's own features, which no --surrogate has: give one of both.")
     return tuple(test for test in TESTS if test in options.tests)
 
 

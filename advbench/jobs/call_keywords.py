@@ -5,12 +5,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from advbench.defended.surrogate import Surrogate
 from advbench.errors import InputError
 from advbench.jobs.build_attacks import attacks_of
 from advbench.jobs.objects import Objects
 from advbench.jobs.settings.keywords import plain_value, said_in_keywords, settings_from_keywords
 from advbench.jobs.settings.run import RunSettings
-from advbench.jobs.words_or_objects import data_of, defenses_of, guarded, headed, is_worded, model_of
+from advbench.jobs.words_or_objects import (
+    data_of,
+    defenses_of,
+    guarded,
+    headed,
+    is_worded,
+    model_of,
+    stand_in_of,
+)
 
 _OF_NAMED_DATA: Final = (
     "data_root",
@@ -55,16 +64,29 @@ def read_keywords(function: str, given: Mapping[str, Any]) -> tuple[RunSettings,
     words["attacks"], own["attacks"] = attacks_of(words.get("attacks", ()))
     if "gradient_free" in words:
         (words["gradient_free"],), own["gradient_free"] = attacks_of(words["gradient_free"], "gradient_free")
+    own |= _stand_ins(words)
     for name in ("eps", "step_size"):
         if name in words:
             words[name] = _written_number(plain_value(words[name]))
     nameless = [name for name, key in (("model", "model"), ("data", "images")) if own.get(key) is not None]
+    nameless += [name for name in ("surrogate", "source") if name in own]
     nameless += [f"defense {name}" for name, links in own["defenses"].items() if not is_worded(name, links)]
     with said_in_keywords(RunSettings):
         settings = settings_from_keywords(RunSettings, "attack", words, function)
     if nameless:  # no command does the same
         settings = replace(settings, command=(_call(function, words),))
     return settings, Objects(**own, nameless=tuple(nameless))
+
+
+def _stand_ins(words: dict[str, Any]) -> dict[str, Surrogate]:
+    """What stands in for the model and is given as an object; its name goes into the words."""
+    given: dict[str, Surrogate] = {
+        name: stand_in_of(words[name], name)
+        for name in ("surrogate", "source")
+        if name in words and not isinstance(words[name], str)
+    }
+    words.update({name: stand_in.name for name, stand_in in given.items()})
+    return given
 
 
 def _call(function: str, words: Mapping[str, Any]) -> str:

@@ -46,6 +46,9 @@ def run(
             tuple of these for a chain; or `{name: defense}`.
         attacks: a list, a row each: a word (`apgd:steps=50`) or an `Attack`; or `{name: attack}`.
         gradient_free: the attack of the gradient-free rung, likewise; by default `square:queries=1000`.
+        surrogate: what is differentiated in place of the model: a word, a module or a function from pixels to
+            logits, or `{name: such}`.
+        source: what the static rung's examples are made on, likewise.
         watcher: is told how far the run has come, and may end it; by default nobody looks on.
         settings: the other options. `eps` and `step_size` may be numbers, `out` a path; without `out` the
             records go to a new dated folder under `runs/`, which the run's `path` tells.

@@ -11,6 +11,7 @@ from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
 from advbench.files import sha256
 from advbench.jobs.build_attacks import Job
+from advbench.jobs.build_surrogate import settings_of
 from advbench.jobs.channels import channels_of
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import PrecisionName, RunSettings
@@ -58,6 +59,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             **({"smooth": options.smooth} if options.smooth else {}),
             **({"random_model": True} if options.random_model else {}),
             **({} if options.judging.rule == MAJORITY else {"judge": options.judging.rule}),
+            **settings_of(job.stand_ins),
             "fast": options.fast,
             "precision": options.precision,
             "compile": options.compiled,

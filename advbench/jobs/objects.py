@@ -10,6 +10,7 @@ from torch import nn
 from advbench.data.images import LabelledImages
 from advbench.data.registry import DATASETS, DatasetEntry
 from advbench.defended.model import Placement
+from advbench.defended.surrogate import Surrogate
 from advbench.errors import RunFolderError
 from advbench.jobs.state_digest import state_digest
 from advbench.threat.attack import Attack
@@ -28,6 +29,8 @@ class Objects:
         defenses: the defenses in their places, by the names of the table.
         attacks: the attacks, by the names of the table.
         gradient_free: the attack of the gradient-free rung, by its name.
+        surrogate: what is differentiated in place of the model, by its name.
+        source: what static examples are made on, by its name.
         nameless: those that no words of a command line stand for, so that a verification must be given them.
     """
 
@@ -36,6 +39,8 @@ class Objects:
     defenses: Mapping[str, tuple[Placement, ...]] = field(default_factory=dict)
     attacks: Mapping[str, Attack] = field(default_factory=dict)
     gradient_free: Mapping[str, Attack] = field(default_factory=dict)
+    surrogate: Surrogate | None = None
+    source: Surrogate | None = None
     nameless: tuple[str, ...] = ()
 
     @property
@@ -46,7 +51,14 @@ class Objects:
     @cached_property
     def digest(self) -> str:
         """What tells these objects from all others; empty without any."""
-        given = (self.model, self.images, self.defenses, self.attacks, self.gradient_free)
+        given: tuple[Any, ...] = (
+            self.model,
+            self.images,
+            self.defenses,
+            self.attacks,
+            self.gradient_free,
+            *filter(None, (self.surrogate, self.source)),
+        )
         return state_digest(given) if any(thing is not None and thing != {} for thing in given) else ""
 
 
@@ -71,6 +83,7 @@ def check_given_again(manifest: Mapping[str, Any], objects: Objects, run: object
     given = {f"defense {name}" for name in objects.defenses}
     given |= {"model"} if objects.model is not None else set()
     given |= {"data"} if objects.images is not None else set()
+    given |= {"surrogate", "source"}  # which judging does not need
     missing = [name for name in nameless if name not in given]
     if missing:
         raise RunFolderError(

@@ -13,7 +13,8 @@ import torch
 from advbench.defended.counting import Tally, looks_counted
 from advbench.errors import InputError, RunError
 from advbench.evaluation.attack_batch import RungDone
-from advbench.evaluation.ladder import Evaluation, fingerprint, merge
+from advbench.evaluation.clean_pass import fingerprint
+from advbench.evaluation.ladder import Evaluation, merge
 from advbench.evaluation.observer import Checked
 from advbench.jobs.build_attacks import Job
 from advbench.jobs.carry_over import Carried

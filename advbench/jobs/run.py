@@ -123,6 +123,7 @@ def _evaluate(settings: RunSettings, job: Job, recorder: Recorder, ranks: Ranks)
         judge_draws=settings.judging,
         batch_size=settings.batch_size,
         copies=Copies(settings.fast, settings.precision, settings.compiled),
+        stand_ins=job.stand_ins,
         observer=recorder,
     )
 

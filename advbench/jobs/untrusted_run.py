@@ -38,6 +38,17 @@ class _ClassNames:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _StandIn:
+    """A surrogate, or what static examples were made on."""
+
+    name: str
+    state: str = ""
+
+
+NOTHING: Final = _StandIn(name="")
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Settings:
     """The settings that say what was attacked, and how it was judged."""
 
@@ -71,6 +82,8 @@ class _Settings:
     reject_class: str | None = None
     space: SpaceName | None = None
     preparation: Mapping[str, Any] | None = None
+    surrogate: _StandIn | None = None
+    source: _StandIn | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +128,8 @@ class Claims:
         checkpoint_sha256: of the checkpoint; None for a factory's own weights.
         members_sha256: of the other checkpoints of an ensemble, in their order.
         preparation: how a library's model prepared pictures; None for any other.
+        surrogate: what was differentiated in place of the model; without a name where nothing was.
+        source: what the static examples were made on, by name; empty for the undefended model.
         manifest: all of it.
     """
 
@@ -132,6 +147,8 @@ class Claims:
     checkpoint_sha256: str | None
     members_sha256: tuple[str, ...]
     preparation: Mapping[str, Any] | None
+    surrogate: _StandIn
+    source: str
     manifest: Manifest
 
     @property
@@ -146,6 +163,8 @@ class Claims:
             "attack": (heading.attacks, self.attacks),
             "gradient-free attack": (heading.gradient_free, self.gradient_free),
             "rung": (heading.rungs, self.rungs),
+            "surrogate": ("" if heading.surrogate is None else heading.surrogate.name, self.surrogate.name),
+            "source": (heading.source, self.source),
         }
         return next((name for name, (claim, known) in pairs.items() if claim != known), "")
 
@@ -185,6 +204,8 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
         checkpoint_sha256=checkpoint.sha256,
         members_sha256=run_settings.members,
         preparation=run_settings.preparation,
+        surrogate=run_settings.surrogate or NOTHING,
+        source=(run_settings.source or run_settings.surrogate or NOTHING).name,
         manifest=manifest,
     )
 

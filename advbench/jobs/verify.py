@@ -11,7 +11,9 @@ from torch import nn
 
 from advbench.data.batches import batches, read_batch
 from advbench.defended.left_as_found import prepared
+from advbench.defended.surrogate import DISTILLED
 from advbench.errors import RunFolderError
+from advbench.evaluation.clean_pass import fingerprint, image_digests
 from advbench.evaluation.judge_again import (
     LOSS_ELSEWHERE,
     LOSS_HERE,
@@ -19,12 +21,12 @@ from advbench.evaluation.judge_again import (
     Finding,
     recheck,
 )
-from advbench.evaluation.ladder import fingerprint, image_digests
 from advbench.evaluation.measure_indicators import PROBED
 from advbench.evaluation.plan import Links, defense_chains, judging_of, substitutes_of
 from advbench.evaluation.settle_detectors import Looks, Settlement, settled
 from advbench.files import sha256
 from advbench.jobs.build_subject import Subject, load_subject
+from advbench.jobs.build_surrogate import make_surrogate
 from advbench.jobs.check import Check
 from advbench.jobs.compare_records import check_records
 from advbench.jobs.left_as_found import left_as_found
@@ -39,7 +41,7 @@ from advbench.jobs.verify_seal import check_seal
 from advbench.jobs.verify_statistics import check_statistics
 from advbench.jobs.verify_substitutes import check_indicators, check_substitutes
 from advbench.jobs.verify_tables import check_tables
-from advbench.jobs.words_or_objects import data_of, defenses_of, model_of
+from advbench.jobs.words_or_objects import data_of, defenses_of, model_of, stand_in_of
 from advbench.models.hub import digest_of
 from advbench.models.network import bundled_weights
 from advbench.names.grammar import parse_spec
@@ -65,7 +67,13 @@ BEYOND: Final = f"{ON_THE_WAY} on images beyond the sample that was attacked aga
 
 @with_keywords(VerifySettings)
 def verify(
-    run: str | os.PathLike[str], *, model: Any = None, data: Any = None, defenses: Any = (), **settings: Any
+    run: str | os.PathLike[str],
+    *,
+    model: Any = None,
+    data: Any = None,
+    defenses: Any = (),
+    surrogate: Any = None,
+    **settings: Any,
 ) -> list[Check]:
     """Check a run's examples, predictions, files and tables against model, defenses and data, attack-free.
 
@@ -77,6 +85,7 @@ def verify(
         model: as in `advbench.run`, where the run's folder cannot name it: a module, or code of your own.
         data: likewise.
         defenses: likewise; those of the run that are not given are looked up by their names.
+        surrogate: likewise; `deep` alone needs it.
         settings: the options.
 
     Returns:
@@ -93,6 +102,11 @@ def verify(
     if data is not None:
         _, own["images"] = data_of(data)
     words["defenses"], own["defenses"] = defenses_of(defenses)
+    if surrogate is not None:
+        words["surrogate"] = surrogate
+        if not isinstance(surrogate, str):
+            own["surrogate"] = stand_in_of(surrogate, "surrogate")
+            words["surrogate"] = own["surrogate"].name
     verify_settings = settings_from_keywords(VerifySettings, "verify", words)
     with said_in_keywords(VerifySettings), left_as_found():
         return list(check_run(verify_settings, Objects(**own)))
@@ -149,7 +163,14 @@ def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterat
     if settings.deep:
         from advbench.jobs.verify_deep import check_deeply  # noqa: PLC0415  # knows the attacks
 
-        yield from check_deeply(claims, subject, samples, heading, settlement)
+        given = make_surrogate(
+            claims.surrogate.name if claims.surrogate.name == DISTILLED else settings.surrogate,
+            objects.surrogate,
+            subject.classifier,
+            subject.device,
+            len(subject.images.classes),
+        )
+        yield from check_deeply(claims, subject, samples, heading, settlement, given)
     more = MEASURED if not settings.deep else BEYOND if len(subject.indices) > PROBED else ""
     yield Check("not proved", True, "; ".join(filter(None, (more, UNPROVED))))
 
@@ -245,6 +266,8 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
             defense: claims.heading.substitutes.get(defense, own)
             for defense, own in substitutes_of(defense_chains(subject.defenses.objects)).items()
         },
+        surrogate=claims.heading.surrogate,
+        source=claims.source,
         rungs=claims.rungs,
         gradient_free=claims.gradient_free,
         indicators=claims.heading.indicators,

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
-import torch
 
 from advbench.attacks import ATTACKS
-from advbench.defended.learned import read_network
+from advbench.defended.surrogate import Surrogate
 from advbench.errors import InputError
 from advbench.evaluation.choose_substitutes import options_for
 from advbench.evaluation.measure_again import Again, measured_again
@@ -19,7 +18,9 @@ from advbench.jobs.build_attacks import full_attack
 from advbench.jobs.build_subject import Subject, describe
 from advbench.jobs.check import Check
 from advbench.jobs.compare_records import other_records
+from advbench.jobs.state_digest import state_digest
 from advbench.jobs.untrusted_run import Claims
+from advbench.jobs.verify_substitutes import network_in
 from advbench.names import registry
 from advbench.names.grammar import parse_spec
 from advbench.results.indicators import Indicator
@@ -66,8 +67,13 @@ _HERE: Final = Slack(0, 1e-4, 1e-3)
 _ELSEWHERE: Final = Slack(1, 1e-3, 5e-2)
 
 
-def check_deeply(
-    claims: Claims, subject: Subject, samples: pd.DataFrame, heading: Heading, settlement: Settlement
+def check_deeply(  # noqa: PLR0917  # a run, and what is known of it
+    claims: Claims,
+    subject: Subject,
+    samples: pd.DataFrame,
+    heading: Heading,
+    settlement: Settlement,
+    surrogate: Surrogate | None = None,
 ) -> Iterator[Check]:
     """Search, fit and measure again what the run's verdicts rest on beside its records.
 
@@ -77,7 +83,17 @@ def check_deeply(
         samples: the records of the whole run.
         heading: what the table is about.
         settlement: the defenses, whose detectors refuse where clean images say.
+        surrogate: what was differentiated in place of the model; None where nothing was, or nobody gave it.
     """
+    if claims.surrogate.name and surrogate is None:
+        said = f"nothing: the surrogate {claims.surrogate.name} is code of the user's own, which --deep needs"
+        yield Check("measured again", True, f"{said}; name it again with --surrogate")
+        return
+    if surrogate is not None and surrogate.network is not None:
+        holds = state_digest(surrogate.network) == claims.surrogate.state
+        yield Check("surrogate", holds, "as recorded" if holds else "it is not the one that the run had")
+        if not holds:
+            return
     settings = claims.manifest.group("settings", _Settings)
     attacks, strange = _attacks({**settings.attacks, **settings.gradient_free})
     if strange:
@@ -90,13 +106,21 @@ def check_deeply(
     wrong = _misdescribed(attacks, {**settings.attacks, **settings.gradient_free}, subject)
     yield Check("attacks", not wrong, wrong or f"{', '.join(attacks)}: as the settings describe them")
     again = _measured(
-        settings, attacks, claims, subject, samples=samples, heading=heading, settlement=settlement
+        settings,
+        attacks,
+        claims,
+        subject,
+        samples=samples,
+        heading=heading,
+        settlement=settlement,
+        surrogate=surrogate,
     )
     slack = _HERE if is_here(claims.manifest.values, subject.device) else _ELSEWHERE
     wrong = _other_indicators(heading.indicators, again.indicators, slack)
     count = len(again.indicators)
     yield Check("indicators again", not wrong, wrong or f"{count} measured again come to the same")
     wrong = _other_substitutes(claims.manifest, heading, again, slack)
+    wrong = wrong or _other_likeness(heading, again, slack)
     yield Check("substitutes again", not wrong, wrong or "searched and fitted again, they are the same")
     wrong = other_records(samples, again.records, exact=slack is _HERE)
     several = f"{len(again.records)} made again, on a sample of the images, come to the same"
@@ -138,6 +162,7 @@ def _measured(
     samples: pd.DataFrame,
     heading: Heading,
     settlement: Settlement,
+    surrogate: Surrogate | None,
 ) -> Again:
     chains = settlement.chains
     plan = Plan(
@@ -154,6 +179,7 @@ def _measured(
         images=subject.indices,
         gradient_free={name: attacks[name] for name in settings.gradient_free},
         calibrate_on=CALIBRATION if settings.calibration is None else settings.calibration,
+        surrogate=None if surrogate is None else replace(surrogate, name=claims.surrogate.name),
     )
     wanted = settings.substitute or ()
     options = {defense: options_for(defense, chain, wanted) for defense, chain in chains.items() if chain}
@@ -202,11 +228,22 @@ def _other_substitutes(manifest: Manifest, heading: Heading, again: Again, slack
     for name, contents in again.kept.items():
         file = manifest.path / SUBSTITUTES / name
         if name.endswith(".safetensors") and not _same_network(
-            file.read_bytes() if file.is_file() else b"", contents, slack
+            file.read_bytes() if file.is_file() else b"", contents, slack, name.partition("-")[0]
         ):
             return f"{name} is not the network that is fitted"
     strange = {path.name for path in (manifest.path / SUBSTITUTES).glob("*")} - again.kept.keys()
     return f"{min(strange)} is nothing that a search keeps" if strange else ""
+
+
+def _other_likeness(heading: Heading, again: Again, slack: Slack) -> str:
+    """In what the surrogate is less or more like the model than is told, in words; empty without any."""
+    told, found = heading.surrogate, again.likeness
+    if told is None or found is None:
+        return "" if told is found else "a surrogate is told, and there is none, or one is not told"
+    near = abs(told.agreeing - found.agreeing) <= slack.images
+    if near and (told.n, told.stepwise) == (found.n, found.stepwise):
+        return ""
+    return f"the surrogate is told to agree on {told.agreeing} of {told.n}, and agrees on {found.agreeing}"
 
 
 def _alike(one: Candidate, other: Candidate, slack: Slack) -> bool:
@@ -222,8 +259,8 @@ def _figures(one: Candidate) -> str:
     return f"{one.standing} of {one.n}, agreement {one.agreement}, rank {one.rank}"
 
 
-def _same_network(one: bytes, other: bytes, slack: Slack) -> bool:
-    networks = [read_network(contents, torch.device("cpu")) for contents in (one, other)]
+def _same_network(one: bytes, other: bytes, slack: Slack, kind: str) -> bool:
+    networks = [network_in(contents, kind) for contents in (one, other)]
     first, second = (None if network is None else network.state_dict() for network in networks)
     if first is None or second is None or first.keys() != second.keys():
         return False

@@ -10,16 +10,19 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from advbench.defended.learned import read_network
+from advbench.defended.distilled import Distilled
+from advbench.defended.fitted_network import Fitted
+from advbench.defended.learned import read_fitted, read_network
 from advbench.defended.model import Placement
 from advbench.defended.substitutes import LEARNED
+from advbench.defended.surrogate import DISTILLED
 from advbench.evaluation.choose_substitutes import Options, options_for, read_candidates, search_file
 from advbench.evaluation.expected_indicators import faults_of
 from advbench.evaluation.search_substitutes import ALL, order_of, words_of
 from advbench.jobs.check import Check
 from advbench.names.grammar import split_chain
 from advbench.results.indicators import Test
-from advbench.results.records import Candidate
+from advbench.results.records import UNDEFENDED, Candidate
 from advbench.results.table import Heading
 from advbench.runs.folder import SUBSTITUTES
 from advbench.runs.manifest import MANIFEST, Manifest
@@ -79,7 +82,9 @@ def check_substitutes(
                 options = options_for(defense, chain, wanted)
                 fault = _fault(manifest.path, defense, heading.substitutes[defense], own, options)
                 faults += [f"{defense}: {fault}"] if fault else []
-        faults += _networks(manifest, heading)
+        faults += _networks(manifest, heading, LEARNED)
+        faults += _networks(manifest, heading, DISTILLED)
+        faults += _of_surrogate(manifest, heading)
     elif manifest.candidates:
         faults.append("there are candidates, and no rung for them")
     names = "; ".join(filter(None, heading.substitutes.values())) or "none"
@@ -130,13 +135,30 @@ def _all(options: Options) -> list[str]:
     return []
 
 
-def _networks(manifest: Manifest, heading: Heading) -> list[str]:
-    """Whether networks were fitted where one of the substitutes is a fitted one, and nowhere else."""
+def _of_surrogate(manifest: Manifest, heading: Heading) -> list[str]:
+    """Whether the surrogate is the undefended row's only substitute, graded once."""
+    own = tuple(candidate for candidate in manifest.candidates if candidate.defense == UNDEFENDED)
+    if heading.surrogate is None:
+        return ["the undefended model has candidates, and no surrogate"] if own else []
+    name = heading.surrogate.name
+    if heading.substitutes[UNDEFENDED] != name or [candidate.substitute for candidate in own] != [name]:
+        return [f"the surrogate {name!r:.60} is not what stands in for the model"]
+    if own[0].rank != 1 or not 0 <= (own[0].standing or 0) <= own[0].n:
+        return ["the grade of the surrogate is none that there can be"]
+    if not 0 <= heading.surrogate.agreeing <= heading.surrogate.n:
+        return ["the surrogate agrees on more images than were looked at"]
+    file = manifest.path / SUBSTITUTES / search_file(UNDEFENDED)
+    kept = read_candidates(file.read_bytes() if file.is_file() else None, UNDEFENDED)
+    return [] if kept == own else [f"{file.name} tells of another surrogate than {MANIFEST}"]
+
+
+def _networks(manifest: Manifest, heading: Heading, kind: str) -> list[str]:
+    """Whether networks of a kind were fitted where something is stood in for by one, and nowhere else."""
     fitting = [candidate.substitute for candidate in manifest.candidates if not candidate.note]
-    asked = any(map(_is_fitted, [*heading.substitutes.values(), *fitting]))
-    tried = asked or any(_is_fitted(candidate.substitute) for candidate in manifest.candidates)
-    files = sorted((manifest.path / SUBSTITUTES).glob(f"{LEARNED}-*.safetensors"))
-    damaged = [file.name for file in files if not _is_network(file)]
+    asked = any(_is_fitted(words, kind) for words in [*heading.substitutes.values(), *fitting])
+    tried = asked or any(_is_fitted(candidate.substitute, kind) for candidate in manifest.candidates)
+    files = sorted((manifest.path / SUBSTITUTES).glob(f"{kind}-*.safetensors"))
+    damaged = [file.name for file in files if not _is_network(file, kind)]
     if damaged:
         return [f"{damaged[0]} holds no network"]
     if asked and not files:
@@ -144,10 +166,16 @@ def _networks(manifest: Manifest, heading: Heading) -> list[str]:
     return [] if tried or not files else ["there is a fitted network that nothing stands for"]
 
 
-def _is_network(file: Path) -> bool:
-    return file.is_file() and read_network(file.read_bytes(), torch.device("cpu")) is not None
+def _is_network(file: Path, kind: str) -> bool:
+    return file.is_file() and network_in(file.read_bytes(), kind) is not None
 
 
-def _is_fitted(words: str) -> bool:
-    """Whether one of the substitutes in a table's cell is a fitted network."""
-    return any(LEARNED in split_chain(text) for text in words.split("; ") if text)
+def network_in(contents: bytes, kind: str) -> Fitted | None:
+    """The fitted network of a file whose name begins with its kind; None where it is damaged."""
+    device = torch.device("cpu")
+    return read_fitted(contents, device, Distilled) if kind == DISTILLED else read_network(contents, device)
+
+
+def _is_fitted(words: str, kind: str) -> bool:
+    """Whether one of the substitutes in a table's cell is a fitted network of a kind."""
+    return any(kind in split_chain(text) for text in words.split("; ") if text)

@@ -13,6 +13,7 @@ from advbench.defended.detector import Detector
 from advbench.defended.head import Head
 from advbench.defended.model import Placement
 from advbench.defended.own_functions import adapted
+from advbench.defended.surrogate import Function, Surrogate
 from advbench.defenses import DEFENSES
 from advbench.errors import InputError, ModelError, SpecError
 from advbench.evaluation.plan import Links
@@ -40,6 +41,24 @@ def model_of(given: Any) -> tuple[str, nn.Module | None]:
         hint = " Call it to make one." if callable(model) else ""
         raise ModelError(f"model must be a name or a torch.nn.Module, got {model!r:.60}.{hint}")
     return usable_name(name or type(model).__name__, "model"), model
+
+
+def stand_in_of(given: Any, what: str) -> Surrogate:
+    """A surrogate or a source that a caller gives as an object, with its class's or its function's name.
+
+    Args:
+        given: a module, a function from pixels to logits, or `{name: such}`.
+        what: what it is called in messages.
+
+    Raises:
+        ModelError: neither.
+    """
+    name, thing = _single(given, what)
+    if inspect.isclass(thing) or not callable(thing):
+        hint = " Call it to make one." if inspect.isclass(thing) else ""
+        raise ModelError(f"{what} must be a word, a torch.nn.Module or a function, got {thing!r:.60}.{hint}")
+    network = thing if isinstance(thing, nn.Module) else Function(thing)
+    return Surrogate(usable_name(name or name_of(thing), what), network)
 
 
 def data_of(given: Any) -> tuple[str, LabelledImages | None]:

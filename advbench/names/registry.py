@@ -12,7 +12,7 @@ from advbench.errors import SpecError, nearest
 from advbench.names.conversion import convert
 from advbench.names.grammar import Spec
 
-Kind = Literal["attack", "defense", "detector", "head", "model", "substitute"]
+Kind = Literal["attack", "defense", "detector", "head", "model", "substitute", "surrogate"]
 
 ANY_NAME: Final = ":NAME"
 """How a table's key ends that stands for every name of a library."""

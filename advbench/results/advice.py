@@ -16,6 +16,12 @@ _GRADIENT: Final = (
     "zero_coordinates",
     "agreement",
 )
+SURROGATE: Final = (
+    "differentiate a soft version of the model, or a network distilled from it: "
+    "--surrogate FILE.py:SOFT_MODEL, or --surrogate distill"
+)
+CLOSER: Final = "a closer surrogate, a soft version of the model itself: --surrogate FILE.py:SOFT_MODEL"
+"""What to do about a model that has no gradient, or a stand-in that is too far from it."""
 _QUERIES: Final = 5000
 """What `square` spends where nobody says how many."""
 
@@ -32,12 +38,14 @@ class Setup:
         attack: of the gradient rungs, as it was written.
         substitute: what stood in for the defense, by name; empty without a bpda rung.
         gradient_free: the attack of the gradient-free rung; empty without.
+        surrogate: what is differentiated in place of the model; empty where nothing is.
     """
 
     defense: str
     attack: str = ""
     substitute: str = ""
     gradient_free: str = ""
+    surrogate: str = ""
 
     @property
     def climbs_cross_entropy(self) -> bool:
@@ -67,10 +75,13 @@ def _more_queries(done: str) -> str:
 
 def about_gradient(setup: Setup) -> tuple[str, ...]:
     """What gets past a gradient that leads nowhere."""
+    if setup.surrogate:
+        return CLOSER, stronger(setup)
     if setup.defense == UNDEFENDED:
         return (
             "take the step that hides the gradient out of the model and name it as a defense: "
             "--defense FILE.py:STEP --bpda",
+            SURROGATE,
             stronger(setup),
         )
     if not setup.substitute:

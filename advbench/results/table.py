@@ -25,6 +25,7 @@ from advbench.results.records import (
     Spread,
 )
 from advbench.results.statistics import PairedCounts
+from advbench.results.surrogates import LEFT_OUT, Likeness
 from advbench.results.verdict import RULES, Case, Verdict, paired, standing_of, verdict_of
 
 ATTACKED: Final[tuple[Rung, ...]] = ("static", "shattered", "bpda")
@@ -70,6 +71,9 @@ class Heading:
         detectors: of the defenses that may refuse an image, where their detectors do.
         rules: by which table of decisions its verdicts were written (`verdict.RULES`).
         judging: by which rule random defenses were judged; None for the majority.
+        surrogate: what the gradients of the bpda rungs come from, where that is not the model.
+        source: what the static examples are made on; empty for the undefended model, `none` where the rung is
+            left out.
     """
 
     model: str
@@ -86,15 +90,25 @@ class Heading:
     detectors: Mapping[str, tuple[Detecting, ...]] = field(default_factory=dict)
     rules: int = RULES
     judging: Judging | None = None
+    surrogate: Likeness | None = None
+    source: str = ""
 
     def as_record(self) -> dict[str, Any]:
         """The heading for `run.json`, without what came later and says nothing."""
-        late = ("detectors", "judging")
+        late = ("detectors", "judging", "surrogate", "source")
         return {name: value for name, value in asdict(self).items() if name not in late or value}
 
     def notes_of(self, defense: str) -> tuple[str, ...]:
-        """What a reader of a row has to know: of the model, and of how it was judged."""
-        return (*self.notes, *(() if self.judging is None else self.judging.notes(defense)))
+        """What a reader of a row has to know: of the model, how it was attacked, and how it was judged."""
+        beside = [] if self.surrogate is None or self.surrogate.n == 0 else [self.surrogate.sentence]
+        if "static" in self.rungs and self.source not in ("", LEFT_OUT):
+            beside.append(f"static examples are made on {self.source}")
+        return (*self.notes, *beside, *(() if self.judging is None else self.judging.notes(defense)))
+
+    @property
+    def doubts_of_surrogate(self) -> tuple[str, ...]:
+        """What makes the gradients of a surrogate less than they seem."""
+        return tuple(filter(None, [] if self.surrogate is None else [self.surrogate.doubt]))
 
     def judged_by_fixed_seed(self, defense: str) -> bool:
         """Whether the judge gave a random defense the draws that the attack saw."""
@@ -134,7 +148,16 @@ class Heading:
 
     def has(self, rung: Rung, defense: str) -> bool:
         """Whether a rung was asked for and makes sense: an undefended model has no gradient to restore."""
-        return rung in self.rungs and (defense != UNDEFENDED or rung not in NEEDS_DEFENSE)
+        return rung in self.rungs and (defense != UNDEFENDED or rung not in self._needing_a_defense)
+
+    @property
+    def _needing_a_defense(self) -> set[Rung]:
+        """The rungs that the undefended model has not: a surrogate and another source give it both."""
+        given: dict[Rung, bool] = {
+            "bpda": self.surrogate is not None,
+            "static": self.source not in ("", LEFT_OUT),
+        }
+        return {rung for rung in NEEDS_DEFENSE if not given[rung]}
 
     def reasons(self, defense: str) -> dict[Rung, str]:
         """Why a defense has no numbers of a rung that was asked for."""
@@ -183,6 +206,7 @@ def _row(samples: pd.DataFrame, heading: Heading, defense: str, attack: str) -> 
         advice=() if verdict is None else verdict.advice,
         warnings=(
             *doubts,
+            *heading.doubts_of_surrogate,
             *warnings_of(records, defense, attack),
             *_of_tests(heading, defense, attack),
         ),
@@ -232,7 +256,10 @@ def _verdict(
                 attack=attack,
                 substitute=heading.substitutes[defense] if "bpda" in standing else "",
                 gradient_free=heading.gradient_free,
+                surrogate="" if heading.surrogate is None else heading.surrogate.name,
             ),
+            surrogate=heading.surrogate,
+            source=heading.source,
             chance=chance_told(records[records["rung"] == "clean"]),
             may_refuse=defense in heading.detectors,
         )

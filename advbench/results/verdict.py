@@ -25,7 +25,7 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from advbench.results.advice import Setup, about_gradient, by_margin, stronger
+from advbench.results.advice import CLOSER, Setup, about_gradient, by_margin, stronger
 from advbench.results.detecting import KNOWING, unaware
 from advbench.results.gradient_grounds import (
     FLAT,
@@ -41,6 +41,7 @@ from advbench.results.indicators import Indicator
 from advbench.results.judging import FIXED
 from advbench.results.records import UNDECIDED, UNDEFENDED, Rung, wilson_interval
 from advbench.results.statistics import PairedCounts, count_pairs
+from advbench.results.surrogates import LEFT_OUT, Likeness
 
 Kind = Literal["robust as measured", "not robust", "masked", "unreliable", "not enough evidence"]
 KINDS: Final[tuple[Kind, ...]] = (
@@ -122,6 +123,9 @@ class Case:
         chance: that clean accuracy is no better than guessing, in a sentence; None where it is.
         may_refuse: whether a detector stands in the defense.
         fixed_seed: whether the judge gave a random defense the very draws that the attack saw.
+        surrogate: what the gradients of the bpda rung come from, where that is not the model.
+        source: what the static examples were made on; empty for the undefended model, `none` where the rung
+            was left out on purpose.
     """
 
     standing: pd.DataFrame
@@ -132,6 +136,8 @@ class Case:
     chance: str | None = None
     may_refuse: bool = False
     fixed_seed: bool = False
+    surrogate: Likeness | None = None
+    source: str = ""
 
     @property
     def n(self) -> int:
@@ -248,17 +254,26 @@ def _unaware(case: Case) -> Iterator[Ground]:
         yield f"{unaware(rung, pairs.only_first, left)} (p {_p(pairs.p_value)})", ()
 
 
+def _named(case: Case, rung: Rung) -> str:
+    """A rung's attacks in words, with what static examples were made on where that is another network."""
+    elsewhere = rung == "static" and case.source not in ("", LEFT_OUT)
+    return f"examples made on {case.source}" if elsewhere else _NAMES[rung]
+
+
 def _hidden(case: Case) -> Iterator[Ground]:
     """The rung that shows most of what the defense's own gradient has hidden."""
     standing, most = case.standing, _most_shown(case, "shattered", _NAMES)
     for rung, pairs in most:
         left = int(standing["shattered"].sum())
-        sentence = f"{_NAMES[rung]} fell {pairs.only_first} of the {left} images that its own gradient left"
+        sentence = (
+            f"{_named(case, rung)} fell {pairs.only_first} of the {left} images that its own gradient left"
+        )
         yield f"{sentence} (p {_p(pairs.p_value)})", ()
     if most and case.worst > FLAT * case.n:
         bound = f"the {case.worst} of {case.n} that stand on every rung are an upper bound"
         sound = "bpda" in standing and case.resting == "bpda" and not any(True for _ in dead(case, "bpda"))
-        yield bound, (stronger(case.setup),) if sound else about_gradient(case.setup)
+        closer = (CLOSER,) if case.surrogate is not None and most[0][0] == "gradient_free" else ()
+        yield bound, (*closer, stronger(case.setup)) if sound else about_gradient(case.setup)
 
 
 def _fallen(case: Case) -> Iterator[Ground]:
@@ -290,9 +305,8 @@ def _unsettled(case: Case) -> Iterator[Ground]:
     """What a stronger look could still change."""
     setup, standing = case.setup, case.standing
     tripped = case.tripped("clean") | case.tripped(case.resting)
-    undefended = setup.defense == UNDEFENDED
-    needed: list[Rung] = ["gradient_free"] if undefended else ["static", "bpda", "gradient_free"]
-    missing = [rung for rung in needed if rung not in standing]
+    yield from _unlike(case)
+    missing = _missing(case)
     if missing:
         yield f"not run: {', '.join(missing)}", ("--ladder",)
     if "autograd_in_forward" in tripped:
@@ -307,7 +321,7 @@ def _unsettled(case: Case) -> Iterator[Ground]:
     for rung in weaker:
         if rung in standing and _better(case, rung, best):
             pairs = paired(standing, best, rung)
-            sentence = f"{_NAMES[rung]} leave {100 * pairs.difference:.1f} points less than {best}"
+            sentence = f"{_named(case, rung)} leave {100 * pairs.difference:.1f} points less than {best}"
             yield f"{sentence} (p {_p(pairs.p_value)})", (stronger(setup),)
     signs = list(_OF_STEPS)
     if not any(
@@ -322,6 +336,23 @@ def _unsettled(case: Case) -> Iterator[Ground]:
             f"{case.worst} of {case.n} stand, too few images to tell whether a third of the clean ones would"
         )
         yield sentence, ("more images: --limit",)
+
+
+def _unlike(case: Case) -> Iterator[Ground]:
+    """A surrogate that says too often what the model does not is no guide to it."""
+    if case.surrogate is not None and case.surrogate.falls_short:
+        yield case.surrogate.doubt, (CLOSER,)
+
+
+def _missing(case: Case) -> list[Rung]:
+    """The rungs that a verdict rests on and that were neither run nor left out on purpose."""
+    undefended = case.setup.defense == UNDEFENDED
+    needed: list[Rung] = ["gradient_free"] if undefended else ["static", "bpda", "gradient_free"]
+    return [
+        rung
+        for rung in needed
+        if rung not in case.standing and not (rung == "static" and case.source == LEFT_OUT)
+    ]
 
 
 def _left(case: Case, what: str) -> str:

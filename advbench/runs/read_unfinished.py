@@ -17,6 +17,7 @@ from advbench.files import is_named_after
 from advbench.results.judging import MAJORITY, Judge, check_rule
 from advbench.results.over_draws import over_draws
 from advbench.results.records import LADDER, LOSS_COLUMNS, UNDEFENDED, Row, Rung, SoFar, join_samples
+from advbench.results.surrogates import Likeness
 from advbench.results.table import Heading, of_row, pairs_of, rates_of, warnings_of
 from advbench.results.verdict import standing_of
 from advbench.runs.manifest import Manifest, open_manifest
@@ -47,6 +48,8 @@ class _Settings:
     substitute: Any = None
     judge: str = MAJORITY
     judge_draws: Count = 1
+    surrogate: Any = None
+    source: Any = None
 
     @property
     def rule(self) -> Judge | None:
@@ -197,13 +200,22 @@ def _part(file: Path) -> pd.DataFrame:
 def _heading(manifest: Manifest) -> Heading:
     """What the table will be about, by the run's settings."""
     settings = manifest.group("settings", _Settings)
+    surrogate, source = _name(settings.surrogate), _name(settings.source)
     return Heading(
         model=settings.model,
         dataset=settings.dataset,
         norm=settings.norm,
         eps=settings.eps,
         attacks=tuple(settings.attacks),
-        substitutes={UNDEFENDED: "", **dict.fromkeys(settings.defenses, settings.only_substitute)},
+        substitutes={UNDEFENDED: surrogate, **dict.fromkeys(settings.defenses, settings.only_substitute)},
         rungs=tuple(rung for rung in LADDER if rung == "shattered" or rung in settings.rungs),
         gradient_free="".join(settings.gradient_free),
+        surrogate=Likeness(name=surrogate) if surrogate else None,
+        source=source or surrogate,
     )
+
+
+def _name(entry: Any) -> str:
+    """The name of a surrogate or a source; empty where there is none."""
+    name = entry.get("name") if isinstance(entry, Mapping) else None
+    return name if isinstance(name, str) else ""

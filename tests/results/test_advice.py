@@ -91,5 +91,11 @@ def test_every_indicator_has_advice(name: str) -> None:
 
 
 def test_a_model_without_defense_is_asked_for_the_step_that_hides_its_gradient() -> None:
-    first, _ = about_gradient(Setup(defense="none", attack="pgd"))
+    first, second, _ = about_gradient(Setup(defense="none", attack="pgd"))
     assert first.endswith("--defense FILE.py:STEP --bpda")
+    assert second.endswith("--surrogate FILE.py:SOFT_MODEL, or --surrogate distill")
+
+
+def test_a_model_with_a_surrogate_is_asked_for_a_closer_one() -> None:
+    first, _ = about_gradient(Setup(defense="none", attack="pgd", surrogate="distill"))
+    assert "a closer surrogate" in first

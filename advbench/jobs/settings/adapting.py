@@ -22,7 +22,13 @@ STREAM: Final = Option(
 
 
 def with_adaptation(
-    defenses: tuple[str, ...], episodic: str | None, stream: str | None, *, tested: bool, successful: bool
+    defenses: tuple[str, ...],
+    episodic: str | None,
+    stream: str | None,
+    *,
+    tested: bool,
+    successful: bool,
+    stood_in: bool,
 ) -> tuple[str, ...]:
     """The rows of a table, with those of a model that adapts.
 
@@ -32,6 +38,7 @@ def with_adaptation(
         stream: that behind `--stream`.
         tested: whether the attacks are tested.
         successful: whether examples that fool alone are kept.
+        stood_in: whether another model gives gradients or static examples.
 
     Raises:
         SpecError: what is no batch, or does not go together with one.
@@ -45,5 +52,9 @@ def with_adaptation(
         raise SpecError(
             "--successful-only would keep parts of batches, and a model that adapts is judged again in "
             "whole ones: give --save-adversarial alone."
+        )
+    if adapts(joined) and stood_in:
+        raise SpecError(
+            "--surrogate and --source do not go with a model that adapts: its static network stands in."
         )
     return joined

@@ -1,9 +1,11 @@
 """Values of options that are more than a text or a number: from the words to what they mean."""
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 from advbench.errors import SpecError
+from advbench.names.grammar import split_chain
 from advbench.results.judging import check_rule
 
 BatchSizeWord = int | Literal["auto"]
@@ -44,3 +46,11 @@ def parse_judge(text: str) -> str:
         SpecError: no such rule.
     """
     return check_rule(text.strip(), "--judge")
+
+
+def joined_to(defenses: tuple[str, ...], words: Sequence[str]) -> tuple[str, ...]:
+    """Defenses with more elements in every chain that lacks them; a row of their own without any."""
+    for word in words:
+        own = [text.strip() for text in defenses if text.strip() != "none"]
+        defenses = tuple(text if word in split_chain(text) else f"{text}+{word}" for text in own) or (word,)
+    return defenses

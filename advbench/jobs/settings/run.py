@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from advbench.errors import SpecError
-from advbench.names.grammar import as_detector, as_head, reject_word, split_chain
+from advbench.names.grammar import as_detector, as_head, reject_word
 from advbench.results.judging import JUDGED, MAJORITY, Judge
 
 from . import shared
 from .adapting import EPISODIC, STREAM, with_adaptation
 from .option import Setting, made, option, settings_of
-from .parse import BatchSizeWord, parse_batch_size, parse_judge, parse_share
+from .parse import BatchSizeWord, joined_to, parse_batch_size, parse_judge, parse_share
 from .subject import NormalizationWord, NormName, SpaceName, SubjectOptions, subject_of
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class RunSettings:
         panel=shared.MODEL,
         shown="input",
     )
+    surrogate: str | None = option(None, like=shared.SURROGATE)
+    source: str | None = option(None, like=shared.SOURCE)
     dataset: str | None = option(None, like=shared.DATASET)
     data_root: Path = option(Path("data"), like=shared.DATA_ROOT)
     split: str = option("test", help="Which part of it.", panel=shared.DATA)
@@ -301,16 +303,13 @@ class RunSettings:
         wanted = [] if self.head is None else [as_head(self.head)]
         wanted += [] if self.reject_class is None else [reject_word(self.reject_class)]
         wanted += [] if self.detector is None else [as_detector(self.detector)]
-        for word in wanted:
-            own = [text.strip() for text in self.defenses if text.strip() != "none"]
-            joined = [text if word in split_chain(text) else f"{text}+{word}" for text in own] or [word]
-            object.__setattr__(self, "defenses", tuple(joined))
         rows = with_adaptation(
-            self.defenses,
+            joined_to(self.defenses, wanted),
             self.episodic,
             self.stream,
             tested=bool(self.tests),
             successful=self.successful_only,
+            stood_in=self.surrogate is not None or self.source is not None,
         )
         object.__setattr__(self, "defenses", rows)
         for name in ("detector", "head", "episodic", "stream"):
@@ -324,7 +323,7 @@ class RunSettings:
     @property
     def wants_bpda(self) -> bool:
         """Whether substitutes are attacked through; to name one is to ask for it."""
-        return self.bpda or bool(self.substitutes)
+        return self.bpda or bool(self.substitutes) or self.surrogate is not None
 
     @property
     def wants_ladder(self) -> bool:

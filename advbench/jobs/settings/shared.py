@@ -34,6 +34,18 @@ MEMBERS: Final = Option(
     word="--member",
     shown="none",
 )
+SURROGATE: Final = Option(
+    help="Take the gradients of --bpda, which it implies, from another model; this one is judged: "
+    "file.py:soft_model or package.module:soft_model, or distill for a network fitted to the model.",
+    panel=MODEL,
+    shown="none",
+)
+SOURCE: Final = Option(
+    help="Make the static rung's examples on another model, NAME[:checkpoint=FILE] or file.py:factory: for a "
+    "defense inside the model, the one without it. none leaves the rung out.",
+    panel=MODEL,
+    shown="the surrogate, or the undefended model",
+)
 WEIGHTS: Final = Option(
     help="Which of several networks in the checkpoint: model_ema, state_dict.0, module.teacher.",
     panel=MODEL,

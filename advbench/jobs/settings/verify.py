@@ -28,6 +28,9 @@ class VerifySettings:
         help="As --model: a defense of your own, as the run's command had it; repeat it for more.",
         shown=_AS_IN_THE_RUN,
     )
+    surrogate: str | None = option(
+        None, help="As --model: a surrogate of your own, which --deep needs.", shown=_AS_IN_THE_RUN
+    )
     trust_program: bool = option(False, like=shared.TRUST_PROGRAM, panel=None)
     data_root: Path | None = option(None, help="Where the data set is now.", shown=_AS_IN_THE_RUN)
     quantize: Literal["8bit"] | None = option(

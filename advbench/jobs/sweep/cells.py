@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from advbench.data.load import check_place, find_dataset
 from advbench.defended.model import Placement
 from advbench.errors import InputError
-from advbench.jobs.build_attacks import full_attack, shared_parameters
+from advbench.jobs.build_attacks import attack_tests, full_attack, shared_parameters
 from advbench.jobs.build_subject import (
     check_selection,
     choose_device,
@@ -20,6 +20,7 @@ from advbench.jobs.build_subject import (
     names_of,
     place_of,
 )
+from advbench.jobs.build_surrogate import check_words
 from advbench.jobs.classifier import shown_name
 from advbench.jobs.normalizing import given_normalization
 from advbench.jobs.objects import NO_OBJECTS, Objects
@@ -38,7 +39,13 @@ from advbench.threat.threat import Threat
 
 NOWHERE: Final = Path()
 
-_BESIDE: Final = {"eps": ("norm",), "mean": ("std",), "data_root": ("dataset",), "limit": ("first",)}
+_BESIDE: Final = {
+    "eps": ("norm",),
+    "mean": ("std",),
+    "data_root": ("dataset",),
+    "limit": ("first",),
+    "surrogate": ("source",),
+}
 """Where to look for a fault's line if the setting itself is not given."""
 
 _OF_AN_ATTACK: Final = ("steps", "step_size", "restarts", "random_start")
@@ -227,6 +234,7 @@ class _Checking:
             self._try("data_root", lambda: check_place(dataset, place_of(subject)))
         self._try("device", lambda: choose_device(subject.device, Ranks()))
         self._try("format", lambda: formats_of(self.options.formats, [*FILE_NAMES, HTML]))
+        self._try("surrogate", lambda: self._stand_ins(model))
         chain = self._try("defense", self._chain)
         attack, made, taken = self._attack(self.values["attack"])
         gone = (*_OF_AN_ATTACK, "defense", "attack")
@@ -250,6 +258,13 @@ class _Checking:
         full = self._try("attack", lambda: full_attack(text, shared_parameters(self.options)))
         made = self._try("attack", lambda: registry.build(full.factory, full.spec, "attack"))
         return str(full.spec), made, full.taken
+
+    def _stand_ins(self, model: str | None) -> None:
+        attack_tests(self.options)
+        own = self.objects
+        surrogate = None if own.surrogate else self.options.surrogate
+        source = None if own.source else self.options.source
+        check_words(surrogate, source, None if own.model else model)
 
     def _chain(self) -> tuple[Placement, ...]:
         text = self.values["defense"]

@@ -3,7 +3,7 @@
 import pytest
 
 from advbench.errors import SpecError
-from advbench.jobs.settings.parse import BatchSizeWord, parse_batch_size, parse_judge, parse_share
+from advbench.jobs.settings.parse import BatchSizeWord, joined_to, parse_batch_size, parse_judge, parse_share
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,9 @@ def test_a_rule_is_read_without_the_blanks_about_it() -> None:
     assert parse_judge(" any:3 ") == "any:3"
     with pytest.raises(SpecError, match="--judge"):
         parse_judge("loudest")
+
+
+def test_elements_join_every_chain_once() -> None:
+    assert joined_to(("round", "jpeg+refuse:3"), ["refuse:3"]) == ("round+refuse:3", "jpeg+refuse:3")
+    assert joined_to(("none",), ["a.py:b@head", "refuse:3"]) == ("a.py:b@head+refuse:3",)
+    assert joined_to(("round",), []) == ("round",)

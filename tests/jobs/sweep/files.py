@@ -31,6 +31,8 @@ VALUES: dict[str, Any] = {
     "random_model": True,
     "member": ["second.pt", "third.pt"],
     "space": "image",
+    "surrogate": "distill",
+    "source": "none",
     "dataset": "mnist",
     "data_root": "data/mnist",
     "split": "train",
