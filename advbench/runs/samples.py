@@ -14,6 +14,9 @@ from advbench.results.records import SAMPLE_TYPES
 SAMPLES: Final = "samples.parquet"
 PARTS: Final = "parts"
 _ORIGIN: Final = b"advbench"
+LARGEST: Final = 1 << 30
+"""Bytes of a file of records."""
+
 _ROW = 10_000  # bytes that a record may have at most, unpacked
 _FILE = 1 << 20  # bytes beside the records
 
