@@ -19,6 +19,9 @@ _KINDS: Final = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+_BLOCK: Final = 512  # bytes; the unit of st_blocks
+_HOLES_FROM: Final = 64 << 20  # bytes
+_HOLES: Final = 64  # times as many bytes as are there
 _FLAGS: Final = (
     os.O_RDONLY
     | getattr(os, "O_NONBLOCK", 0)  # Windows has neither these nor named pipes in folders
@@ -36,13 +39,14 @@ def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     """A file, opened to be read.
 
     Raises:
-        IrregularFileError: it is a folder, a pipe, a socket or a device.
+        IrregularFileError: it is a folder, a pipe, a socket or a device, or consists of holes.
         OSError: there is none, or none that may be read.
     """
     _check(Path(path).stat(), path)
     descriptor = os.open(path, _FLAGS)
     try:
-        _check(os.fstat(descriptor), path)
+        _check(status := os.fstat(descriptor), path)
+        _check_holes(descriptor, status, path)
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -96,6 +100,23 @@ def is_regular(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _check_holes(descriptor: int, status: os.stat_result, path: str | os.PathLike[str]) -> None:
+    """Refuse a file that says it is large and is not on the disk: its zeros would be read for hours."""
+    if status.st_size < _HOLES_FROM or not hasattr(os, "SEEK_HOLE"):
+        return
+    if status.st_blocks * _BLOCK * _HOLES < status.st_size and _first_hole(descriptor) < status.st_size:
+        sentence = f"it says that it has {status.st_size:,} bytes, nearly all of them holes"
+        raise IrregularFileError(errno.EINVAL, sentence, os.fspath(path))
+
+
+def _first_hole(descriptor: int) -> int:
+    """Where a file has its first hole; at its end where it has none, or the file system does not tell."""
+    try:
+        return os.lseek(descriptor, 0, os.SEEK_HOLE)
+    finally:
+        os.lseek(descriptor, 0, os.SEEK_SET)
 
 
 def _check(status: os.stat_result, path: str | os.PathLike[str]) -> None:

@@ -75,11 +75,21 @@ def test_links_are_followed_and_a_circle_of_them_ends(tmp_path: Path) -> None:
 
 def test_a_large_file_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
     with (path := tmp_path / "large").open("wb") as file:
-        file.truncate(1 << 40)  # takes no room on the disk
+        file.truncate(1 << 20)
     with pytest.raises(OSError, match="more than 1,000 bytes") as caught:
         read_regular(path, 1000)
     assert caught.value.errno == errno.EFBIG
     assert read_if_there(path, 1000) is None
+
+
+def test_a_file_of_holes_is_refused(tmp_path: Path) -> None:
+    with (path := tmp_path / "holes").open("wb") as file:
+        file.write(b"head")
+        file.truncate(1 << 40)  # takes no room on the disk
+    if path.stat().st_blocks * 512 > 1 << 20:
+        pytest.skip("the file system has no holes")
+    with pytest.raises(IrregularFileError, match="1,099,511,627,776 bytes, nearly all of them holes"):
+        open_regular(path)
 
 
 def test_what_is_missing_is_missing(tmp_path: Path) -> None:
