@@ -211,6 +211,8 @@ def _words(setting: Setting, draw: random.Random) -> list[str]:
     if setting.kind == "flag":
         return [draw.choice([setting.word, *([setting.negation] if setting.negation else [])])]
     value = _value(setting, draw)
+    if setting.name == "smooth" and value == "8/255":
+        value = "sigma=8/255,draws=2"  # not the hundred that stand for no number
     if setting.option.argument:
         return [value]
     return [f"{setting.word}={value}"] if draw.random() < 0.3 else [setting.word, value]

@@ -15,9 +15,16 @@ Damage = Callable[[random.Random, Path], None]
 """Does something to the file at a path, which may be there."""
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Every file of a folder that was not damaged away, no link followed."""
+    found = [Path(home) / name for home, _, names in os.walk(folder) for name in names]
+    return sorted(path for path in found if path.is_file() and not path.is_symlink())
+
+
 def contents_of(path: Path) -> bytes:
     """What a file holds that was not damaged already beyond reading; nothing of others."""
-    return path.read_bytes() if path.is_file() and path.stat().st_size < _READABLE else b""
+    whole = path.is_file() and not path.is_symlink() and path.stat().st_size < _READABLE
+    return path.read_bytes() if whole else b""
 
 
 def change_bytes(draw: random.Random, path: Path) -> None:

@@ -20,7 +20,7 @@ import torch
 from advbench.runs.manifest import run_hash
 from advbench.runs.seal import digest_of
 from benchmarks.fuzz_lines import SMALL_ATTACK, SMALL_TRAINING
-from benchmarks.hostile_damage import ANYWHERE, VALUES, contents_of, forge_json, put_text
+from benchmarks.hostile_damage import ANYWHERE, VALUES, contents_of, files_below, forge_json, put_text
 
 _ATTACK: Final = ("attack", *SMALL_ATTACK, "--defense", "round", "--bpda", "--save-adversarial", "--quiet")
 _TRAINING: Final = ("finetune", *SMALL_TRAINING, "--quiet")
@@ -82,7 +82,7 @@ class Stock:
             status = home / "run.json"
             if said := contents_of(status):
                 status.write_bytes(said.replace(b'"done"', b'"running"'))
-        weights = next(home.rglob("*.safetensors"), home)
+        weights = next((path for path in files_below(home) if path.suffix == ".safetensors"), home)
         return draw.choice(
             [
                 ["report", "training"],
@@ -162,7 +162,7 @@ def _forge_entries(draw: random.Random, home: Path) -> None:
 
 
 def _forge_file(draw: random.Random, home: Path) -> None:
-    files = sorted(path for path in home.rglob("*") if path.is_file())
+    files = files_below(home)
     path = draw.choice([*files, home / "run.json", home / "new.safetensors"])
     forge = forge_json if path.suffix == ".json" and draw.random() < 0.6 else draw.choice(ANYWHERE)
     forge(draw, path)
