@@ -16,6 +16,8 @@ _OUT_OF_MEMORY: Final = (
 )
 """What messages say where memory ran out, of which torch has no type."""
 
+_CIRCLE: Final = "Symlink loop from "
+
 INTERRUPTED: Final = 130
 """The exit code of a run that was asked to stop."""
 
@@ -113,6 +115,8 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, AdvbenchError):
         return str(error)
     if (name := refused_name(error)) is not None:
+        if isinstance(error, RuntimeError):
+            return f"the links of {name} lead round in a circle."
         return f"{name!r} is no name that a file can have."
     if type(error).__name__ == "OutOfMemoryError":
         return "the device is out of memory: lower --batch-size."
@@ -125,4 +129,6 @@ def refused_name(error: Exception) -> str | None:
         return error.object
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return str(error.filename)
+    if isinstance(error, RuntimeError) and str(error).startswith(_CIRCLE):  # of pathlib before Python 3.13
+        return str(error).removeprefix(_CIRCLE)
     return None

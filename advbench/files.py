@@ -6,13 +6,16 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from advbench.errors import RunError
+from advbench.regular_files import open_regular
 
 if sys.platform != "win32":  # where folders cannot be locked
     import fcntl
 
+_SHORT = 8  # bytes of a digest in a file's name
 _HARMLESS = 1 << 30  # bytes; what unpacks to less can be held
 _RATIO = 100  # images and weights pack to a tenth or a fiftieth at best, zeros alone to a thousandth
 
@@ -36,12 +39,22 @@ def write_whole(path: Path, contents: bytes) -> None:
 
 def short_digest(contents: bytes) -> str:
     """Short enough for a file's name; tells a damaged file from a whole one."""
-    return hashlib.blake2b(contents, digest_size=8).hexdigest()
+    return hashlib.blake2b(contents, digest_size=_SHORT).hexdigest()
 
 
 def is_named_after(path: Path, contents: bytes) -> bool:
     """Whether a file's name ends in the digest of these contents."""
     return path.stem.rpartition("-")[2] == short_digest(contents)
+
+
+def is_as_named(path: Path) -> bool:
+    """Whether a file is there and its name ends in the digest of its contents, which are not held at once."""
+    try:
+        with open_regular(path) as file:
+            digest = hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=_SHORT))
+    except OSError:
+        return False
+    return path.stem.rpartition("-")[2] == digest.hexdigest()
 
 
 def half_written(folder: Path, name: str = "*") -> Iterator[Path]:
@@ -50,8 +63,12 @@ def half_written(folder: Path, name: str = "*") -> Iterator[Path]:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: no regular file, or none that may be read.
+    """
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

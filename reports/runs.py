@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from advbench.errors import RunFolderError
+from advbench.regular_files import read_regular
 from advbench.results.records import Row, SoFar
 from advbench.results.table import rows_of
 from advbench.runs.manifest import MANIFEST
@@ -203,8 +204,7 @@ def read_sweep(path: Path) -> Mapping[str, Any]:
         RunFolderError: it cannot be read, or is damaged.
     """
     try:
-        with (path / SWEEP).open("rb") as stream:
-            entries: Any = json.loads(stream.read(_LARGEST))
+        entries: Any = json.loads(read_regular(path / SWEEP, _LARGEST))
     except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(f"{path / SWEEP} is damaged.") from error
     return entries if isinstance(entries, dict) else {}

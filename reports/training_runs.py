@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from advbench.errors import RunFolderError
+from advbench.regular_files import read_regular
 from advbench.runs.manifest import MANIFEST, read_manifest
 
 from .charts import Curves, training_curves
@@ -42,11 +43,8 @@ def curves_of(paths: Sequence[Path]) -> list[Curves]:
 
 def _epochs(file: Path) -> History:
     """The numbers of each epoch; what is empty or no number is left out."""
-    if not file.is_file():  # a pipe would be waited for
-        raise RunFolderError(f"{file} is no file.")
     try:
-        with file.open("rb") as stream:
-            text = stream.read(_LARGEST).decode()
+        text = read_regular(file, _LARGEST).decode()
         lines = list(csv.DictReader(io.StringIO(text)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunFolderError(f"{file} cannot be read.") from error

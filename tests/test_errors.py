@@ -1,5 +1,7 @@
 """Errors end in one line that says what to do, with an exit code of their family."""
 
+from pathlib import Path
+
 import pytest
 
 from advbench import errors
@@ -11,6 +13,8 @@ from advbench.errors import (
     nearest,
     printable,
     ran_out_of_memory,
+    reason_of,
+    refused_name,
 )
 
 
@@ -97,3 +101,11 @@ def test_a_misspelt_name_is_told_the_nearest_ones_the_nearest_first() -> None:
 def test_where_nothing_is_near_the_first_dozen_are_named(known: list[str], told: str) -> None:
     assert nearest("zzzzzz", known) == told
     assert nearest("zzzzzz", iter(known)) == told
+
+
+def test_links_that_go_in_a_circle_are_no_fault_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    error = RuntimeError(f"Symlink loop from {str(tmp_path / 'circle')!r}")  # as pathlib says before 3.13
+    assert refused_name(error) is not None
+    assert reason_of(error) == f"the links of {str(tmp_path / 'circle')!r} lead round in a circle."
+    assert refused_name(RuntimeError("something else")) is None

@@ -12,6 +12,8 @@ from advbench.jobs.ranks import follows
 
 FAILED = 1
 WRONG_USE = 2
+_LONGEST = 4000  # characters of a message
+_END = 500  # of these from its end, where the advice is
 _PATHS = ("--out", "--checkpoint", "--data-root", "--baseline")
 
 
@@ -82,8 +84,15 @@ def _misused(message: str, words: Sequence[str]) -> int:
 def _fail(message: str, code: int, error: Exception | None, words: Sequence[str]) -> int:
     if error is not None and "--debug" in words:
         raise error
-    print(f"advbench: error: {printable(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
+    print(f"advbench: error: {_shortened(printable(' '.join(message.split())))}", file=sys.stderr)  # noqa: T201
     return code
+
+
+def _shortened(message: str) -> str:
+    """A message without its middle where it repeats a name of a hundred thousand letters, say."""
+    if len(message) <= _LONGEST:
+        return message
+    return f"{message[: _LONGEST - _END]} [...] {message[-_END:]}"
 
 
 def _is_usage_error(error: Exception) -> bool:

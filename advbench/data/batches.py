@@ -1,13 +1,23 @@
 """Images by dataset index, a batch at a time."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from advbench.data.roundings import without_roundings
 from advbench.errors import DatasetError
+
+LARGEST_IMAGE: Final = 1 << 25
+"""Numbers in an image that goes to a network: RGB of 3,344 pixels square has as many."""
+
+LARGEST_BATCH: Final = 1 << 30
+"""Numbers in a batch, which take four gigabytes."""
+
+_COMFORTABLE: Final = 1 << 27  # numbers in a batch that is read only to be looked at
+_LARGE: Final = 1 << 22  # numbers in an image from which on another shape is refused at once
 
 
 class Images(Protocol):
@@ -64,11 +74,20 @@ def check_mapstyle(dataset: Images) -> None:
 def batches(dataset: Images, indices: Sequence[int], batch_size: int) -> Iterator[Batch]:
     """Read the images `indices` of a data set in order; only one batch is in memory at a time.
 
+    Large images come in smaller batches.
+
     Raises:
-        DatasetError: images that are not `(c, h, w)` in [0, 1], differ in shape, or labels below 0.
+        DatasetError: images that are not `(c, h, w)` in [0, 1], differ in shape, are too large, or labels
+            below 0.
     """
-    for start in range(0, len(indices), batch_size):
-        yield read_batch(dataset, indices[start : start + batch_size])
+    start = 0
+    while start < len(indices):
+        wanted = indices[start : start + batch_size]
+        first = dataset[int(wanted[0])]
+        fit = max(1, _COMFORTABLE // max(1, math.prod(getattr(first[0], "shape", ()))))
+        batch = _batch(dataset, wanted[:fit], [first])
+        yield batch
+        start += len(batch.indices)
 
 
 def read_batch(dataset: Images, indices: Sequence[int]) -> Batch:
@@ -77,7 +96,15 @@ def read_batch(dataset: Images, indices: Sequence[int]) -> Batch:
     Raises:
         DatasetError: as in `batches`.
     """
-    items = [dataset[int(index)] for index in indices]
+    return _batch(dataset, indices, [])
+
+
+def _batch(dataset: Images, indices: Sequence[int], items: list[Any]) -> Batch:
+    """Some images, of which the first are read already."""
+    for place, index in enumerate(indices):
+        if place == len(items):
+            items.append(dataset[int(index)])
+        _check_size(items[0][0], items[place][0], len(indices), (dataset, index))
     x = _stack([image for image, _ in items], indices, dataset)
     y = torch.tensor([whole(label) for _, label in items], dtype=torch.int64)
     if int(y.min()) < 0:
@@ -120,6 +147,31 @@ def _stack(images: list[Any], indices: Sequence[int], dataset: Images) -> Tensor
             "(--mean, --std), never to the data."
         )
     return x
+
+
+def _check_size(first: Any, image: Any, count: int, place: tuple[Images, int]) -> None:
+    """Refuse a batch that would fill the memory, before the rest of it is read.
+
+    Raises:
+        DatasetError: an image of too many numbers, or too many for one batch, or of another shape.
+    """
+    (dataset, index), shape = place, tuple(getattr(image, "shape", ()))
+    values = math.prod(shape)
+    if values > LARGEST_IMAGE:
+        raise DatasetError(
+            f"the image at index {index}{_named(dataset, index)} has the shape {shape}, {values:,} numbers, "
+            f"and a network is given {LARGEST_IMAGE:,} at most. Give --image-size N to resize and crop it."
+        )
+    if values * count > LARGEST_BATCH:
+        raise DatasetError(
+            f"{count} images of the shape {shape} take {values * count * 4 >> 30} gigabytes at a time. Give "
+            "a smaller --batch-size, or --image-size N to resize and crop them."
+        )
+    if values > _LARGE and shape != tuple(getattr(first, "shape", ())):
+        raise DatasetError(
+            f"images differ in shape: {tuple(getattr(first, 'shape', ()))}, and {shape} at index "
+            f"{index}{_named(dataset, index)}. Give --image-size N to resize and crop them."
+        )
 
 
 def _one_shape(shapes: Mapping[tuple[int, ...], int], dataset: Images) -> None:

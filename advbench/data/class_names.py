@@ -13,6 +13,7 @@ from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
 from advbench.data.picture_folder import PictureFolder
 from advbench.errors import DatasetError, nearest
+from advbench.regular_files import open_regular
 
 _LARGEST: Final = 8 << 20  # bytes of a file of names
 _MOST: Final = 1_000_000  # outputs
@@ -75,7 +76,7 @@ def read_class_index(path: Path) -> ClassNames:
 
 def _text(path: Path, option: str) -> str:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             contents = file.read(_LARGEST + 1)
         if len(contents) > _LARGEST:
             raise DatasetError(

@@ -1,6 +1,7 @@
 """A folder of pictures, a folder a class."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,12 +9,16 @@ from typing import Final
 
 from torch import Tensor
 
-from advbench.data.pictures import check_regular, open_picture
+from advbench.data.pictures import open_picture
 from advbench.data.pixels import Reading, is_grey, read_pixels
 from advbench.errors import DatasetError, first_line
 
 ENDINGS: Final = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Of the files that are taken for pictures, in capitals too; those of torchvision's `ImageFolder`."""
+
+_MOST_WAYS: Final = 8
+_MOST_FOLDERS: Final = 20_000
+"""Of a class, in it and below; where links lead to folders that link on, these have no end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +57,6 @@ class PictureFolder:
             DatasetError: it cannot be opened.
         """
         path = self.files[index]
-        check_regular(path)
         try:
             with open_picture(path) as picture:
                 return is_grey(picture)
@@ -97,11 +101,21 @@ def open_folder(root: Path, reading: Reading, *, settled: bool) -> PictureFolder
 
 
 def _pictures_below(folder: str, root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Every folder below one, links followed, and the names of its pictures in order."""
+    """Every folder below one, links followed, and the names of its pictures in order.
+
+    Raises:
+        DatasetError: a link that leads back, links that multiply what they lead to, or folders without end.
+    """
     trails = {str(root): frozenset({os.path.realpath(root)})}
+    ways: Counter[str] = Counter()
     for place, _, names in os.walk(folder, followlinks=True):
         above, real = trails[os.path.dirname(place)], os.path.realpath(place)  # noqa: PTH120  # as os.walk
         if real in above:
             raise DatasetError(f"the link {place} leads back to a folder that it lies in; remove it.")
+        ways[real] += 1
+        if ways[real] > _MOST_WAYS:
+            raise DatasetError(f"more than {_MOST_WAYS} links lead to the folder {real}; remove them.")
+        if len(ways) > _MOST_FOLDERS:
+            raise DatasetError(f"the class folder {folder} has more than {_MOST_FOLDERS:,} folders in it.")
         trails[place] = above | {real}
         yield place, sorted(name for name in names if name.lower().endswith(ENDINGS))

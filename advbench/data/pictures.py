@@ -4,11 +4,13 @@ Every picture that anybody gave is opened here and nowhere else: Pillow by itsel
 whatever the file's ending, and hands some formats (PostScript) to a program that it starts.
 """
 
-import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
-from advbench.errors import DatasetError, first_line
+from advbench.errors import DatasetError
+from advbench.regular_files import open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -20,17 +22,25 @@ MOST_PIXELS: Final = 89_478_485
 """The largest picture, 9,459 pixels square: the size from which Pillow warns of a decompression bomb."""
 
 
-def open_picture(path: str | Path) -> "Picture":
-    """A picture whose header has been read and whose pixels have not; close it after use.
+@contextmanager
+def open_picture(path: str | Path) -> Iterator["Picture"]:
+    """A picture whose header has been read and whose pixels have not.
 
     Raises:
-        DatasetError: in none of `FORMATS`, or of more than `MOST_PIXELS` pixels.
+        DatasetError: no regular file, in none of `FORMATS`, or of more than `MOST_PIXELS` pixels.
         Exception: whatever else Pillow raises on a damaged file.
     """
+    with _open(path) as file, _opened(file, path) as picture:
+        if picture.width * picture.height > MOST_PIXELS:
+            raise _too_large(path)
+        yield picture
+
+
+def _opened(file: IO[bytes], path: str | Path) -> "Picture":
     from PIL import Image, UnidentifiedImageError  # noqa: PLC0415  # only folders of images need it
 
     try:
-        picture = Image.open(path, formats=FORMATS)
+        return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError as error:
         raise DatasetError(
             f"image {path} is damaged or in a format that is not read. Save it as PNG; "
@@ -38,24 +48,13 @@ def open_picture(path: str | Path) -> "Picture":
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(path) from error
-    if picture.width * picture.height > MOST_PIXELS:
-        picture.close()
-        raise _too_large(path)
-    return picture
 
 
-def check_regular(path: str | Path) -> None:
-    """Refuse what only looks like a picture file: opening a pipe waits for ever, a device can do anything.
-
-    Raises:
-        DatasetError: no regular file, or none that can be looked at.
-    """
+def _open(path: str | Path) -> IO[bytes]:
     try:
-        mode = Path(path).stat().st_mode
+        return open_regular(path)
     except OSError as error:
-        raise DatasetError(f"image {path} cannot be read: {error.strerror or first_line(error)}.") from error
-    if not stat.S_ISREG(mode):
-        raise DatasetError(f"image {path} is no regular file, but a pipe, a socket or a device; remove it.")
+        raise DatasetError(f"image {path} cannot be read: {error.strerror}.") from error
 
 
 def _too_large(path: str | Path) -> DatasetError:

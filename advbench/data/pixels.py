@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advbench.data.pictures import FORMATS, check_regular, open_picture
+from advbench.data.pictures import FORMATS, MOST_PIXELS, open_picture
 from advbench.errors import DatasetError, first_line
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ def read_pixels(path: str | Path, reading: Reading) -> Tensor:
         DatasetError: no regular file, in none of the formats that are read, too large, too deep, in colour
             where it must not be, or damaged; the message names the file.
     """
-    check_regular(path)
     try:
         with open_picture(path) as picture:
             if reading.grey_alone and not is_grey(picture):
@@ -58,13 +57,36 @@ def read_pixels(path: str | Path, reading: Reading) -> Tensor:
                     f"image {path} is in colour, the first one is grey, and the network takes one channel. "
                     "Give --channels 1 to make them all grey."
                 )
-            if _is_deep(picture, path):
+            deep = _is_deep(picture, path)
+            _check_room(picture, path, reading, deep=deep)
+            if deep:
                 return _sixteen_bits(picture, path, reading)
             return _eight_bits(picture, reading)
     except DatasetError:
         raise
     except Exception as error:  # a damaged image can make PIL raise anything
         raise DatasetError(f"image {path} cannot be read: {first_line(error)}.") from error
+
+
+def _check_room(picture: "Picture", path: str | Path, reading: Reading, *, deep: bool) -> None:
+    """Refuse what takes far more memory decoded or resized than its file has.
+
+    Raises:
+        DatasetError: so many pixels of 16 bits, which are read twice, or a strip that resizing makes endless.
+    """
+    pixels = picture.width * picture.height
+    if deep and pixels > MOST_PIXELS // 4:
+        raise DatasetError(
+            f"image {path} has {pixels:,} pixels of 16 bits a channel, and {MOST_PIXELS // 4:,} are read at "
+            "most. Save it smaller."
+        )
+    if reading.side is not None:
+        scale = _shorter(reading.side) / min(picture.size)
+        if pixels * scale * scale > MOST_PIXELS:
+            raise DatasetError(
+                f"image {path} has {picture.width} x {picture.height} pixels, which resizing to --image-size "
+                f"{reading.side} makes {int(pixels * scale * scale):,}. Crop it."
+            )
 
 
 def is_grey(picture: "Picture") -> bool:
@@ -173,10 +195,15 @@ def _largest(picture: "Picture") -> int:
     return int(layout[1]) if isinstance(layout, tuple) and isinstance(layout[1], int) else 255
 
 
+def _shorter(side: int) -> int:
+    """What a picture's shorter side is resized to before a square of `side` is cropped."""
+    return round(side * 256 / 224)
+
+
 @cache
 def _sizing(side: int) -> Callable[[Any], Any]:
     """Resize a picture's shorter side to 256/224 of `side`, and crop to the centre."""
     from torchvision.transforms import v2  # noqa: PLC0415  # a second to import
 
-    sizing: Callable[[Any], Any] = v2.Compose([v2.Resize(round(side * 256 / 224)), v2.CenterCrop(side)])
+    sizing: Callable[[Any], Any] = v2.Compose([v2.Resize(_shorter(side)), v2.CenterCrop(side)])
     return sizing

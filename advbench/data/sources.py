@@ -4,6 +4,7 @@ Each takes the folder, the split, whether a download is allowed, and the size to
 returns images in [0, 1] without any normalisation.
 """
 
+import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from advbench.data.pixels import Channels, Reading
 from advbench.data.roundings import without_roundings
 from advbench.errors import DatasetError, first_line
 from advbench.files import bomb_in
+from advbench.regular_files import open_regular
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +126,11 @@ def npz(place: Place) -> LabelledImages:
 
 def _read_arrays(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            bomb = bomb_in(archive, path.stat().st_size)
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            bomb = bomb_in(archive, os.fstat(file.fileno()).st_size)
         if bomb:
             raise DatasetError(f"{path.name} is refused: {bomb}.")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
             x_and_y = {name: arrays[name] for name in arrays.files if name in ("x", "y")}
             held = ", ".join(arrays.files)
     except DatasetError:

@@ -12,11 +12,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from advbench.regular_files import read_regular
 from advbench.results.records import join_samples
 from advbench.results.table import Cell
 from advbench.runs.examples import Examples, read_examples
 from advbench.runs.folder import ADVERSARIAL
-from advbench.runs.samples import SAMPLES, read_samples
+from advbench.runs.samples import LARGEST, SAMPLES, read_samples
 
 _MOST = 100_000_000  # records
 
@@ -70,7 +71,7 @@ def carried_from(folders: Sequence[Path]) -> Carried:
     """
     felled: dict[Path, pd.DataFrame] = {}
     for folder in folders:
-        samples, _ = read_samples((folder / SAMPLES).read_bytes(), _MOST)
+        samples, _ = read_samples(read_regular(folder / SAMPLES, LARGEST), _MOST)
         before = join_samples(list(felled.values()))
         records = _felled(samples).assign(steps=0, queries=0)
         felled[folder] = records[~_keys(records).isin(_keys(before))]

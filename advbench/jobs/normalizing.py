@@ -22,6 +22,7 @@ from advbench.models.own_normalization import normalizes_itself
 from advbench.models.published import of_built_in, of_torchvision
 from advbench.models.registry import PIXELS, ModelEntry, Normalization
 from advbench.names.grammar import parse_number
+from advbench.regular_files import check_regular
 from advbench.results.class_order import other_order
 from advbench.speed.batch_size import filled_up
 
@@ -122,6 +123,7 @@ def notes_of_normalization(normalization: Normalization) -> dict[str, str]:
 def noted_normalization(path: Path) -> Normalization | None:
     """What a checkpoint that `advbench finetune` wrote says; None for every other file."""
     try:
+        check_regular(path)
         with safetensors.safe_open(str(path), "pt") as file:
             notes = file.metadata() or {}
         mean, std = (tuple(map(float, json.loads(notes[name]))) for name in (_MEAN, _STD))

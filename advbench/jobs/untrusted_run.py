@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from advbench.errors import RunFolderError
+from advbench.jobs.budget import check_budget
 from advbench.jobs.settings.subject import NormName, SpaceName, SubjectOptions
 from advbench.jobs.settings.verify import VerifySettings
 from advbench.models.checkpoint.formats import Format
@@ -28,7 +29,6 @@ Kept = Literal["all", "successful"]
 
 _PROGRAMS: Final = (Format.TORCHSCRIPT.value, Format.EXPORTED.value)
 _LARGEST_BATCH: Final = 4096
-_MOST_DRAWS: Final = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,9 +174,11 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
 
     Raises:
         RunFolderError: an unfinished run, one without examples, one that needs code of the user's, or
-            entries that no run has written.
+            entries that no run has written, or more steps than a verification takes without being told.
     """
     kept, subject, run_settings = recorded_of(manifest, settings.data_root)
+    if not settings.no_limit:
+        check_budget(run_settings.defenses, run_settings.judge_draws)
     checkpoint = manifest.group("checkpoint", _Checkpoint)
     return Claims(
         subject=dataclasses.replace(
@@ -200,7 +202,7 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
         heading=manifest.heading,
         kept=kept,
         batch_size=min(manifest.group("execution", _Execution).batch_size, _LARGEST_BATCH),
-        judge=_judge(run_settings),
+        judge=Judge(check_rule(run_settings.judge, "run.json: settings.judge"), run_settings.judge_draws),
         checkpoint_sha256=checkpoint.sha256,
         members_sha256=run_settings.members,
         preparation=run_settings.preparation,
@@ -253,12 +255,6 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
         space=run_settings.space,
     )
     return Recorded(run_settings.save_adversarial, subject, run_settings)
-
-
-def _judge(run_settings: _Settings) -> Judge:
-    """How random defenses were judged; of more draws than anybody makes, so many."""
-    rule = check_rule(run_settings.judge, "run.json: settings.judge")
-    return Judge(rule, min(run_settings.judge_draws, _MOST_DRAWS))
 
 
 def _class_names(class_names: _ClassNames | None) -> tuple[tuple[tuple[str, int], ...], int] | None:

@@ -45,13 +45,14 @@ from advbench.jobs.words_or_objects import data_of, defenses_of, model_of, stand
 from advbench.models.hub import digest_of
 from advbench.models.network import bundled_weights
 from advbench.names.grammar import parse_spec
+from advbench.regular_files import is_regular, read_regular
 from advbench.results.detecting import same_thresholds
 from advbench.results.table import Heading
 from advbench.runs.examples import Examples, read_examples
 from advbench.runs.folder import ADVERSARIAL, is_as_written
 from advbench.runs.manifest import entry, open_manifest
 from advbench.runs.provenance import is_here
-from advbench.runs.samples import SAMPLES, read_samples
+from advbench.runs.samples import LARGEST, SAMPLES, read_samples
 from advbench.speed.batch_size import BatchSize
 
 _READ = 256  # images at a time
@@ -170,7 +171,9 @@ def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterat
             subject.device,
             len(subject.images.classes),
         )
-        yield from check_deeply(claims, subject, samples, heading, settlement, given)
+        yield from check_deeply(
+            claims, subject, samples, heading, settlement, given, no_limit=settings.no_limit
+        )
     more = MEASURED if not settings.deep else BEYOND if len(subject.indices) > PROBED else ""
     yield Check("not proved", True, "; ".join(filter(None, (more, UNPROVED))))
 
@@ -191,7 +194,7 @@ def _check_checkpoint(claims: Claims) -> Check:
         path = bundled_weights(parse_spec(claims.subject.model))
     if path is None or claims.checkpoint_sha256 is None:
         return Check("checkpoint", True, "none: the weights are the model's own, and were not recorded")
-    if not path.is_file():
+    if not is_regular(path):
         raise RunFolderError(f"the run's checkpoint {path} is not there; give --checkpoint FILE.")
     digest = digest_of(path)
     if digest == claims.checkpoint_sha256:
@@ -207,7 +210,7 @@ def _check_checkpoint(claims: Claims) -> Check:
 def _check_members(claims: Claims) -> Check:
     """Whether the other checkpoints of an ensemble are those that were recorded, in their order."""
     for path in claims.subject.members:
-        if not path.is_file():
+        if not is_regular(path):
             raise RunFolderError(
                 f"the run's member {path} is not there; give --member FILE for each of them."
             )
@@ -308,10 +311,10 @@ def _settled(claims: Claims, subject: Subject) -> tuple[Settlement, Check | None
 def _check_samples(run: Path, heading: Heading, subject: Subject) -> tuple[pd.DataFrame | None, Check]:
     """The records, if they can be used at all."""
     expected = len(heading.cells()) * len(subject.indices)
-    if not (run / SAMPLES).is_file():
-        return None, Check("records", False, f"there is no {SAMPLES}")
     try:
-        samples, _ = read_samples((run / SAMPLES).read_bytes(), expected)
+        samples, _ = read_samples(read_regular(run / SAMPLES, LARGEST), expected)
+    except OSError as error:
+        return None, Check("records", False, f"{SAMPLES}: {error.strerror}")
     except RunFolderError as error:
         return None, Check("records", False, f"{SAMPLES}: {error}")
     wrong = check_records(samples, heading, subject.indices)
@@ -373,7 +376,7 @@ def _check_rungs(
 
 def _examples(run: Path, damaged: list[str]) -> Iterator[Examples]:
     for path in sorted((run / ADVERSARIAL).glob("*.safetensors")):
-        if not path.is_file() or not is_as_written(path):
+        if not is_as_written(path):
             damaged.append(path.name)
         try:
             yield read_examples(path)

@@ -14,6 +14,7 @@ from advbench.evaluation.choose_substitutes import options_for
 from advbench.evaluation.measure_again import Again, measured_again
 from advbench.evaluation.plan import CALIBRATION, Plan
 from advbench.evaluation.settle_detectors import Settlement
+from advbench.jobs.budget import check_attack_budget
 from advbench.jobs.build_attacks import full_attack
 from advbench.jobs.build_subject import Subject, describe
 from advbench.jobs.check import Check
@@ -23,10 +24,11 @@ from advbench.jobs.untrusted_run import Claims
 from advbench.jobs.verify_substitutes import network_in
 from advbench.names import registry
 from advbench.names.grammar import parse_spec
+from advbench.regular_files import read_if_there
 from advbench.results.indicators import Indicator
 from advbench.results.records import Candidate
 from advbench.results.table import Heading, rows_of
-from advbench.runs.folder import SUBSTITUTES
+from advbench.runs.folder import LARGEST_NETWORK, SUBSTITUTES
 from advbench.runs.manifest import Manifest
 from advbench.runs.provenance import is_here
 from advbench.runs.typed_json import Count
@@ -74,6 +76,8 @@ def check_deeply(  # noqa: PLR0917  # a run, and what is known of it
     heading: Heading,
     settlement: Settlement,
     surrogate: Surrogate | None = None,
+    *,
+    no_limit: bool = False,
 ) -> Iterator[Check]:
     """Search, fit and measure again what the run's verdicts rest on beside its records.
 
@@ -84,6 +88,10 @@ def check_deeply(  # noqa: PLR0917  # a run, and what is known of it
         heading: what the table is about.
         settlement: the defenses, whose detectors refuse where clean images say.
         surrogate: what was differentiated in place of the model; None where nothing was, or nobody gave it.
+        no_limit: whether attacks may take as many steps as the run says.
+
+    Raises:
+        RunFolderError: attacks of more steps than the budget.
     """
     if claims.surrogate.name and surrogate is None:
         said = f"nothing: the surrogate {claims.surrogate.name} is code of the user's own, which --deep needs"
@@ -95,6 +103,10 @@ def check_deeply(  # noqa: PLR0917  # a run, and what is known of it
         if not holds:
             return
     settings = claims.manifest.group("settings", _Settings)
+    if not no_limit:
+        check_attack_budget(
+            (*settings.attacks, *settings.gradient_free), subject.defenses.objects, settings.eot
+        )
     attacks, strange = _attacks({**settings.attacks, **settings.gradient_free})
     if strange:
         yield Check(
@@ -228,7 +240,7 @@ def _other_substitutes(manifest: Manifest, heading: Heading, again: Again, slack
     for name, contents in again.kept.items():
         file = manifest.path / SUBSTITUTES / name
         if name.endswith(".safetensors") and not _same_network(
-            file.read_bytes() if file.is_file() else b"", contents, slack, name.partition("-")[0]
+            read_if_there(file, LARGEST_NETWORK) or b"", contents, slack, name.partition("-")[0]
         ):
             return f"{name} is not the network that is fitted"
     strange = {path.name for path in (manifest.path / SUBSTITUTES).glob("*")} - again.kept.keys()

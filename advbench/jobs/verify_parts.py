@@ -10,13 +10,14 @@ import pandas as pd
 from advbench.errors import RunFolderError
 from advbench.files import is_named_after
 from advbench.jobs.check import Check
+from advbench.regular_files import read_if_there, read_regular
 from advbench.results.records import SAMPLE_TYPES, join_samples
 from advbench.results.shown import PURPOSES, added_up, read_shown
 from advbench.runs.examples import origin_of_examples
-from advbench.runs.folder import ADVERSARIAL, SHOWN, SUBSTITUTES, Part, part_of
+from advbench.runs.folder import ADVERSARIAL, LARGEST_LIST, SHOWN, SUBSTITUTES, Part, part_of
 from advbench.runs.manifest import MANIFEST, Manifest
 from advbench.runs.provenance import origins_of_starts
-from advbench.runs.samples import PARTS, SAMPLES, frame_of, read_table
+from advbench.runs.samples import LARGEST, PARTS, SAMPLES, frame_of, read_table
 
 _KEY: Final = ["defense", "attack", "rung", "index"]
 _MOST: Final = 2_000_000  # records of one part
@@ -55,7 +56,7 @@ def _read(folder: Path) -> _Read:
     parts: dict[str, Part] = {}
     faults = []
     for path in sorted((folder / PARTS).glob("*.parquet")):
-        contents = path.read_bytes() if path.is_file() else b""
+        contents = read_if_there(path, LARGEST) or b""
         if not is_named_after(path, contents):
             faults.append(f"{path.name} is not named after what it holds")
         try:
@@ -115,7 +116,7 @@ def _check_origins(manifest: Manifest, parts: Mapping[str, Part]) -> Check:
         own_word = _origin_of_search if path.suffix == ".json" else origin_of_examples
         origins[f"{SUBSTITUTES}/{path.name}"] = own_word(path)
     try:
-        own = read_table((manifest.path / SAMPLES).read_bytes(), len(SAMPLE_TYPES) * _MOST)[1]
+        own = read_table(read_regular(manifest.path / SAMPLES, LARGEST), len(SAMPLE_TYPES) * _MOST)[1]
     except (OSError, RunFolderError):
         own = {}
     wrong = [name for name, origin in origins.items() if not _is_one(origin, starts, whole=whole)]
@@ -129,7 +130,7 @@ def _check_origins(manifest: Manifest, parts: Mapping[str, Part]) -> Check:
 def _origin_of_search(path: Path) -> dict[str, Any]:
     """Where what a search has kept says that it comes from; empty where it does not say."""
     try:
-        origin = json.loads(path.read_bytes() if path.is_file() else b"{}")["origin"]
+        origin = json.loads(read_if_there(path, LARGEST_LIST) or b"{}")["origin"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {}
     return origin if isinstance(origin, dict) else {}

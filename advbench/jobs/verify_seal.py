@@ -1,11 +1,12 @@
 """A run's files and its `run.json` against its seal."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from advbench.files import sha256
 from advbench.jobs.check import Check
+from advbench.regular_files import is_regular
 from advbench.reports.formats import FILE_NAMES
 from advbench.runs.folder import CANDIDATES, files_of_run, is_file_of_run
 from advbench.runs.manifest import MANIFEST, Manifest
@@ -85,13 +86,13 @@ def _check_few(manifest: Manifest) -> Iterator[Check]:
     """The files that a run without a seal has digests of."""
     known = {SAMPLES, CANDIDATES, *FILE_NAMES.values()}
     digests: Mapping[str, str] = manifest.files
-    present = {name for name in known if (manifest.path / name).is_file()}
+    present = {name for name in known if is_regular(manifest.path / name)}
     for name in sorted(present | (digests.keys() & known)):
         if name not in present:
             yield Check(name, False, "missing")
         elif name not in digests:
             yield Check(name, False, "not written by the run")
-        elif hashlib.sha256((manifest.path / name).read_bytes()).hexdigest() != digests[name]:
+        elif sha256(manifest.path / name) != digests[name]:
             yield Check(name, False, "not as the run wrote it")
         else:
             yield Check(name, True, "as the run wrote it")

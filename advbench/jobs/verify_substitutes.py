@@ -21,10 +21,11 @@ from advbench.evaluation.expected_indicators import faults_of
 from advbench.evaluation.search_substitutes import ALL, order_of, words_of
 from advbench.jobs.check import Check
 from advbench.names.grammar import split_chain
+from advbench.regular_files import read_if_there
 from advbench.results.indicators import Test
 from advbench.results.records import UNDEFENDED, Candidate
 from advbench.results.table import Heading
-from advbench.runs.folder import SUBSTITUTES
+from advbench.runs.folder import LARGEST_LIST, LARGEST_NETWORK, SUBSTITUTES
 from advbench.runs.manifest import MANIFEST, Manifest
 from advbench.threat.threat import Threat
 
@@ -106,7 +107,7 @@ def _fault(folder: Path, defense: str, named: str, candidates: Sequence[Candidat
     missing = [words for words in _all(options) if words not in graded]
     if missing:
         return f"the candidate {missing[0]} is missing"
-    kept = read_candidates(file.read_bytes() if file.is_file() else None, defense)
+    kept = read_candidates(read_if_there(file, LARGEST_LIST), defense)
     return "" if kept == tuple(candidates) else f"{file.name} tells of another search than {MANIFEST}"
 
 
@@ -167,7 +168,8 @@ def _networks(manifest: Manifest, heading: Heading, kind: str) -> list[str]:
 
 
 def _is_network(file: Path, kind: str) -> bool:
-    return file.is_file() and network_in(file.read_bytes(), kind) is not None
+    contents = read_if_there(file, LARGEST_NETWORK)
+    return contents is not None and network_in(contents, kind) is not None
 
 
 def network_in(contents: bytes, kind: str) -> Fitted | None:

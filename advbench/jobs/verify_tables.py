@@ -9,6 +9,7 @@ import pandas as pd
 from advbench.errors import AdvbenchError, SpecError
 from advbench.jobs.check import Check
 from advbench.jobs.report_page import page_of_run
+from advbench.regular_files import read_if_there
 from advbench.reports.compare import first_difference, first_other_place, other_cells
 from advbench.reports.formats import FILE_NAMES, Format, render
 from advbench.reports.page import PAGE_FILE
@@ -24,6 +25,11 @@ from advbench.runs.read import Records
 from advbench.version import VERSION
 
 _MADE: Final = "what the records come to"
+_LONGER: Final = 4
+_SLACK: Final = 1 << 20
+"""A text of so many times as many characters and so many more is no table of the run, whatever it says."""
+
+_LARGEST_TEXT: Final = 256 << 20
 _REWORDED: Final = ("meaning", "advice", "threshold", "tripped")
 """Columns of `indicators.csv` that another version may word otherwise."""
 
@@ -60,12 +66,20 @@ def check_tables(
     yield _check_repeated(manifest, heading, rows)
 
 
+def _other_length(text: str, expected: str) -> str | None:
+    """What to say of a text that is so long that it need not be taken apart; None of another."""
+    if len(text) <= _LONGER * len(expected) + _SLACK:
+        return None
+    return f"has {len(text):,} characters, where about {len(expected):,} are expected"
+
+
 def _is_of_this_version(manifest: Manifest) -> bool:
     return manifest.seal is not None and entry(manifest.values, "versions", "advbench") == VERSION
 
 
 def _text_of(path: Path) -> str | None:
-    return path.read_bytes().decode(errors="replace") if path.is_file() else None
+    contents: bytes | None = read_if_there(path, _LARGEST_TEXT)
+    return None if contents is None else contents.decode(errors="replace")
 
 
 def _table_checked(
@@ -73,7 +87,7 @@ def _table_checked(
 ) -> Check:
     # The rules of verdicts have changed since, and with them what people read beside the numbers.
     earlier = ("verdict",) if heading.rules < RULES else ()
-    difference = first_difference(form, *texts, earlier)
+    difference = _other_length(*texts) or first_difference(form, *texts, earlier)
     if difference is None and exact and texts[0] != texts[1]:
         difference = first_other_place(*texts)
     same = "to the byte" if texts[0] == texts[1] else "in its numbers; another version wrote it"
@@ -93,6 +107,8 @@ def _check_page(records: Records, style: Style, data_root: Path | None, *, exact
         return
     if text == expected:
         yield Check(what, True, f"{_MADE}, figures and gallery too, to the byte")
+    elif longer := _other_length(text, expected):
+        yield Check(what, False, longer)
     elif exact or other_cells(text, expected):
         yield Check(what, False, first_other_place(text, expected))
     else:
@@ -117,7 +133,8 @@ def _check_lists(manifest: Manifest, heading: Heading, *, exact: bool) -> Iterat
             if text is not None:
                 difference = f"{MANIFEST} lists none of them"
         else:
-            difference = first_difference("csv", text, expected, () if exact else _REWORDED)
+            reworded = () if exact else _REWORDED
+            difference = _other_length(text, expected) or first_difference("csv", text, expected, reworded)
             if difference is None and exact and text != expected:
                 difference = first_other_place(text, expected)
         yield Check(f"numbers of {name}", not difference, difference or f"those of {MANIFEST}")

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from advbench.errors import InputError, first_line, nearest
+from advbench.regular_files import check_regular
 
 _HERE: Final = Path(__file__).parents[1].resolve()
 
@@ -30,11 +31,17 @@ def check_there(name: str) -> None:
     """See whether the file of `path/file.py:name` is there, without running it.
 
     Raises:
-        InputError: it is not.
+        InputError: it is not, or it is no file.
     """
     home = name.rpartition(":")[0]
-    if home.endswith(".py") and not Path(home).is_file():
-        raise InputError(f"there is no file {home!r}.")
+    if not home.endswith(".py"):
+        return
+    try:
+        check_regular(home)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {home!r}.") from None
+    except OSError as error:
+        raise InputError(f"{home!r} cannot be read: {error.strerror}.") from error
 
 
 def load_object(name: str) -> Any:

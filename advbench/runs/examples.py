@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from advbench.errors import RunFolderError
+from advbench.regular_files import IrregularFileError, check_regular
 from advbench.results.records import RUNGS, Rung
 from advbench.results.table import Cell
 
@@ -41,12 +42,13 @@ def read_examples(path: Path) -> Examples:
     Raises:
         RunFolderError: damaged, or not such a file.
     """
-    if not path.is_file():
-        raise RunFolderError(f"{path} is no file.")
     try:
+        check_regular(path)
         with safetensors.safe_open(path, framework="pt") as file:
             metadata, names = file.metadata() or {}, set(file.keys())
             tensors = {name: file.get_tensor(name) for name in names & {"index", "x_adv"}}
+    except (FileNotFoundError, IrregularFileError) as error:
+        raise RunFolderError(f"{path} is no file.") from error
     except (safetensors.SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise RunFolderError(f"{path} is damaged.") from error
     if len(tensors) < 2 or not metadata.keys() >= set(Cell._fields) or metadata["rung"] not in RUNGS:
@@ -62,9 +64,8 @@ def read_examples(path: Path) -> Examples:
 
 def origin_of_examples(path: Path) -> dict[str, Any]:
     """Where a file of examples says that it comes from; empty where it does not say, or cannot be read."""
-    if not path.is_file():  # a pipe would be waited for
-        return {}
     try:
+        check_regular(path)
         with safetensors.safe_open(path, framework="pt") as file:
             origin = json.loads((file.metadata() or {}).get(_ORIGIN, "{}"))
     except (safetensors.SafetensorError, OSError, ValueError, RecursionError):

@@ -6,19 +6,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
 from advbench.errors import RunFolderError
-from advbench.files import FolderLock, half_written, is_free, is_named_after, short_digest, write_whole
+from advbench.files import (
+    FolderLock,
+    half_written,
+    is_as_named,
+    is_free,
+    is_named_after,
+    short_digest,
+    write_whole,
+)
+from advbench.regular_files import is_regular, read_if_there
 from advbench.results.records import join_samples
 from advbench.results.shown import added_up, read_shown
 from advbench.runs.claimed_folder import ClaimedFolder, claiming, looking_into, new_dated_folder
 from advbench.runs.examples import Examples, pack_examples
 from advbench.runs.manifest import MANIFEST, differences, keeps_examples, read_manifest, run_hash
 from advbench.runs.provenance import OF_A_START, origin_of
-from advbench.runs.samples import PARTS, SAMPLES, frame_of, pack_samples, read_table
+from advbench.runs.samples import LARGEST, PARTS, SAMPLES, frame_of, pack_samples, read_table
 from advbench.runs.seal import SEAL, seal_of
 
 ADVERSARIAL = "adversarial"
@@ -47,6 +56,12 @@ SHOWN = "shown"
 """The entry of `run.json` that says how many images the model was shown; while a run is under way, before."""
 
 _COMPANION = "examples"
+
+LARGEST_LIST: Final = 16 << 20
+"""Bytes of what a search for substitutes keeps of its candidates."""
+
+LARGEST_NETWORK: Final = 256 << 20
+"""Bytes of a network that it has fitted."""
 
 _MOST = 2_000_000  # records of one batch
 
@@ -123,8 +138,7 @@ class RunFolder(ClaimedFolder):
 
     def load(self, name: str) -> bytes | None:
         """What the search for substitutes has kept under a name, in this start or an earlier one."""
-        file = self.path / SUBSTITUTES / name
-        return file.read_bytes() if file.is_file() else None
+        return read_if_there(self.path / SUBSTITUTES / name, LARGEST_NETWORK)
 
     def save(self, name: str, contents: bytes) -> None:
         """Keep something of the search for substitutes."""
@@ -292,7 +306,7 @@ def _read_parts(folder: RunFolder) -> None:
 
 
 def _part_files(folder: RunFolder) -> list[Path]:
-    return sorted(path for path in (folder.path / PARTS).glob("*.parquet") if path.is_file())
+    return sorted(path for path in (folder.path / PARTS).glob("*.parquet") if is_regular(path))
 
 
 class Part(NamedTuple):
@@ -324,8 +338,8 @@ def part_of(contents: bytes, most: int) -> Part:
 
 def _read_part(folder: RunFolder, path: Path) -> Part | None:
     """A part; None if it or its examples are damaged."""
-    contents = path.read_bytes()
-    if not is_named_after(path, contents):
+    contents = read_if_there(path, LARGEST)
+    if contents is None or not is_named_after(path, contents):
         return None
     try:
         part = part_of(contents, _MOST)
@@ -334,7 +348,7 @@ def _read_part(folder: RunFolder, path: Path) -> Part | None:
         return None
     if part.companion:
         examples = folder.path / ADVERSARIAL / part.companion
-        if not examples.is_file() or not is_as_written(examples):
+        if not is_as_written(examples):
             return None
     return part
 
@@ -356,7 +370,7 @@ def _present(path: Path) -> Iterator[Path]:
 
 def files_of_run(path: Path) -> list[str]:
     """The paths, in a run's folder, of the files that a seal holds: all that a run writes but `run.json`."""
-    whole = [name for pattern in _FILES for name in path.glob(pattern) if name.is_file()]
+    whole = [name for pattern in _FILES for name in path.glob(pattern) if is_regular(name)]
     return sorted(name.relative_to(path).as_posix() for name in whole if name != path / MANIFEST)
 
 
@@ -369,5 +383,5 @@ def is_file_of_run(name: str) -> bool:
 
 
 def is_as_written(path: Path) -> bool:
-    """Whether a part or a file of examples still holds what its name says."""
-    return is_named_after(path, path.read_bytes())
+    """Whether a part or a file of examples is there and still holds what its name says."""
+    return is_as_named(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, final
 
 from advbench.errors import RunFolderError
+from advbench.regular_files import IrregularFileError, read_regular
 from advbench.results.records import Candidate
 from advbench.results.table import Heading
 from advbench.runs.seal import SEAL, Seal
@@ -179,12 +180,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
         RunFolderError: missing, unreadable or damaged.
     """
     file = path / MANIFEST
-    if not file.is_file():
-        raise RunFolderError(f"{path} is not a run's folder: there is no {MANIFEST} in it.")
     try:
-        with file.open("rb") as stream:
-            contents = stream.read(_LARGEST)  # what is longer breaks off here, and is no JSON
-        manifest = json.loads(contents)
+        manifest = json.loads(read_regular(file, _LARGEST))
+    except (FileNotFoundError, NotADirectoryError, IrregularFileError) as error:
+        raise RunFolderError(f"{path} is not a run's folder: there is no {MANIFEST} in it.") from error
     except OSError as error:
         raise RunFolderError(f"{file} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:

@@ -2,18 +2,20 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
 from advbench.errors import RunFolderError
-from advbench.results.records import Row
+from advbench.regular_files import read_regular
+from advbench.results.records import LADDER, Row
 from advbench.results.table import Heading, rows_of
 from advbench.runs.manifest import Manifest, open_manifest
 from advbench.runs.provenance import origin_of
-from advbench.runs.samples import SAMPLES, read_samples
+from advbench.runs.samples import LARGEST, SAMPLES, read_samples
+from advbench.runs.seal import digest_of
 
 _MOST: Final = 100_000_000  # records
 
@@ -29,6 +31,19 @@ class FinishedRun:
 
     rows: tuple[Row, ...]
     origin: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    """What a run's settings, which it was hashed with, call what its table is about."""
+
+    model: str
+    dataset: str
+    norm: str
+    eps: str
+    attacks: Mapping[str, Any]
+    gradient_free: Mapping[str, Any] = field(default_factory=dict)
+    rungs: tuple[str, ...]
 
 
 class Records(NamedTuple):
@@ -59,15 +74,48 @@ def read_records(path: Path) -> Records:
     manifest = open_manifest(path)
     if not manifest.is_done:
         raise RunFolderError(f"{path} is not finished (status {manifest.status!r:.60}).")
+    check_own_word(manifest)
     file = path / SAMPLES
     try:
-        contents = file.read_bytes()
+        contents = read_regular(file, LARGEST)
     except OSError as error:
         raise RunFolderError(f"{file} cannot be read: {error.strerror}.") from error
     if hashlib.sha256(contents).hexdigest() != manifest.files.get(SAMPLES):
         raise RunFolderError(f"{file} is not as the run wrote it.")
     heading = manifest.heading
-    samples, _ = read_samples(contents, _MOST)
+    samples, _ = read_samples(contents, min(_MOST, len(heading.cells()) * manifest.n))
     if set(samples["defense"]) != set(heading.substitutes):
         raise RunFolderError(f"{file} does not hold the defenses that its run.json names.")
     return Records(manifest, heading, samples)
+
+
+def check_own_word(manifest: Manifest) -> None:
+    """Refuse a run whose `run.json` was changed since, or whose heading and settings differ.
+
+    What `advbench verify` finds without looking at any model is no table's ground either.
+
+    Raises:
+        RunFolderError: such a run.
+    """
+    advice = f"'advbench verify {manifest.path}' says more, where examples were kept."
+    if not manifest.hash_holds:
+        raise RunFolderError(f"{manifest.where}: not the settings that the run was hashed with. {advice}")
+    if manifest.seal is not None and digest_of(manifest.values) != manifest.seal.entries:
+        raise RunFolderError(f"{manifest.where}: not what it was when the run was sealed. {advice}")
+    if name := _misnamed(manifest):
+        raise RunFolderError(f"{manifest.where}: its heading and its settings name another {name}. {advice}")
+
+
+def _misnamed(manifest: Manifest) -> str:
+    """What the heading says and the settings do not; empty where there is nothing."""
+    settings, heading = manifest.group("settings", _Named), manifest.heading
+    pairs: dict[str, tuple[object, object]] = {
+        "model": (heading.model, settings.model),
+        "data set": (heading.dataset, settings.dataset),
+        "norm": (heading.norm, settings.norm),
+        "radius": (heading.eps, settings.eps),
+        "attack": (heading.attacks, tuple(settings.attacks)),
+        "gradient-free attack": (heading.gradient_free, "".join(settings.gradient_free)),
+        "rung": (heading.rungs, tuple(rung for rung in LADDER if rung in settings.rungs)),
+    }
+    return next((name for name, (claim, known) in pairs.items() if claim != known), "")

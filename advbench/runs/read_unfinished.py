@@ -14,6 +14,7 @@ import pandas as pd
 
 from advbench.errors import RunFolderError
 from advbench.files import is_named_after
+from advbench.regular_files import read_regular
 from advbench.results.judging import MAJORITY, Judge, check_rule
 from advbench.results.over_draws import over_draws
 from advbench.results.records import LADDER, LOSS_COLUMNS, UNDEFENDED, Row, Rung, SoFar, join_samples
@@ -22,7 +23,7 @@ from advbench.results.table import Heading, of_row, pairs_of, rates_of, warnings
 from advbench.results.verdict import standing_of
 from advbench.runs.manifest import Manifest, open_manifest
 from advbench.runs.read import Records, read_records
-from advbench.runs.samples import PARTS, read_samples
+from advbench.runs.samples import LARGEST, PARTS, read_samples
 from advbench.runs.typed_json import Count
 
 UNJUDGED: Final = "not judged yet"
@@ -191,7 +192,7 @@ def _clean(known: pd.DataFrame, heading: Heading, n: int) -> list[pd.DataFrame]:
 def _part(file: Path) -> pd.DataFrame:
     """The records of a part; none where it is damaged, as the run will find when it goes on."""
     try:
-        contents = file.read_bytes()
+        contents = read_regular(file, LARGEST)
         return read_samples(contents, _MOST)[0] if is_named_after(file, contents) else join_samples([])
     except (OSError, RunFolderError):
         return join_samples([])

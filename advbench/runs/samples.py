@@ -14,6 +14,10 @@ from advbench.results.records import SAMPLE_TYPES
 SAMPLES: Final = "samples.parquet"
 PARTS: Final = "parts"
 _ORIGIN: Final = b"advbench"
+LARGEST: Final = 1 << 30
+"""Bytes of a file of records."""
+
+_FEW = 200_000  # records, from which on a file has a byte for each at least; an index alone has more
 _ROW = 10_000  # bytes that a record may have at most, unpacked
 _FILE = 1 << 20  # bytes beside the records
 
@@ -52,6 +56,7 @@ def read_table(contents: bytes, most: int) -> tuple[Any, dict[str, Any]]:
         file = pyarrow.parquet.ParquetFile(io.BytesIO(contents))
         rows = file.metadata.num_rows
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        most = min(most, _FEW + len(contents))
         if rows > most or sum(group.total_byte_size for group in groups) > rows * _ROW + _FILE:
             raise RunFolderError(f"it declares {rows} records, where at most {most} can be")
         names = file.schema_arrow.names

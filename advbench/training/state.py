@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from advbench.errors import CheckpointError
 from advbench.files import write_whole
+from advbench.regular_files import check_regular
 from advbench.training.recipe import Recipe
 
 _PROGRESS = "progress"
@@ -134,6 +135,7 @@ def read_state(training: TrainingState, path: Path) -> None:
         CheckpointError: a file that is damaged or belongs to another training.
     """
     try:
+        check_regular(path)
         with safetensors.safe_open(path, framework="pt") as file:
             progress = json.loads((file.metadata() or {})[_PROGRESS])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # no mapping

@@ -336,3 +336,23 @@ def test_a_target_that_is_no_class_is_refused_at_the_first_batch_and_leaves_noth
     error = capsys.readouterr().err.splitlines()[-1]
     assert error == "advbench: error: pgd: target must be a class below 10, got 10."
     assert set(contents(Path.cwd())) <= {"runs"}
+
+
+def test_a_message_that_repeats_a_long_name_is_cut_in_its_middle(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["attack", "--defense", "n" * 50_000 + "end"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("advbench: error: there is no defense called 'nnn")
+    assert "n [...] n" in line
+    assert len(line) < 4100
+
+
+@pytest.mark.parametrize(
+    "words", ["report circle", "verify circle", "sweep circle", "attack --checkpoint circle"]
+)
+def test_links_in_a_circle_are_bad_input(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "circle").symlink_to("circle")
+    assert main([*words.split(), *(["--baseline", "circle"] if "report" in words else [])]) == 2
+    assert "a fault of advbench" not in capsys.readouterr().err

@@ -10,8 +10,10 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
-from advbench.data.batches import Batch, batches
+from advbench.data import batches as reading
+from advbench.data.batches import Batch, batches, read_batch
 from advbench.errors import DatasetError
 
 Array = npt.NDArray[Any]
@@ -75,3 +77,30 @@ def test_images_that_are_no_pixels_are_refused(image: Any, expected: str) -> Non
     with pytest.raises(DatasetError) as caught:
         next(batches([(image, 0)], [0], 1))
     assert expected in str(caught.value)
+
+
+def test_large_images_come_in_smaller_batches_where_they_are_only_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "_COMFORTABLE", 3 * 16)
+    images = TensorDataset(torch.rand(8, 1, 4, 4), torch.arange(8))
+    sizes = [batch.indices.tolist() for batch in batches(images, range(8), 5)]
+    assert sizes == [[0, 1, 2], [3, 4, 5], [6, 7]]
+
+
+def test_an_image_or_a_batch_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = TensorDataset(torch.rand(8, 1, 4, 4), torch.arange(8))
+    monkeypatch.setattr(reading, "LARGEST_BATCH", 4 * 16)
+    with pytest.raises(DatasetError, match=r"5 images of the shape \(1, 4, 4\) .* a smaller --batch-size"):
+        read_batch(images, range(5))
+    assert len(read_batch(images, range(4)).x) == 4
+    monkeypatch.setattr(reading, "LARGEST_IMAGE", 15)
+    with pytest.raises(DatasetError, match=r"index 3 has the shape \(1, 4, 4\), 16 numbers.*--image-size"):
+        read_batch(images, [3])
+
+
+def test_a_large_image_of_another_shape_ends_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_LARGE", 20)
+    images = [(torch.rand(1, 4, 4), 0), (torch.rand(1, 8, 8), 0), None]
+    with pytest.raises(DatasetError, match=r"\(1, 4, 4\), and \(1, 8, 8\) at index 1"):
+        read_batch(images, range(3))

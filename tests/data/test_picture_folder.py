@@ -9,8 +9,10 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from advbench.data import picture_folder
 from advbench.data.load import load_dataset
-from advbench.data.picture_folder import ENDINGS, PictureFolder
+from advbench.data.picture_folder import ENDINGS, PictureFolder, open_folder
+from advbench.data.pixels import Reading
 from advbench.data.sources import Place
 from advbench.errors import DatasetError
 
@@ -88,3 +90,26 @@ def test_links_that_lead_back_are_refused_by_name_rather_than_read_forty_times(
     line = refused(tmp_path)
     assert "leads back to a folder that it lies in; remove it." in line
     assert f"the link {tmp_path}{os.sep}" in line
+
+
+def test_links_that_multiply_what_they_lead_to_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    for level in range(30):
+        (tmp_path / "own" / str(level)).mkdir(parents=True)
+    folder.symlink_to(tmp_path / "own" / "0")
+    for level in range(29):
+        for name in "xy":
+            (tmp_path / "own" / str(level) / name).symlink_to(tmp_path / "own" / str(level + 1))
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "class").symlink_to(folder)
+    with pytest.raises(DatasetError, match="more than 8 links lead to the folder"):
+        open_folder(root, Reading(), settled=True)
+
+
+def test_folders_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_folder, "_MOST_FOLDERS", 3)
+    for name in "abcd":
+        (tmp_path / "class" / name).mkdir(parents=True)
+    with pytest.raises(DatasetError, match="more than 3 folders in it"):
+        open_folder(tmp_path, Reading(), settled=True)

@@ -225,8 +225,8 @@ def link_to_nothing(path: Path) -> None:
 
 
 IRREGULAR = [
-    (make_pipe, "is no regular file, but a pipe, a socket or a device; remove it"),
-    (link_to_device, "is no regular file, but a pipe, a socket or a device; remove it"),
+    (make_pipe, "cannot be read: it is a pipe, not a file"),
+    (link_to_device, "cannot be read: it is a device, not a file"),
     (link_to_nothing, "cannot be read: No such file or directory"),
 ]
 

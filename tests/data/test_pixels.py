@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from advbench.data import pixels
 from advbench.data.load import load_dataset
 from advbench.data.pixels import Reading, read_pixels
 from advbench.data.sources import Place
@@ -289,3 +290,22 @@ def test_a_picture_in_colour_among_grey_ones_is_refused_by_name(tmp_path: Path) 
         written(LEVELS > 9, "PNG"),
     ):
         assert len(read(grey, tmp_path, channels=1, grey_alone=True)) == 1
+
+
+def test_a_strip_that_resizing_would_make_endless_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (1, 60_000)).save(path := tmp_path / "strip.png")
+    assert read_pixels(path, Reading(side=32)).shape == (3, 32, 32)
+    with pytest.raises(
+        DatasetError, match=r"1 x 60000 pixels, which resizing to --image-size 224 makes 3,932,160,000"
+    ):
+        read_pixels(path, Reading(side=224))
+
+
+def test_16_bits_a_channel_are_read_of_smaller_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(path := tmp_path / "deep.png")
+    assert read_pixels(path, Reading()).shape == (3, 8, 8)
+    monkeypatch.setattr(pixels, "MOST_PIXELS", 200)
+    with pytest.raises(DatasetError, match="64 pixels of 16 bits a channel, and 50 are read at most"):
+        read_pixels(path, Reading())

@@ -64,7 +64,10 @@ def test_a_heading_that_says_other_than_the_settings_is_found(
 
 def test_what_costs_time_or_memory_is_bounded(said: dict[str, Any]) -> None:
     assert claims_of(changed(said, "execution", batch_size=10**9), VERIFY).batch_size == 4096
-    assert claims_of(changed(said, "settings", judge_draws=10**9), VERIFY).judge.draws == 10_000
+    forged = changed(said, "settings", judge_draws=10**9)
+    with pytest.raises(RunFolderError, match=r"1,000,000,000 steps for a record.*--no-limit"):
+        claims_of(forged, VERIFY)
+    assert claims_of(forged, replace(VERIFY, no_limit=True)).judge.draws == 10**9
 
 
 def test_images_are_described_without_a_look_at_model_or_defenses(said: dict[str, Any]) -> None:

@@ -21,8 +21,9 @@ def run(tmp_path: Path) -> Path:
 
 
 def forge(run: Path, **entries: Any) -> None:
+    """Write other entries, and take the seal off, which would tell."""
     manifest = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**manifest, **entries}))
+    (run / "run.json").write_text(json.dumps({**manifest, "seal": None, **entries}))
 
 
 def test_a_finished_run_gives_its_tables_to_the_byte(run: Path) -> None:
@@ -53,6 +54,38 @@ def test_a_forged_account_of_the_table_is_refused(run: Path, change: dict[str, A
     heading = json.loads((run / "run.json").read_text())["heading"]
     forge(run, heading={**heading, **change})
     with pytest.raises(RunFolderError):
+        read_finished_run(run)
+
+
+def test_what_verify_finds_without_a_model_is_no_ground_of_a_table(run: Path) -> None:
+    manifest = json.loads((run / "run.json").read_text())
+    forge(run)
+    assert len(read_finished_run(run).rows) == 4, "a run of an earlier version has no seal"
+    forge(run, seal=manifest["seal"], notes=["more"])
+    with pytest.raises(RunFolderError, match="not what it was when the run was sealed"):
+        read_finished_run(run)
+    forge(run, settings={**manifest["settings"], "seed": 1})
+    with pytest.raises(RunFolderError, match="not the settings that the run was hashed with"):
+        read_finished_run(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"model": "resnet50"}, "model"),
+        ({"dataset": "imagenet"}, "data set"),
+        ({"norm": "l2"}, "norm"),
+        ({"eps": "0.5"}, "radius"),
+        ({"attacks": ["pgd:steps=1000", "fgsm"]}, "attack"),
+        ({"rungs": ["shattered"]}, "rung"),
+    ],
+)
+def test_a_heading_that_names_another_thing_than_the_settings_is_refused(
+    run: Path, change: dict[str, Any], name: str
+) -> None:
+    heading = json.loads((run / "run.json").read_text())["heading"]
+    forge(run, heading={**heading, **change})
+    with pytest.raises(RunFolderError, match=f"its heading and its settings name another {name}"):
         read_finished_run(run)
 
 

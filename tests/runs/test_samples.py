@@ -83,3 +83,15 @@ def test_an_origin_of_another_form_says_nothing(origin: bytes) -> None:
     table = pyarrow.Table.from_pandas(records(1), preserve_index=False)
     pyarrow.parquet.write_table(table.replace_schema_metadata({b"advbench": origin}), file := io.BytesIO())
     assert read_samples(file.getvalue(), 1)[1] == {}
+
+
+def test_records_that_pack_to_nothing_are_refused_by_their_count() -> None:
+    """Five million records in a small file would take gigabytes, whatever the reader allows."""
+    rows = 300_000
+    one = pyarrow.Table.from_pandas(records(1), preserve_index=False)
+    columns = {name: pyarrow.repeat(one[name][0], rows) for name in one.column_names}
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), file)
+    assert file.tell() < 100_000
+    with pytest.raises(RunFolderError, match="it declares 300000 records, where at most 2"):
+        read_samples(file.getvalue(), 10**9)

@@ -42,6 +42,9 @@ class VerifySettings:
     seal: str | None = option(
         None, help="The seal's digest as it was published, or its first 16 digits.", shown="not known"
     )
+    no_limit: bool = option(
+        False, help="Also compute what takes more steps or draws than a run from elsewhere may ask for."
+    )
     device: str = option("auto", like=shared.DEVICE, panel=None)
     json: bool = option(False, help="Print the checks as JSON.")
     quiet: bool = option(False, help="Print what disagrees and nothing else.", short="-q")

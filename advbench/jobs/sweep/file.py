@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from advbench.errors import InputError, SpecError, nearest
 from advbench.jobs.settings.run import file_settings
+from advbench.regular_files import read_regular
 from advbench.results.records import UNDEFENDED
 
 from . import toml_lines
@@ -267,12 +268,9 @@ class _Reading:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            contents = file.read(_LARGEST + 1)
+        contents = read_regular(path, _LARGEST)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    if len(contents) > _LARGEST:
-        raise InputError(f"{path} is longer than {_LARGEST} bytes; a sweep's file is not.")
     try:
         return contents.decode()
     except UnicodeDecodeError as error:

@@ -1,6 +1,7 @@
 """The files that `torch.save` writes, old and new: a pickle says where tensors lie, their numbers follow."""
 
 import io
+import os
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from advbench.models.checkpoint.notes import StorageNote, TensorNote
 from advbench.models.checkpoint.unpickle import Reader
+from advbench.regular_files import open_regular
 
 _MAGIC: Final = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER
 _LONGEST: Final = 256 << 20  # bytes of a pickle, without the tensors' numbers
@@ -43,7 +45,7 @@ def archive_contents(path: Path) -> Iterator[Contents]:
         pickle.UnpicklingError: the pickle asks for code, or is none.
         Exception: whatever a damaged archive makes the reader raise.
     """
-    with zipfile.ZipFile(path) as archive:
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
         members = {member.filename: member for member in archive.infolist()}
         name = next(member for member in members if member.partition("/")[2] == "data.pkl")
         if members[name].file_size > _LONGEST:
@@ -60,8 +62,8 @@ def archive_contents(path: Path) -> Iterator[Contents]:
             if member.file_size != storage.elements * storage.dtype.itemsize:
                 raise ValueError(f"storage {storage.key} has another size than the pickle says")
             numbers = bytearray(member.file_size)
-            with archive.open(member) as file:
-                _fill(file, numbers)
+            with archive.open(member) as stream:
+                _fill(stream, numbers)
             return numbers
 
         yield Contents(content, reader.skipped, _Tensors(fetch).read)
@@ -76,8 +78,8 @@ def legacy_contents(path: Path) -> Iterator[Contents]:
         pickle.UnpicklingError: the pickle asks for code, or is none.
         Exception: whatever a damaged file makes the reader raise.
     """
-    with path.open("rb") as whole:
-        size = path.stat().st_size
+    with open_regular(path) as whole:
+        size = os.fstat(whole.fileno()).st_size
         file = _Bounded(whole, size)
         first = Reader(file)
         if first.load() != _MAGIC:

@@ -7,6 +7,7 @@ from pathlib import Path
 from advbench.errors import CheckpointError
 from advbench.files import bomb_in
 from advbench.models.checkpoint.foreign import HEAD, foreign_archive, foreign_folder, foreign_kind
+from advbench.regular_files import open_regular
 
 
 class Format(Enum):
@@ -54,7 +55,7 @@ def _read_head(path: Path) -> bytes:
             raise CheckpointError(f"{path} is not a file, but {foreign.name}. {foreign.advice}")
         if not path.is_file():
             raise CheckpointError(f"{path} is not a file; give the checkpoint file itself.")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(HEAD)
     except OSError as error:  # no right to look, or a name longer than any
         raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
@@ -65,7 +66,7 @@ def _read_head(path: Path) -> bytes:
 
 def _detect_archive(path: Path) -> Format:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             names = archive.namelist()
             bomb = bomb_in(archive, path.stat().st_size)
     except (zipfile.BadZipFile, OSError, ValueError) as error:

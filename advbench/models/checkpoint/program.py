@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from advbench.errors import CheckpointError, ModelError, first_line
 from advbench.models.checkpoint.formats import Format, damaged
+from advbench.regular_files import check_regular, open_regular
 
 
 class Program(nn.Module):
@@ -76,6 +77,7 @@ def _load_script(path: Path, device: torch.device) -> nn.Module:
         # TorchScript is deprecated; files in it exist all the same, and the user cannot change that.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
+        check_regular(path)
         program: nn.Module = torch.jit.load(path, map_location=device)  # type: ignore[no-untyped-call]  # untyped in torch
     return program.eval()
 
@@ -87,7 +89,7 @@ def _load_exported(path: Path, device: torch.device) -> nn.Module:
     level = reader.level
     reader.setLevel(logging.CRITICAL)  # it logs a traceback for what we report in one line
     try:
-        with path.open("rb") as file, warnings.catch_warnings():  # a path would have to end in .pt2
+        with open_regular(path) as file, warnings.catch_warnings():  # a path would have to end in .pt2
             warnings.simplefilter("ignore", UserWarning)  # torch 2.10 on buffers that nobody writes to
             exported = torch.export.load(file)
     finally:

@@ -15,6 +15,7 @@ from advbench.models.checkpoint.formats import Format, damaged
 from advbench.models.checkpoint.notes import INERT, Name, TensorNote
 from advbench.models.checkpoint.search import Search, state_dicts_in
 from advbench.models.checkpoint.unpickle import CodeError
+from advbench.regular_files import check_regular
 
 StateDict = Mapping[str, Tensor]
 
@@ -67,6 +68,7 @@ def _states_of(contents: Contents, path: Path) -> States:
 
 def _read_safetensors(path: Path) -> StateDict:
     try:
+        check_regular(path)
         read = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(damaged(path)) from error

@@ -98,7 +98,7 @@ def test_a_fault_is_named_with_its_line(
         (b"a = \n", "sweep.toml is no TOML: Invalid value (at line 1, column 5)"),
         (b"\xff", "sweep.toml is no text in UTF-8"),
         (b"a = " + b"[" * 100_000, "it is nested too deeply"),
-        (b"#" * ((1 << 20) + 1), "longer than"),
+        (b"#" * ((1 << 20) + 1), "more than 1,048,576 bytes"),
         (None, "sweep.toml cannot be read: No such file or directory"),
     ],
 )
