@@ -1,0 +1,83 @@
+"""Twenty bits that a network tells apart, and the class whose code word differs from them in the fewest."""
+
+from copy import deepcopy
+from functools import cache
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from advbench.models.digits_cnn import DigitsCNN
+from benchmarks.adaptive.ascent import margin, standing
+from benchmarks.adaptive.digits import train
+from benchmarks.adaptive.line import Line
+
+BITS: Final = 20
+
+
+def code() -> Tensor:
+    """The word of each class in -1 and 1, `(10, bits)`, of which any two differ in many."""
+    generator = torch.Generator().manual_seed(3)
+    return torch.randint(0, 2, (10, BITS), generator=generator) * 2.0 - 1.0
+
+
+class Decoder(nn.Module):
+    """Bits of a network, and how far they agree with each class's word; `bit@bits` makes them -1 and 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = DigitsCNN(num_classes=BITS)
+        self.bits = nn.Tanh()
+        self.register_buffer("words", code())
+        self.words: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Agreement with each class's word, `(n, k)`."""
+        agreement: Tensor = self.bits(self.network(x)) @ self.words.T
+        return agreement
+
+
+def bit(soft: Tensor) -> Tensor:
+    """The sign of each, with 1 for 0."""
+    return (soft >= 0).to(soft.dtype) * 2 - 1
+
+
+@cache
+def _trained() -> nn.Module:
+    def loss_of(agreement: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(agreement, y)
+
+    return train(Decoder, loss_of=loss_of)
+
+
+def network() -> nn.Module:
+    """The trained network with soft bits."""
+    return deepcopy(_trained())
+
+
+def against_code(x: Tensor, y: Tensor, eps: float) -> Tensor:
+    """Leave out what saturates: correlate the words with what the last layer says (Tramer et al. 2020)."""
+    model = _trained()
+    assert isinstance(model, Decoder)
+
+    def loss(x_adv: Tensor) -> Tensor:
+        return margin(model.network(x_adv).clamp(-2, 2) @ model.words.T, y)
+
+    def stands(x_adv: Tensor) -> Tensor:
+        with torch.no_grad():
+            return (bit(model.network(x_adv)) @ model.words.T).argmax(1) == y
+
+    return standing(loss, stands, x, eps)
+
+
+LINE = Line(
+    name="error-correcting output code",
+    kind="head",
+    paper="Verma, Swami 2019",
+    options="--model benchmarks.adaptive.codes:network --defense benchmarks.adaptive.codes:bit@bits "
+    "--substitute identity --gradient-free square:queries=200",
+    adaptive=against_code,
+    right=("masked",),
+    eps=0.2,
+)
