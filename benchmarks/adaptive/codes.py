@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advbench.models.digits_cnn import DigitsCNN
 from benchmarks.adaptive.ascent import margin, standing
-from benchmarks.adaptive.digits import train
+from benchmarks.adaptive.digits import Perceptron, train
 from benchmarks.adaptive.line import Line
 
 BITS: Final = 20
@@ -23,18 +22,17 @@ def code() -> Tensor:
 
 
 class Decoder(nn.Module):
-    """Bits of a network, and how far they agree with each class's word; `bit@bits` makes them -1 and 1."""
+    """Bits of a network, and how far they agree with each class's word; `bit@network` makes them -1 and 1."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = DigitsCNN(num_classes=BITS)
-        self.bits = nn.Tanh()
+        self.network = Perceptron(outputs=BITS)
         self.register_buffer("words", code())
         self.words: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """Agreement with each class's word, `(n, k)`."""
-        agreement: Tensor = self.bits(self.network(x)) @ self.words.T
+        agreement: Tensor = torch.tanh(self.network(x)) @ self.words.T
         return agreement
 
 
@@ -75,9 +73,9 @@ LINE = Line(
     name="error-correcting output code",
     kind="head",
     paper="Verma, Swami 2019",
-    options="--model benchmarks.adaptive.codes:network --defense benchmarks.adaptive.codes:bit@bits "
-    "--substitute identity --gradient-free square:queries=200",
+    options="--model benchmarks.adaptive.codes:network --defense benchmarks.adaptive.codes:bit@network "
+    "--substitute identity --restarts 3 --gradient-free square:queries=200",
     adaptive=against_code,
     right=("masked",),
-    eps=0.2,
+    eps=0.1,
 )

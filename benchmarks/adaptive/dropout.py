@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from advbench import Draws
-from advbench.models.digits_cnn import DigitsCNN
 from benchmarks.adaptive.ascent import Classifier, always, majority, margin, standing
-from benchmarks.adaptive.digits import robust_network, train
+from benchmarks.adaptive.digits import Perceptron, robust_network, train
 from benchmarks.adaptive.line import Line
 
 DROP = 0.2
@@ -23,7 +22,7 @@ class DropsPixels(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = DigitsCNN()
+        self.network = Perceptron()
 
     def forward(self, x: Tensor, draws: Draws | None = None) -> Tensor:
         """Logits in one draw, `(n, k)`; the draws are torch's where none are given."""
@@ -95,6 +94,7 @@ DROPOUT = Line(
     f"--judge any:{RESUBMISSIONS} --eot {EOT} --gradient-free square:queries=100",
     adaptive=against_dropout,
     right=("not robust",),
+    eps=0.08,
 )
 NOISE = Line(
     name="robust network with some noise",
@@ -104,4 +104,5 @@ NOISE = Line(
     "--gradient-free square:queries=100",
     adaptive=against_noise,
     right=("robust as measured",),
+    eps=0.1,
 )

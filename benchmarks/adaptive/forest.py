@@ -18,7 +18,7 @@ class Forest(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         network, (x, y) = plain_network(), digits("train")
-        self.features = nn.Sequential(*list(network.children())[:-1], nn.Flatten())
+        self.features = network.features
         self.trees: Any = RandomForestClassifier(100, random_state=0)
         with torch.no_grad():
             self.trees.fit(self.features(x).numpy(), y.numpy())
@@ -59,9 +59,8 @@ LINE = Line(
     name="random forest on features",
     kind="head",
     paper="Kantchelian, Tygar, Joseph 2016, on trees",
-    options="--model benchmarks.adaptive.forest:network --gradient-free square:queries=200",
+    options="--model benchmarks.adaptive.forest:network --gradient-free square:queries=1000",
     adaptive=against_forest,
     right=("masked",),
-    eps=0.2,
-    coming="--surrogate benchmarks.adaptive.forest:soft_model",
+    eps=0.12,
 )

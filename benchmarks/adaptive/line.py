@@ -43,4 +43,5 @@ class Line:
     def words(self) -> list[str]:
         """The whole command's words behind `advbench`."""
         shared = f"attack --dataset digits --first {COUNT} --eps {self.eps:g} --ladder"
-        return [*shared.split(), *self.options.split()]
+        pixels = "--normalization none" if "--model" in self.options else ""
+        return f"{shared} {pixels} {self.options}".split()

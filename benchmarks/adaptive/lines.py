@@ -29,8 +29,9 @@ LINES: Final[tuple[Line, ...]] = (
     vote.ROBUST_VOTE,
     neighbours.LINE,
     codes.LINE,
-    sharp.LINE,
     forest.LINE,
+    sharp.PLACED,
+    sharp.INSIDE,
     dropout.DROPOUT,
     dropout.NOISE,
 )

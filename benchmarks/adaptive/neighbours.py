@@ -1,5 +1,6 @@
 """The five nearest neighbours vote, by the distance between features of a network."""
 
+import math
 from functools import cache
 from typing import Final
 
@@ -13,6 +14,8 @@ from benchmarks.adaptive.line import Line
 
 K: Final = 5
 TEMPERATURE: Final = 0.3
+FAR: Final = TEMPERATURE * 14.0
+"""All others together weigh a thousandth of one neighbour: they decide between equal votes alone."""
 
 
 class Neighbours(nn.Module):
@@ -25,7 +28,7 @@ class Neighbours(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         network, (x, y) = plain_network(), digits("train")
-        self.features = nn.Sequential(*list(network.children())[:-1], nn.Flatten())
+        self.features = network.features
         self.distances = nn.Identity()
         with torch.no_grad():
             self.register_buffer("bank", self.features(x))
@@ -42,9 +45,9 @@ class Neighbours(nn.Module):
 
 
 def nearest(distances: Tensor) -> Tensor:
-    """Distance 0 for the K nearest images, and one that has no vote for all others, `(n, bank)`."""
+    """Distance 0 for the K nearest images, and `FAR` for all others, `(n, bank)`."""
     chosen = distances.topk(K, dim=1, largest=False).indices
-    return torch.full_like(distances, 1e4).scatter(1, chosen, 0.0)
+    return torch.full_like(distances, FAR).scatter(1, chosen, 0.0)
 
 
 @cache
@@ -69,8 +72,8 @@ def against_neighbours(x: Tensor, y: Tensor, eps: float) -> Tensor:
     def stands(x_adv: Tensor) -> Tensor:
         with torch.no_grad():
             chosen = torch.cdist(model.features(x_adv), model.bank).topk(K, 1, largest=False).indices
-        said: Tensor = model.votes[chosen].sum(1).argmax(1)
-        return said == y
+        shares: Tensor = model.votes[chosen].sum(1) + math.exp(-FAR / TEMPERATURE) * model.votes.sum(0)
+        return shares.argmax(1) == y
 
     return standing(loss, stands, x, eps)
 
@@ -81,8 +84,9 @@ LINE = Line(
     paper="Papernot, McDaniel 2018",
     options="--model benchmarks.adaptive.neighbours:network "
     "--defense benchmarks.adaptive.neighbours:nearest@distances --substitute identity "
+    "--attack apgd:loss=margin --restarts 3 "
     "--gradient-free square:queries=200",
     adaptive=against_neighbours,
     right=("masked",),
-    eps=0.2,
+    eps=0.12,
 )

@@ -72,7 +72,7 @@ BLOCKED = Line(
     f"--substitute benchmarks.adaptive.purifier:differentiable {_SETTINGS}",
     adaptive=against_purifier,
     right=("masked",),
-    eps=0.25,
+    eps=0.2,
 )
 EXACT = Line(
     name="diffusion purifier with its gradient",
@@ -81,5 +81,5 @@ EXACT = Line(
     options=f"--defense purify:steps=6 --substitute exact {_SETTINGS}",
     adaptive=against_purifier,
     right=("not robust",),
-    eps=0.25,
+    eps=0.2,
 )

@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advbench.models.digits_cnn import DigitsCNN
 from benchmarks.adaptive.ascent import Classifier, standing, targeted
-from benchmarks.adaptive.digits import inside_ball, train
+from benchmarks.adaptive.digits import Perceptron, inside_ball, train
 from benchmarks.adaptive.line import Line
 
 REJECT = 10
@@ -27,7 +26,7 @@ def _trained() -> nn.Module:
         rejected = torch.full_like(y, REJECT)
         return F.cross_entropy(outputs, torch.cat([y, rejected]))
 
-    return train(lambda: DigitsCNN(num_classes=11), epochs=40, perturb=half_adversarial, loss_of=loss_of)
+    return train(lambda: Perceptron(outputs=11), epochs=40, perturb=half_adversarial, loss_of=loss_of)
 
 
 def network() -> nn.Module:

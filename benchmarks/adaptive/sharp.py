@@ -10,6 +10,11 @@ from benchmarks.adaptive.line import Line
 SHARPNESS = 100.0
 
 
+def certain(logits: Tensor) -> Tensor:
+    """`softmax(100 z)` of logits `(n, k)`."""
+    return torch.softmax(SHARPNESS * logits, 1)
+
+
 class Sharp(nn.Module):
     """`softmax(100 f(x))` in the place of logits."""
 
@@ -19,7 +24,7 @@ class Sharp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities, `(n, k)`."""
-        return torch.softmax(SHARPNESS * self.network(x), 1)
+        return certain(self.network(x))
 
 
 def network() -> nn.Module:
@@ -28,7 +33,7 @@ def network() -> nn.Module:
 
 
 def soft_model() -> nn.Module:
-    """What an attacker differentiates in its place."""
+    """The network without its softmax: what an attacker differentiates."""
     return plain_network()
 
 
@@ -45,13 +50,24 @@ def against_sharp(x: Tensor, y: Tensor, eps: float) -> Tensor:
     return standing(lambda x_adv: margin(own(x_adv), y), stands, x, eps)
 
 
-LINE = Line(
+PLACED = Line(
     name="softmax of 100 times the logits",
+    kind="head",
+    paper="Papernot et al. 2016",
+    options="--model benchmarks.adaptive.sharp:soft_model "
+    "--defense benchmarks.adaptive.sharp:certain@logits --substitute identity "
+    "--gradient-free square:queries=200",
+    adaptive=against_sharp,
+    right=("masked",),
+    eps=0.1,
+)
+INSIDE = Line(
+    name="the same softmax inside the model",
     kind="head",
     paper="Papernot et al. 2016",
     options="--model benchmarks.adaptive.sharp:network --gradient-free square:queries=200",
     adaptive=against_sharp,
     right=("masked",),
-    eps=0.2,
+    eps=0.1,
     coming="--surrogate benchmarks.adaptive.sharp:soft_model",
 )

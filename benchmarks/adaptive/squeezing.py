@@ -1,11 +1,10 @@
 """A detector that compares the answers to an image and to the image squeezed (feature squeezing)."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from advbench import load_model
 from benchmarks.adaptive.ascent import Classifier, margin, standing
-from benchmarks.adaptive.digits import spared
+from benchmarks.adaptive.digits import plain_network, spared
 from benchmarks.adaptive.line import Line
 
 FPR = 0.05
@@ -32,6 +31,20 @@ def _round(x: Tensor) -> Tensor:
     return (x * (LEVELS - 1)).round() / (LEVELS - 1)
 
 
+class ByLogits(Squeezing):
+    """`|log softmax f(x) - log softmax f(s(x))|_1`: what an attacker follows, since it does not saturate."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Scores, `(n,)`."""
+        squeezed = x + (_round(x) - x).detach()
+        return (self.model(x).log_softmax(1) - self.model(squeezed).log_softmax(1)).abs().sum(1)
+
+
+def by_logits(x: Tensor) -> Tensor:
+    """What stands in for the score."""
+    return ByLogits(plain_network())(x)
+
+
 def squeezing(model: Classifier) -> Squeezing:
     """The detector of a classifier."""
     return Squeezing(model)
@@ -44,22 +57,27 @@ def threshold(score: Squeezing) -> float:
     return float(scores[len(scores) - 1 - int(FPR * len(scores))])
 
 
+def network() -> nn.Module:
+    """The classifier."""
+    return plain_network()
+
+
 def against_detector(x: Tensor, y: Tensor, eps: float) -> Tensor:
     """Raise the margin until the image is wrong, then lower its score (Carlini, Wagner 2017)."""
-    network: Classifier = load_model("digits-cnn")
-    score = Squeezing(network)
+    model: Classifier = plain_network()
+    score = Squeezing(model)
     limit = threshold(score)
 
     def loss(x_adv: Tensor) -> Tensor:
         squeezed = x_adv + (_round(x_adv) - x_adv).detach()
-        wrong = torch.minimum(margin(network(x_adv), y), margin(network(squeezed), y))
+        wrong = torch.minimum(margin(model(x_adv), y), margin(model(squeezed), y))
         return torch.where(wrong < 2.0, wrong, wrong.detach() - 10 * score(x_adv))
 
     def stands(x_adv: Tensor) -> Tensor:
         with torch.no_grad():
-            return (network(x_adv).argmax(1) == y) | (score(x_adv) > limit)
+            return (model(x_adv).argmax(1) == y) | (score(x_adv) > limit)
 
-    clean = network(x).argmax(1) == y
+    clean = model(x).argmax(1) == y
     return standing(loss, stands, x, eps) & clean & (score(x) <= limit)
 
 
@@ -67,9 +85,10 @@ LINE = Line(
     name="feature squeezing",
     kind="detector",
     paper="Xu, Evans, Qi 2018",
-    options=f"--detector benchmarks.adaptive.squeezing:squeezing --fpr {FPR} --attack pgd:loss=margin "
+    options="--model benchmarks.adaptive.squeezing:network "
+    f"--detector benchmarks.adaptive.squeezing:squeezing --fpr {FPR} --attack pgd:loss=margin "
     "--gradient-free square:queries=200",
     adaptive=against_detector,
     right=("masked", "not robust"),
-    eps=0.2,
+    eps=0.1,
 )
