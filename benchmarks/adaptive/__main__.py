@@ -35,7 +35,7 @@ def folder_of(line: Line, out: Path) -> Path:
 def table_row(line: Line, measured: Measured) -> str:
     """A row of the table in Markdown."""
     verdict = measured.verdict.partition(":")[0]
-    right = "coming" if line.coming else " or ".join(line.right)
+    right = " or ".join(line.right) + (f", with `{line.coming}`" if line.coming else "")
     cells = (
         line.name,
         line.kind,

@@ -51,5 +51,5 @@ LINE = Line(
     "--gradient-free square:queries=200",
     adaptive=against_batch,
     right=("not robust",),
-    coming=f"--stream {COUNT}",
+    coming=f"--episodic {COUNT}",
 )

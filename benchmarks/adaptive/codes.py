@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.adaptive.ascent import margin, standing
+from benchmarks.adaptive.ascent import standing, targeted
 from benchmarks.adaptive.digits import Perceptron, train
 from benchmarks.adaptive.line import Line
 
@@ -41,6 +41,11 @@ def bit(soft: Tensor) -> Tensor:
     return (soft >= 0).to(soft.dtype) * 2 - 1
 
 
+def clipped(raw: Tensor) -> Tensor:
+    """What stands in for `bit`: a bit that is far on the wrong side needs to go no further."""
+    return raw.clamp(-2, 2)
+
+
 @cache
 def _trained() -> nn.Module:
     def loss_of(agreement: Tensor, y: Tensor) -> Tensor:
@@ -55,18 +60,26 @@ def network() -> nn.Module:
 
 
 def against_code(x: Tensor, y: Tensor, eps: float) -> Tensor:
-    """Leave out what saturates: correlate the words with what the last layer says (Tramer et al. 2020)."""
+    """Leave out what saturates: correlate words with what the last layer says, for each wrong class in turn.
+
+    After Tramer et al. 2020.
+    """
     model = _trained()
     assert isinstance(model, Decoder)
-
-    def loss(x_adv: Tensor) -> Tensor:
-        return margin(model.network(x_adv).clamp(-2, 2) @ model.words.T, y)
 
     def stands(x_adv: Tensor) -> Tensor:
         with torch.no_grad():
             return (bit(model.network(x_adv)) @ model.words.T).argmax(1) == y
 
-    return standing(loss, stands, x, eps)
+    left = torch.ones_like(y, dtype=torch.bool)
+    for shift in range(1, 10):
+        target = (y + shift) % 10
+
+        def loss(x_adv: Tensor, target: Tensor = target) -> Tensor:
+            return targeted(clipped(model.network(x_adv)) @ model.words.T, y, target)
+
+        left &= standing(loss, stands, x, eps, restarts=1, seed=shift)
+    return left
 
 
 LINE = Line(
@@ -74,7 +87,8 @@ LINE = Line(
     kind="head",
     paper="Verma, Swami 2019",
     options="--model benchmarks.adaptive.codes:network --defense benchmarks.adaptive.codes:bit@network "
-    "--substitute identity --restarts 3 --gradient-free square:queries=200",
+    "--substitute benchmarks.adaptive.codes:clipped --attack apgd:loss=margin,targets=9 "
+    "--gradient-free square:queries=200",
     adaptive=against_code,
     right=("masked",),
     eps=0.1,

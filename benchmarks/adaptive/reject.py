@@ -64,6 +64,6 @@ LINE = Line(
     options=f"--model benchmarks.adaptive.reject:network --reject-class {REJECT} --attack pgd:loss=margin "
     "--restarts 3 --gradient-free square:queries=200",
     adaptive=against_reject_class,
-    right=("masked", "not robust"),
+    right=("masked",),
     eps=EPS,
 )
