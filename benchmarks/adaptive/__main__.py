@@ -1,6 +1,6 @@
 """Measure the gallery and print its table in Markdown: `python -m benchmarks.adaptive --out FOLDER`.
 
-Ten minutes of one core. What the folder has is not measured again: the script goes on where it was stopped.
+Four minutes of one core. What the folder has is not measured again: the script goes on where it was stopped.
 """
 
 import argparse

@@ -63,4 +63,5 @@ LINE = Line(
     adaptive=against_forest,
     right=("masked",),
     eps=0.12,
+    coming="--surrogate benchmarks.adaptive.forest:soft_model",
 )

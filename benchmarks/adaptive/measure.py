@@ -3,7 +3,7 @@
 import contextlib
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -36,19 +36,25 @@ class Measured:
 
 
 def measure(line: Line, folder: Path) -> Measured:
-    """Measure a line, or go on with it: a finished run is read, and so is a kept count.
+    """Measure a line, or read what the folder keeps of the same command; a run that was stopped goes on.
 
     Raises:
         RuntimeError: the command fails.
     """
-    adaptive = _adaptive(line, folder)
-    words = [*line.words, "--quiet", "--out", str(folder / "run")]
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
-        code = cli.main(words)
-    if code:
-        raise RuntimeError(f"advbench {' '.join(words)}: exit code {code}\n{told.getvalue()}")
-    row = pd.read_csv(folder / "run/table.csv").iloc[-1]
+    kept = folder / "measured.json"
+    if kept.is_file() and (known := json.loads(kept.read_text()))["words"] == line.words:
+        return Measured(**known["measured"])
+    x, y = attacked()
+    adaptive = int(line.adaptive(x, y, line.eps).sum())
+    _run(line, folder / "run")
+    measured = read_table(folder / "run", adaptive)
+    kept.write_text(json.dumps({"words": line.words, "measured": asdict(measured)}))
+    return measured
+
+
+def read_table(run: Path, adaptive: int) -> Measured:
+    """What a run's table says of the defense, its last row, beside the adaptive attack's count."""
+    row = pd.read_csv(run / "table.csv").iloc[-1]
     return Measured(
         clean=int(row["clean_count"]),
         worst=int(row["worst_count"]),
@@ -57,13 +63,10 @@ def measure(line: Line, folder: Path) -> Measured:
     )
 
 
-def _adaptive(line: Line, folder: Path) -> int:
-    """How many images stand against the adaptive attack; read where it was measured before."""
-    kept = folder / "adaptive.json"
-    if kept.is_file():
-        return int(json.loads(kept.read_text())["standing"])
-    x, y = attacked()
-    count = int(line.adaptive(x, y, line.eps).sum())
-    folder.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps({"standing": count, "of": len(x)}))
-    return count
+def _run(line: Line, out: Path) -> None:
+    """Run the command in this process, with its words kept to itself."""
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        code = cli.main([*line.words, "--quiet", "--out", str(out)])
+    if code:
+        raise RuntimeError(f"advbench {' '.join(line.words)}: exit code {code}\n{told.getvalue()}")
