@@ -149,7 +149,7 @@ def _of_surrogate(manifest: Manifest, heading: Heading) -> list[str]:
     if not 0 <= heading.surrogate.agreeing <= heading.surrogate.n:
         return ["the surrogate agrees on more images than were looked at"]
     file = manifest.path / SUBSTITUTES / search_file(UNDEFENDED)
-    kept = read_candidates(file.read_bytes() if file.is_file() else None, UNDEFENDED)
+    kept = read_candidates(read_if_there(file, LARGEST_LIST), UNDEFENDED)
     return [] if kept == own else [f"{file.name} tells of another surrogate than {MANIFEST}"]
 
 

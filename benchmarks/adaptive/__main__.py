@@ -35,7 +35,7 @@ def folder_of(line: Line, out: Path) -> Path:
 def table_row(line: Line, measured: Measured) -> str:
     """A row of the table in Markdown."""
     verdict = measured.verdict.partition(":")[0]
-    right = " or ".join(line.right) + (f", with `{line.coming}`" if line.coming else "")
+    right = " or ".join(line.right)
     cells = (
         line.name,
         line.kind,

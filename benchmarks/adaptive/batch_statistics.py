@@ -47,9 +47,8 @@ LINE = Line(
     name="test-time BatchNorm",
     kind="adaptation",
     paper="Nado et al. 2020",
-    options=f"--model benchmarks.adaptive.batch_statistics:network --batch-size {COUNT} "
+    options=f"--model benchmarks.adaptive.batch_statistics:network --episodic {COUNT} "
     "--gradient-free square:queries=200",
     adaptive=against_batch,
     right=("not robust",),
-    coming=f"--episodic {COUNT}",
 )

@@ -59,9 +59,9 @@ LINE = Line(
     name="random forest on features",
     kind="head",
     paper="Kantchelian, Tygar, Joseph 2016, on trees",
-    options="--model benchmarks.adaptive.forest:network --gradient-free square:queries=1000",
+    options="--model benchmarks.adaptive.forest:network "
+    "--surrogate benchmarks.adaptive.forest:soft_model --gradient-free square:queries=1000",
     adaptive=against_forest,
     right=("masked",),
     eps=0.12,
-    coming="--surrogate benchmarks.adaptive.forest:soft_model",
 )

@@ -23,8 +23,6 @@ class Line:
         adaptive: the attack that was written for this defense.
         right: the verdict that is right, to its first words; two where the numbers lie near a border of both.
         eps: the radius, in L-inf.
-        coming: the options that the line would be called with and that the command does not have yet; the
-            line is then measured as well as can be today, and promises nothing.
         within: how many images more than the adaptive attack our worst rung may leave; more than 3 is a miss
             that the table shows.
     """
@@ -36,7 +34,6 @@ class Line:
     adaptive: Adaptive
     right: tuple[str, ...]
     eps: float = 0.15
-    coming: str = ""
     within: int = 3
 
     @property

@@ -65,9 +65,9 @@ INSIDE = Line(
     name="the same softmax inside the model",
     kind="head",
     paper="Papernot et al. 2016",
-    options="--model benchmarks.adaptive.sharp:network --gradient-free square:queries=200",
+    options="--model benchmarks.adaptive.sharp:network "
+    "--surrogate benchmarks.adaptive.sharp:soft_model --gradient-free square:queries=200",
     adaptive=against_sharp,
     right=("masked",),
     eps=0.1,
-    coming="--surrogate benchmarks.adaptive.sharp:soft_model",
 )
