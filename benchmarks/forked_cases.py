@@ -122,8 +122,8 @@ def run_case(case: Case, base: int, main: Callable[[list[str]], int]) -> Outcome
     work = home / "work"
     work.mkdir()
     try:
-        written = in_a_fork(lambda _: _write(case, home), [])
-        assert written == 0, f"case {case.number} ({case.kind}) could not be written"
+        in_a_fork(lambda _: _write(case, home), [])
+        assert (home / "words").is_file(), f"case {case.number} ({case.kind}) could not be written"
         pid = os.fork()
         if pid == 0:
             _in_the_fork(home, main)

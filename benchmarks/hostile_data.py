@@ -144,6 +144,7 @@ def _bad_picture(draw: random.Random, root: Path) -> None:
 
 def _picture(draw: random.Random, form: str) -> bytes:
     file, mode = io.BytesIO(), draw.choice(["RGB", "L", "1", "RGB"])
+    mode = "RGB" if form == "SGI" else mode  # which is written of no bilevel picture
     frames = [Image.new(mode, (8, 8))] * draw.choice([1, 1, 40])
     more = {"save_all": True, "append_images": frames[1:]} if form in ("GIF", "TIFF", "WEBP", "PDF") else {}
     frames[0].save(file, form, **more)

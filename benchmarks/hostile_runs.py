@@ -148,7 +148,7 @@ _LINES: Final[tuple[Callable[[random.Random], str], ...]] = (
         "threats = [" + ", ".join(f'"{n}/255"' for n in range(draw.choice([300, 3000]))) + "]\n"
         "defenses = [" + ", ".join(f'"round:step={n}e-3"' for n in range(1, draw.choice([300, 3000]))) + "]\n"
     ),
-    lambda draw: ".".join(["a"] * draw.choice([100, 50_000])) + " = 1\n",
+    lambda draw: ".".join(["a"] * draw.choice([10, 1_000])) + " = 1\n",
     lambda draw: f'"{"k" * 100_000}" = {_value(draw)}\n',
     lambda draw: (
         "curve = true\nthreats = " + json.dumps([draw.choice(["inf", "0", "-1", "nan", "1e999"])] * 3) + "\n"

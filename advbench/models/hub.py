@@ -10,7 +10,9 @@ from typing import Final
 from advbench.errors import CheckpointError, first_line, printable
 from advbench.files import sha256
 from advbench.models.libraries import load_library
+from advbench.regular_files import read_regular
 
+_LARGEST_INDEX: Final = 16 << 20  # bytes of a list of files of weights
 SAFE: Final = "model.safetensors"
 SAFE_INDEX: Final = "model.safetensors.index.json"
 PICKLED: Final = "pytorch_model.bin"
@@ -84,7 +86,7 @@ def digest_of(weights: Path) -> str:
     if weights.suffix != ".json":
         return sha256(weights)
     try:
-        names = sorted(set(json.loads(weights.read_bytes())["weight_map"].values()))
+        names = sorted(set(json.loads(read_regular(weights, _LARGEST_INDEX))["weight_map"].values()))
         parts = [f"{name} {sha256(weights.parent / Path(name).name)}" for name in names]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{weights} is damaged, or a file that it lists is not there.") from error

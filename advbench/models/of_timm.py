@@ -16,6 +16,7 @@ from advbench.models.preparation import Preparation, picture_of
 from advbench.models.registry import Normalization
 from advbench.names.conversion import convert
 from advbench.names.grammar import Spec
+from advbench.regular_files import open_regular
 
 _EXTRA: Final = "timm"
 _LARGEST: Final = 8 << 20  # bytes of a configuration
@@ -113,7 +114,7 @@ def _of_folder(name: str, *, download: bool) -> _Model:
     )
     file = folder / "config.json"
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             values: Any = json.loads(stream.read(_LARGEST))
     except OSError as error:
         raise ModelError(f"{folder} holds no model of timm: there is no config.json in it.") from error

@@ -19,6 +19,7 @@ from advbench.models.libraries import Described, Weights, attempted, load_librar
 from advbench.models.preparation import Preparation, picture_of
 from advbench.models.registry import Normalization
 from advbench.names.grammar import Spec
+from advbench.regular_files import open_regular
 
 _EXTRA: Final = "hf"
 _LARGEST: Final = 64 << 20  # bytes of a configuration; ImageNet-21k has many labels
@@ -94,7 +95,7 @@ def _read(file: Path) -> Mapping[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             values: Any = json.loads(stream.read(_LARGEST))
     except (ValueError, RecursionError, OSError) as error:
         raise ModelError(f"{file} is damaged.") from error

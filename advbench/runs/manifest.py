@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeVar, final
 
-from advbench.errors import RunFolderError
+from advbench.errors import RunFolderError, refused_name
 from advbench.regular_files import IrregularFileError, read_regular
 from advbench.results.records import Candidate
 from advbench.results.table import Heading
@@ -185,6 +185,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError, IrregularFileError) as error:
         raise RunFolderError(f"{path} is not a run's folder: there is no {MANIFEST} in it.") from error
     except OSError as error:
+        if refused_name(error) is not None:
+            raise
         raise RunFolderError(f"{file} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise RunFolderError(f"{file} is damaged.") from error

@@ -6,6 +6,7 @@ Whether a name in it stands for anything is looked at in `cells`; here it is onl
 import hashlib
 import itertools
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,9 @@ _EITHER: Final = {"limit": "first", "first": "limit"}
 _UNNAMED: Final = "grid"
 """What a sweep is called that has no file."""
 
+_LONG_KEY: Final = re.compile(
+    r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){50}""", re.ASCII
+)
 _LARGEST: Final = 1 << 20  # bytes
 _MOST: Final = 100_000  # cells
 
@@ -108,11 +112,9 @@ class Grid:
         Raises:
             InputError: too many of them.
         """
-        drafts = [
-            draft
-            for model in self.axes.get(MODELS, [Entry()])
-            for draft in itertools.islice(self._cells(model), _MOST + 1)
-        ]
+        models = self.axes.get(MODELS, [Entry()])
+        cells = itertools.chain.from_iterable(map(self._cells, models))
+        drafts = list(itertools.islice(cells, _MOST + 1))
         if len(drafts) > _MOST:
             raise InputError(f"{self.file or self.name} asks for more than {_MOST} cells; split it.")
         return drafts
@@ -151,6 +153,8 @@ def read_grid(path: Path) -> Grid:
         InputError: missing, unreadable, no TOML, or something that no sweep can say; with its line.
     """
     text = _read(path)
+    if _LONG_KEY.search(text):  # reading one takes time and memory with the square of its length
+        raise InputError(f"{path} is no file of a sweep: a key has more than 50 parts.")
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -1,5 +1,6 @@
 """What a sweep's file may say, and what is said about a fault: line and reason."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,23 @@ def test_a_file_that_is_no_sweep_is_refused(contents: bytes | None, message: str
 def test_a_sweep_without_a_file_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["sweep"]) == 2
     assert "name the sweep's file" in capsys.readouterr().err
+
+
+def test_models_do_not_multiply_the_cells_that_are_made_before_they_are_counted(tmp_path: Path) -> None:
+    axes = "threats = [" + ", ".join(f'"{n}/255"' for n in range(1, 200)) + "]\n"
+    axes += "defenses = [" + ", ".join(f'"round:step={n}e-3"' for n in range(1, 200)) + "]\n"
+    (path := tmp_path / "sweep.toml").write_text(axes + "[[models]]\nmodel = 'digits-cnn'\n" * 3000)
+    grid = read_grid(path)
+    tracemalloc.start()
+    with pytest.raises(InputError, match="more than"):
+        grid.drafts()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 << 20
+
+
+@pytest.mark.parametrize("key", ["a." * 60 + "a", '"b" . ' * 60 + "b", "[" + "a." * 60 + "a]\nx"])
+def test_a_key_of_many_parts_is_refused(key: str, tmp_path: Path) -> None:
+    (path := tmp_path / "sweep.toml").write_text(f"{key} = 1\n")
+    with pytest.raises(InputError, match="a key has more than 50 parts"):
+        read_grid(path)
