@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
+from advbench.draws.draws import Draws
+from advbench.draws.sampling import content_keys, takes_draws, under_draws
+
 _LINEAR: Final = (
     nn.Conv1d,
     nn.Conv2d,
@@ -98,14 +101,15 @@ def watch_forward(
     """One forward pass in which a hook is told of each call of some layers.
 
     Args:
-        model: runs.
+        model: runs; one whose forward pass takes `draws` is given some.
         x: what it is given.
         layers: which of its modules are watched.
         hook: is told the module, its inputs and its output.
     """
     handles = [layer.register_forward_hook(hook) for layer in layers]
+    run = under_draws(model, Draws(0, content_keys(x), "/random/watched")) if takes_draws(model) else model
     try:
-        model(x)
+        run(x)
     finally:
         for handle in handles:
             handle.remove()

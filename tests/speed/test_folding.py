@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from advbench.draws.draws import Draws
 from advbench.models.resnet_cifar import resnet20
 from advbench.speed.folding import fold_batch_norm
 
@@ -155,3 +156,24 @@ def test_a_layer_whose_output_is_wanted_is_left_as_it_is() -> None:
     assert fold_batch_norm(model, x, {"0"}) == 1
     assert isinstance(model.get_submodule("1"), nn.BatchNorm2d)
     assert isinstance(model.get_submodule("3"), nn.Identity)
+
+
+class WithDraws(nn.Module):
+    """A network that is shown its images twice, under noise from streams that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
+
+    def forward(self, x: Tensor, draws: Draws) -> Tensor:
+        noisy = [x + draws.stream(number).normal(tuple(x.shape[1:])) for number in range(2)]
+        return torch.stack([self.inner(once) for once in noisy]).mean(0)
+
+
+def test_a_network_that_takes_draws_is_folded_too() -> None:
+    network, x = WithDraws().eval(), torch.rand(3, 1, 8, 8)
+    draws = Draws(0, torch.arange(3))
+    with torch.no_grad():
+        expected = network(x, draws)
+        assert fold_batch_norm(network, x) == 1
+        torch.testing.assert_close(network(x, draws), expected)
