@@ -24,6 +24,8 @@ EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
     "foolbox": ("foolbox", "--attack foolbox:NAME"),
     "torchattacks": ("torchattacks", "--attack torchattacks:NAME"),
     "art": ("adversarial-robustness-toolbox", "--attack art:NAME"),
+    "timm": ("timm", "--model timm:NAME"),
+    "hf": ("transformers", "--model hf:FOLDER"),
     "tensorboard": ("tensorboard", "events of finetune, and export --format tensorboard"),
     "mlflow": ("mlflow", "export --format mlflow"),
     "wandb": ("wandb", "export --format wandb"),
