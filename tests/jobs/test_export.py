@@ -84,6 +84,7 @@ def test_a_forged_command_is_text(tmp_path: Path, home: Path) -> None:
     shutil.copytree(home / "run", tmp_path / "forged")
     record = tmp_path / "forged" / "run.json"
     forged = json.loads(record.read_text())
+    forged["seal"] = None  # it would tell
     forged["command"] = ["advbench", "\ud800\x1b[2J", "</script>\n# <b>"]
     record.write_text(json.dumps(forged))
     for form in ("sarif", "junit", "model-card"):
