@@ -46,7 +46,9 @@ def _epochs(file: Path) -> History:
     try:
         text = read_regular(file, _LARGEST).decode()
         lines = list(csv.DictReader(io.StringIO(text)))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise RunFolderError(f"{file} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise RunFolderError(f"{file} cannot be read.") from error
     epochs = [
         {name: number for name in _NAMES if (number := _number(line.get(name))) is not None} for line in lines

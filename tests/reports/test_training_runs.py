@@ -72,5 +72,5 @@ def test_what_no_training_has_written_is_refused(contents: bytes, said: str, run
 def test_a_file_that_never_ends_is_not_waited_for(run: Path) -> None:
     (run / "plain" / "metrics.csv").unlink()
     os.mkfifo(run / "plain" / "metrics.csv")
-    with pytest.raises(RunFolderError, match="is no file"):
+    with pytest.raises(RunFolderError, match="cannot be read: it is a pipe, not a file"):
         curves_of([run])
