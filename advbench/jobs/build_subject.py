@@ -21,17 +21,14 @@ from advbench.data.load import find_dataset, load_dataset
 from advbench.data.registry import DATASETS, DatasetEntry
 from advbench.data.sampling import balanced_order, balanced_sample
 from advbench.data.sources import Place
-from advbench.defended.adaptation import adaptation_of
-from advbench.defended.detector import Detector, detector_of
+from advbench.defended.detector import Detector
 from advbench.defended.every_place import at_every_place
-from advbench.defended.head import Head, head_of
-from advbench.defended.left_as_found import prepared
-from advbench.defended.model import DefendedModel, Placement, usual_place
-from advbench.defended.own_functions import Plugin, defense_of
-from advbench.defended.reject import RejectClass, RejectNaN
+from advbench.defended.head import Head
+from advbench.defended.model import DefendedModel, Placement
+from advbench.defended.own_functions import Plugin
 from advbench.defended.substitutes import listed
-from advbench.defenses import DEFENSES
 from advbench.errors import InputError, SpecError, first_line
+from advbench.jobs.build_chain import asked_for, make_chain, with_heads
 from advbench.jobs.channels import channels_of
 from advbench.jobs.classifier import Classifier, load_classifier
 from advbench.jobs.library_model import place_for
@@ -41,10 +38,7 @@ from advbench.jobs.order_check import reject_class_suspected
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.state_digest import is_told_by_settings, state_digest
-from advbench.names import registry
-from advbench.names.adaptation import adapts, is_adaptation
-from advbench.names.grammar import INPUT, Spec, detector_place, head_place, parse_chain
-from advbench.names.user_code import load_object, names_user_code
+from advbench.names.adaptation import adapts
 from advbench.results.records import UNDEFENDED
 from advbench.runs.manifest import LATER
 from advbench.speed.batch_size import AUTO
@@ -251,11 +245,11 @@ def make_defenses(
         if name == UNDEFENDED:  # it is always there
             continue
         chain = at_every_place(own[name] if name in own else make_chain(text), model)
-        chain = _asked_for(chain, options.fpr)
+        chain = asked_for(chain, options.fpr)
         DefendedModel(model, chain)
         add_named(made, name, chain, "defense")
         settings[name] = [_settings_of(link, is_object=name in own) for link in chain]
-        made[name] = _with_heads(chain, model, classes)
+        made[name] = with_heads(chain, model, classes)
     if options.fpr is not None and not any(link.detector for chain in made.values() for link in chain):
         raise SpecError(
             "--fpr says how many clean images a detector may refuse, and there is none: --detector."
@@ -263,89 +257,10 @@ def make_defenses(
     return Named(dict(made), settings)
 
 
-def _asked_for(chain: tuple[Placement, ...], fpr: float | None) -> tuple[Placement, ...]:
-    """A chain whose detectors refuse the share of clean images that was asked for, where it was."""
-    return tuple(
-        link
-        if fpr is None or link.detector is None or link.detector.fpr is not None
-        else replace(link, defense=replace(link.detector, fpr=fpr))
-        for link in chain
-    )
-
-
-def _with_heads(chain: tuple[Placement, ...], model: nn.Module, classes: int) -> tuple[Placement, ...]:
-    """A chain whose heads are made for this classifier and know how many classes there are.
-
-    Raises:
-        SpecError: a head that cannot be made.
-        DefenseError: one that cannot classify.
-    """
-    made = []
-    for link in chain:
-        if isinstance(link.defense, Head):
-            with prepared(model):
-                head = link.defense.bound(model)
-            link = replace(link, defense=replace(head, classes=head.classes or classes or None))  # noqa: PLW2901
-        made.append(link)
-    return tuple(made)
-
-
 def _settings_of(link: Placement, *, is_object: bool) -> dict[str, Any]:
     """A defense in its place, for `run.json`."""
     description = describe_own(link.defense, link.substitute) if is_object else describe(link.defense)
     return {"at": link.at, **description, "substitutes": list(listed(link.defense))}
-
-
-def make_chain(text: str) -> tuple[Placement, ...]:
-    """The defenses of a chain in their places, wherever these may be.
-
-    Raises:
-        SpecError: a defense that there is not, or parameters that it cannot take.
-    """
-    return tuple(_placement(spec) for spec in parse_chain(text))
-
-
-def _placement(spec: Spec) -> Placement:
-    if spec.name == UNDEFENDED:
-        raise SpecError(f"'{UNDEFENDED}' is the undefended model; it stands alone, without parameters.")
-    reads = detector_place(spec)
-    if reads is not None:
-        return _detector(spec, reads)
-    if is_adaptation(spec):
-        return Placement(adaptation_of(spec))
-    head_reads = head_place(spec)
-    if head_reads is not None:
-        if not names_user_code(spec.name):
-            raise SpecError(
-                f"a head is code of your own, file.py:make or package.module:make, got {spec.name!r}."
-            )
-        return Placement(head_of(load_object(spec.name), spec), at=head_reads)
-    at = spec.place or INPUT
-    if names_user_code(spec.name):
-        return Placement(defense_of(load_object(spec.name), spec), at=at)
-    factory = registry.find(DEFENSES, spec.name, "defense").load()
-    if spec.name in DEFENSES:
-        made = registry.build(factory, spec, "defense")
-        return Placement(made, at=spec.place or usual_place(made))
-    return Placement(defense_of(factory, spec), at=at)
-
-
-def _detector(spec: Spec, at: str) -> Placement:
-    """A detector that reads what passes a place.
-
-    Raises:
-        SpecError: nothing that can be a detector.
-    """
-    if spec.name == REJECT_CLASS:
-        given = registry.converted(spec, registry.parameters(RejectClass), "detector")
-        return Placement(Detector(RejectClass(**given)), at=at)
-    if spec.name == REJECT_NAN:
-        return Placement(Detector(RejectNaN()), at=at)
-    if not names_user_code(spec.name):
-        raise SpecError(
-            f"a detector is code of your own, file.py:score or package.module:score, got {spec.name!r}."
-        )
-    return Placement(detector_of(load_object(spec.name), spec), at=at)
 
 
 def add_named(table: dict[str, Any], name: str, made: object, kind: str) -> None:

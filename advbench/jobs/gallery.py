@@ -15,7 +15,8 @@ from advbench.data.images import LabelledImages
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import drawn
 from advbench.errors import RunFolderError
-from advbench.jobs.build_subject import make_chain, open_images
+from advbench.jobs.build_chain import make_chain
+from advbench.jobs.build_subject import open_images
 from advbench.jobs.untrusted_run import recorded_of
 from advbench.names.grammar import INPUT, parse_chain
 from advbench.names.user_code import names_user_code

@@ -10,7 +10,8 @@ from advbench.attacks import ATTACKS
 from advbench.data.images import LabelledImages
 from advbench.defended.model import Placement
 from advbench.errors import SpecError
-from advbench.jobs.build_subject import load_subject, make_chain, names_of, open_images
+from advbench.jobs.build_chain import make_chain
+from advbench.jobs.build_subject import load_subject, names_of, open_images
 from advbench.jobs.left_as_found import left_as_found
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.keywords import said_in_keywords

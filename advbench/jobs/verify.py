@@ -14,15 +14,8 @@ from advbench.defended.left_as_found import prepared
 from advbench.defended.surrogate import DISTILLED
 from advbench.errors import RunFolderError
 from advbench.evaluation.clean_pass import fingerprint, image_digests
-from advbench.evaluation.judge_again import (
-    LOSS_ELSEWHERE,
-    LOSS_HERE,
-    Evidence,
-    Finding,
-    recheck,
-)
 from advbench.evaluation.measure_indicators import PROBED
-from advbench.evaluation.plan import Links, defense_chains, judging_of, substitutes_of
+from advbench.evaluation.plan import defense_chains, judging_of, substitutes_of
 from advbench.evaluation.settle_detectors import Looks, Settlement, settled
 from advbench.files import sha256
 from advbench.jobs.build_subject import Subject, load_subject
@@ -37,6 +30,7 @@ from advbench.jobs.settings.verify import VerifySettings
 from advbench.jobs.state_digest import state_digest
 from advbench.jobs.untrusted_run import Claims, claims_of
 from advbench.jobs.verify_parts import check_parts
+from advbench.jobs.verify_rungs import check_rungs
 from advbench.jobs.verify_seal import check_seal
 from advbench.jobs.verify_statistics import check_statistics
 from advbench.jobs.verify_substitutes import check_indicators, check_substitutes
@@ -48,10 +42,7 @@ from advbench.names.grammar import parse_spec
 from advbench.regular_files import is_regular, read_regular
 from advbench.results.detecting import same_thresholds
 from advbench.results.table import Heading
-from advbench.runs.examples import Examples, read_examples
-from advbench.runs.folder import ADVERSARIAL, is_as_written
 from advbench.runs.manifest import entry, open_manifest
-from advbench.runs.provenance import is_here
 from advbench.runs.samples import LARGEST, SAMPLES, read_samples
 from advbench.speed.batch_size import BatchSize
 
@@ -160,7 +151,7 @@ def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterat
     yield from check_parts(manifest, samples)
     yield from check_tables(manifest, samples, heading, settings.data_root)
     yield from _check_measured(claims, subject, samples, heading)
-    yield from _check_rungs(claims, settings, subject, (settlement.chains, samples), heading)
+    yield from check_rungs(claims, settings, subject, heading, chains=settlement.chains, samples=samples)
     if settings.deep:
         from advbench.jobs.verify_deep import check_deeply  # noqa: PLC0415  # knows the attacks
 
@@ -339,68 +330,3 @@ def _check_measured(
     )
     chains = defense_chains(subject.defenses.objects)
     yield from check_substitutes(claims.manifest, heading, chains, claims.substitutes)
-
-
-def _check_rungs(
-    claims: Claims,
-    settings: VerifySettings,
-    subject: Subject,
-    placed_and_recorded: tuple[dict[str, Links], pd.DataFrame],
-    heading: Heading,
-) -> Iterator[Check]:
-    chains, samples = placed_and_recorded
-    damaged: list[str] = []
-    evidence = Evidence(
-        model=subject.classifier.model,
-        dataset=subject.images,
-        chains=chains,
-        threat=subject.threat,
-        heading=heading,
-        samples=samples,
-        kept=claims.kept,
-        batch_size=claims.batch_size,
-        seed=claims.subject.seed,
-        judge_draws=claims.judge,
-        order=subject.indices,
-        loss_room=LOSS_HERE if is_here(claims.manifest.values, subject.device) else LOSS_ELSEWHERE,
-    )
-    findings = recheck(evidence, _examples(settings.run, damaged), as_8bit=settings.as_8bit)
-    holds = not damaged
-    sentence = (
-        f"{', '.join(damaged[:3])} not as the run wrote it" if damaged else "every file as the run wrote it"
-    )
-    yield Check(f"{ADVERSARIAL}/", holds, sentence)
-    for finding in findings:
-        yield Check(" · ".join(filter(None, finding.cell)), not finding.faults, _say(finding))
-
-
-def _examples(run: Path, damaged: list[str]) -> Iterator[Examples]:
-    for path in sorted((run / ADVERSARIAL).glob("*.safetensors")):
-        if not is_as_written(path):
-            damaged.append(path.name)
-        try:
-            yield read_examples(path)
-        except RunFolderError:
-            damaged.append(path.name)
-
-
-def _say(finding: Finding) -> str:
-    if finding.faults:
-        return "; ".join(
-            f"{fault} ({len(set(indices))} of {finding.images}: image {_few(indices)})"
-            for fault, indices in finding.faults.items()
-        )
-    ties = f", {finding.by_rounding} of them up to rounding" if finding.by_rounding else ""
-    refused = f", {finding.refused} refused" if finding.refused else ""
-    if finding.cell.rung == "clean":
-        return f"{finding.examples} images predicted as recorded{ties}{refused}"
-    as_8bit = "" if finding.as_8bit is None else f" ({finding.as_8bit} as 8-bit images)"
-    return (
-        f"{finding.examples} examples in ball and box, predicted as recorded{ties}; "
-        f"{finding.fooling} fool{as_8bit}{refused}"
-    )
-
-
-def _few(indices: list[int]) -> str:
-    distinct = sorted(set(indices))
-    return ", ".join(map(str, distinct[:3])) + (", ..." if len(distinct) > 3 else "")

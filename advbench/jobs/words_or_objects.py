@@ -17,7 +17,7 @@ from advbench.defended.surrogate import Function, Surrogate
 from advbench.defenses import DEFENSES
 from advbench.errors import InputError, ModelError, SpecError
 from advbench.evaluation.plan import Links
-from advbench.jobs.build_subject import make_chain
+from advbench.jobs.build_chain import make_chain
 from advbench.jobs.own_images import images_of
 from advbench.jobs.state_digest import is_told_by_settings
 from advbench.names import registry

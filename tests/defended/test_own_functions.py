@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from advbench import numpy_defense, pil_defense
 from advbench.defended.own_functions import Plugin, adapted, defense_of
 from advbench.errors import DefenseError, InputError, SpecError
-from advbench.jobs.build_subject import _placement
+from advbench.jobs.build_chain import _placement
 from advbench.names.grammar import Spec, parse_spec
 
 

@@ -14,13 +14,13 @@ from advbench.data.registry import DATASETS
 from advbench.defended.model import Placement
 from advbench.defenses import BitDepth, Round
 from advbench.errors import InputError
+from advbench.jobs.build_chain import make_chain
 from advbench.jobs.build_subject import (
     add_named,
     choose_device,
     describe,
     describe_own,
     load_subject,
-    make_chain,
     make_defenses,
     make_threat,
     names_of,

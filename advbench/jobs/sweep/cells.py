@@ -12,10 +12,10 @@ from advbench.data.load import check_place, find_dataset
 from advbench.defended.model import Placement
 from advbench.errors import InputError
 from advbench.jobs.build_attacks import attack_tests, full_attack, shared_parameters
+from advbench.jobs.build_chain import make_chain
 from advbench.jobs.build_subject import (
     check_selection,
     choose_device,
-    make_chain,
     make_threat,
     names_of,
     place_of,
