@@ -98,6 +98,12 @@ def write_manifest(run: Path, values: dict[str, Any]) -> None:
     (run / "run.json").write_text(json.dumps(values))
 
 
+def forge_settings(run: Path, settings: object) -> None:
+    """Write other settings with the hash that fits them, and take the seal off."""
+    values = {**manifest_of(run), "settings": settings, "seal": None}
+    write_manifest(run, {**values, "hash": run_hash(values)})
+
+
 def seal(run: Path, **changes: Any) -> None:
     """Forge `run.json` so that every digest in it fits."""
     manifest = {**manifest_of(run), **changes}

@@ -54,7 +54,7 @@ def doubts_about(model: DefendedModel, x: Tensor, y: Tensor, logits: Tensor) -> 
     """
     before = _state(model.model)
     if _is_random(model, x, logits):
-        why = _ITSELF if _state(model.model) != before else _who_differs(model, x)
+        why = _who_differs(model, x, changes_itself=_state(model.model) != before)
         return [f"two passes over the same images differ: {why}; the table is random too"]
     if _depends_on_batch(model, x, logits):
         return [_batches_told(model, x, y, logits)]
@@ -134,10 +134,12 @@ def _batches_told(model: DefendedModel, x: Tensor, y: Tensor, logits: Tensor) ->
     )
 
 
-def _who_differs(model: DefendedModel, x: Tensor) -> str:
+def _who_differs(model: DefendedModel, x: Tensor, *, changes_itself: bool) -> str:
     """Which elements of a defense answer the same input differently, or else the model: some more passes."""
     looks = PASSES // 2 if len(model.stages) else 0
     guilty = sorted({number for _ in range(looks) for number in _guilty(model, x[:FEW])})
+    if not guilty and changes_itself:
+        return _ITSELF
     if not guilty:
         if draws_inside(model):
             return "the model draws from a generator that nobody can seed from outside (one of its own?)"

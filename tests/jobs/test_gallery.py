@@ -18,6 +18,7 @@ from advbench.jobs.gallery import gallery
 from advbench.reports.pictures import to_pixels
 from advbench.runs.examples import read_examples
 from advbench.runs.read import read_records
+from tests.forging import forge_settings, manifest_of, seal
 
 WORDS = (
     "attack --defense round --defense round@layer2 --defense noise --bpda --substitute identity "
@@ -92,24 +93,30 @@ def test_a_run_writes_its_page_with_its_gallery_and_report_writes_it_again(
 
 
 def test_a_run_without_examples_has_a_page_without_a_gallery(run: Path) -> None:
-    manifest = json.loads((run / "run.json").read_text())
-    manifest["settings"]["save_adversarial"] = None
-    (run / "run.json").write_text(json.dumps(manifest))
+    forge_settings(run, {**manifest_of(run)["settings"], "save_adversarial": None})
     assert cli.main(["report", "run", "--format", "html", "--out", "out", "--quiet"]) == 0
     assert "<h2>Gallery</h2>" not in Path("out/report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("dataset", "imagefolder"), ("dataset", "nothing"), ("defenses", {"nothing": []}), ("first", "x")],
+    [("defenses", {"nothing": []}), ("first", "x")],
 )
 def test_where_the_images_cannot_be_had_the_page_says_why(run: Path, name: str, value: object) -> None:
-    manifest = json.loads((run / "run.json").read_text())
-    manifest["settings"][name] = value
-    (run / "run.json").write_text(json.dumps(manifest))
+    forge_settings(run, {**manifest_of(run)["settings"], name: value})
     assert cli.main(["report", "run", "--format", "html", "--out", "out", "--quiet"]) == 0
     text = Path("out/report.html").read_text(encoding="utf-8")
     assert "No gallery: run: " in text or name == "defenses"
+
+
+@pytest.mark.parametrize("name", ["imagefolder", "nothing"])
+def test_where_the_data_set_cannot_be_had_the_page_says_why(run: Path, name: str) -> None:
+    values = manifest_of(run)
+    seal(
+        run, settings={**values["settings"], "dataset": name}, heading={**values["heading"], "dataset": name}
+    )
+    assert cli.main(["report", "run", "--format", "html", "--out", "out", "--quiet"]) == 0
+    assert "No gallery: run: " in Path("out/report.html").read_text(encoding="utf-8")
 
 
 def test_code_that_a_forged_run_names_is_not_run(run: Path, tmp_path: Path) -> None:

@@ -1,14 +1,15 @@
 """The page of a report: its figures, its gallery, every setting of its runs, and no name trusted."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 import advbench as ab
+from advbench.errors import RunFolderError
 from advbench.jobs.report_page import charts_of, page_of, pictures_of, write_page
 from advbench.reports.runs import ReportedRun, merge_rows, read_runs
 from advbench.reports.style import PLAIN
+from tests.forging import forge_settings, manifest_of
 
 
 def reported(path: Path) -> list[ReportedRun]:
@@ -46,16 +47,13 @@ def test_why_there_are_no_pictures_is_said(copied_run: Path) -> None:
     pictures, without = pictures_of(reported(copied_run), None, 6)
     assert pictures == []
     assert without.startswith("run: ")
-    said = json.loads(Path("run/run.json").read_text())
-    said["settings"]["save_adversarial"] = None
-    Path("run/run.json").write_text(json.dumps(said))
+    forge_settings(Path("run"), {**manifest_of(Path("run"))["settings"], "save_adversarial": None})
     assert pictures_of(reported(copied_run), None, 6) == ([], "")
 
 
 def test_a_run_has_its_page_beside_its_tables_and_names_are_text_there(copied_run: Path) -> None:
-    said = json.loads(Path("run/run.json").read_text())
-    said["settings"]["weights"] = "<script>alert(1)</script>"
-    Path("run/run.json").write_text(json.dumps(said))
+    weights = "<script>alert(1)</script>"
+    forge_settings(Path("run"), {**manifest_of(Path("run"))["settings"], "weights": weights})
     write_page(copied_run, PLAIN)
     text = Path("run/report.html").read_text(encoding="utf-8")
     assert "<script>alert(1)" not in text
@@ -64,8 +62,7 @@ def test_a_run_has_its_page_beside_its_tables_and_names_are_text_there(copied_ru
 
 
 @pytest.mark.parametrize("settings", [None, 3, [], "x"])
-def test_settings_that_are_none_are_left_out(settings: object, copied_run: Path) -> None:
-    said = json.loads(Path("run/run.json").read_text())
-    Path("run/run.json").write_text(json.dumps({**said, "settings": settings}))
-    runs = reported(copied_run)
-    assert "attacks.pgd" not in page_of(runs, merge_rows(runs, []), PLAIN)
+def test_a_run_whose_settings_are_none_has_no_page(settings: object, copied_run: Path) -> None:
+    forge_settings(Path("run"), settings)
+    with pytest.raises(RunFolderError, match="settings must be a group of entries"):
+        reported(copied_run)
