@@ -3,6 +3,7 @@
 A case may hang, fill the memory or start programs; the fork is watched from outside and ended where it does.
 """
 
+import argparse
 import io
 import json
 import os
@@ -145,6 +146,39 @@ def in_a_fork(main: Callable[[list[str]], int], words: list[str]) -> int:
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def asked(what: str, count: int, run: Callable[..., tuple[str, bool]]) -> None:
+    """The command line of a script that tries cases: it prints the figures, and ends with 1 for a fault.
+
+    Args:
+        what: is tried, for the help.
+        count: how many cases there are by default.
+        run: is called with the number of cases, the seed, where outcomes are kept, and `verbose`.
+    """
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument("--count", type=int, default=count)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=None, help="lines of JSON, to go on from")
+    parser.add_argument("--verbose", action="store_true", help="print each case that was at fault")
+    given = parser.parse_args()
+    line, sound = run(given.count, given.seed, given.out, verbose=given.verbose)
+    print(line)
+    raise SystemExit(0 if sound else 1)
+
+
+def tell(found: Iterator[Outcome], what: str, seed: int, *, verbose: bool) -> tuple[str, bool]:
+    """The figures; with `verbose`, each outcome that has a fault is printed as it comes."""
+    ran = []
+    for outcome in found:
+        ran.append(outcome)
+        if verbose and outcome.faults:
+            words = " ".join(word[:60] for word in outcome.words)
+            print(
+                f"{outcome.number} {outcome.kind}: {outcome.faults} {ascii(words)[:300]}: {outcome.last}",
+                flush=True,
+            )
+    return summary(ran, what, seed)
 
 
 def summary(found: Iterable[Outcome], what: str, seed: int) -> tuple[str, bool]:

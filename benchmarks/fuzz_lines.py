@@ -7,7 +7,6 @@ advbench, or started a program. The same command goes on where it was stopped. N
 ranges are small: a billion steps are what somebody asked for.
 """
 
-import argparse
 import os
 import random
 import socket
@@ -22,7 +21,7 @@ from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.settings.sweep import SweepSettings
 from advbench.jobs.settings.train import TrainSettings
 from advbench.jobs.settings.verify import VerifySettings
-from benchmarks.forked_cases import Case, Outcome, outcomes, summary
+from benchmarks.forked_cases import Case, asked, outcomes, tell
 
 _COMMANDS: Final = {
     "attack": RunSettings,
@@ -140,15 +139,7 @@ _SMALL: Final = {"attack": SMALL_ATTACK, "finetune": SMALL_TRAINING}
 
 def main() -> None:
     """The figures, as the module says."""
-    parser = argparse.ArgumentParser(description="Fuzzed command lines.")
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=None, help="lines of JSON, to go on from")
-    parser.add_argument("--verbose", action="store_true", help="print each line that was at fault")
-    given = parser.parse_args()
-    line, sound = run(given.count, given.seed, given.out, verbose=given.verbose)
-    print(line)
-    raise SystemExit(0 if sound else 1)
+    asked("Fuzzed command lines.", 2000, run)
 
 
 def run(count: int, seed: int, kept: Path | None = None, *, verbose: bool = False) -> tuple[str, bool]:
@@ -157,20 +148,6 @@ def run(count: int, seed: int, kept: Path | None = None, *, verbose: bool = Fals
 
     import_everything()
     return tell(outcomes(cases(count, seed), kept, advbench), "fuzzed lines", seed, verbose=verbose)
-
-
-def tell(found: Iterator[Outcome], what: str, seed: int, *, verbose: bool) -> tuple[str, bool]:
-    """The figures; with `verbose`, each outcome that has a fault is printed as it comes."""
-    ran = []
-    for outcome in found:
-        ran.append(outcome)
-        if verbose and outcome.faults:
-            words = " ".join(word[:60] for word in outcome.words)
-            print(
-                f"{outcome.number} {outcome.kind}: {outcome.faults} {ascii(words)[:300]}: {outcome.last}",
-                flush=True,
-            )
-    return summary(ran, what, seed)
 
 
 def import_everything() -> None:

@@ -6,7 +6,6 @@ Prints a line of figures; ends with 1 where a file made a command hang, fill mem
 advbench, or start a program. The same command goes on where it was stopped.
 """
 
-import argparse
 import random
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks.forked_cases import Case, in_a_fork, outcomes
-from benchmarks.fuzz_lines import import_everything, tell
+from benchmarks.forked_cases import Case, asked, in_a_fork, outcomes, tell
+from benchmarks.fuzz_lines import import_everything
 from benchmarks.hostile_checkpoints import hostile_checkpoint
 from benchmarks.hostile_data import (
     hostile_arrays,
@@ -42,15 +41,7 @@ _PLAIN: Final[dict[str, tuple[Make, int]]] = {
 
 def main() -> None:
     """The figures, as the module says."""
-    parser = argparse.ArgumentParser(description="Hostile files.")
-    parser.add_argument("--count", type=int, default=1200)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=None, help="lines of JSON, to go on from")
-    parser.add_argument("--verbose", action="store_true", help="print each file that was at fault")
-    given = parser.parse_args()
-    line, sound = run(given.count, given.seed, given.out, verbose=given.verbose)
-    print(line)
-    raise SystemExit(0 if sound else 1)
+    asked("Hostile files.", 1200, run)
 
 
 def run(count: int, seed: int, kept: Path | None = None, *, verbose: bool = False) -> tuple[str, bool]:

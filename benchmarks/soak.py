@@ -118,10 +118,10 @@ def _read(log: Path) -> list[Episode]:
 def _summary(episodes: list[Episode], absent: list[str]) -> str:
     """The line of figures."""
     counts = Counter(name for episode in episodes for name in episode.troubles)
-    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    by_kind = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     lost = sum(map(len, (episode.losses for episode in episodes)))
     blamed = sum(episode.blamed for episode in episodes)
-    line = f"{len(episodes)} runs, {counts.total()} troubles ({told}): {lost} losses"
+    line = f"{len(episodes)} runs, {counts.total()} troubles ({by_kind}): {lost} losses"
     line += f", {blamed} blamed on advbench"
     return line + (f"; not tried here: {', '.join(absent)}" if absent else "")
 

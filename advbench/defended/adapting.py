@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from advbench.defended.clips import clipped_from_inside
 from advbench.defended.held_statistics import statistics_held
 from advbench.errors import AdvbenchError, ModelError, first_line, ran_out_of_memory
-from advbench.names.user_code import line_of
+from advbench.names.user_code import told_as
 
 Gradient = Literal["whole", "held", "static"]
 """What an attack differentiates, while the forward pass is that of the adapting model in any case.
@@ -279,18 +279,10 @@ def _answer(
             watch(module, inputs, output)
 
     handles = [module.register_forward_hook(of_images) for module in network.modules()] if watch else []
+    fails = f"the model fails while it adapts to a batch of {len(x)} images"
     try:
-        with torch.inference_mode(False), torch.enable_grad():
+        with told_as(ModelError, fails), torch.inference_mode(False), torch.enable_grad():
             logits: Any = network(x)
-    except AdvbenchError:
-        raise
-    except Exception as error:  # the user's network may raise anything
-        if ran_out_of_memory(error):
-            raise
-        raise ModelError(
-            f"the model fails while it adapts to a batch of {len(x)} images: {first_line(error)}"
-            f"{line_of(error)}"
-        ) from error
     finally:
         for handle in handles:
             handle.remove()

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from advbench.defended.logits import way_to_logits
 from advbench.defended.model import DefendedModel, may_be_nan, network_of
-from advbench.errors import AdvbenchError, ModelError, first_line, ran_out_of_memory
-from advbench.names.user_code import line_of
+from advbench.errors import ModelError
+from advbench.names.user_code import told_as
 
 
 @torch.no_grad()
@@ -27,17 +27,9 @@ def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
             `(n, k)`, or has too few classes for the labels.
     """
     shape = tuple(x.shape[1:])
-    try:
-        with _input_watched(model) as spoiled:
-            logits = model(x)
-    except AdvbenchError:
-        raise
-    except Exception as error:  # the model's code may raise anything
-        if ran_out_of_memory(error):
-            raise
-        raise ModelError(
-            f"the model cannot take images of shape {shape}: {first_line(error)}{line_of(error)}"
-        ) from error
+    cannot = f"the model cannot take images of shape {shape}"
+    with told_as(ModelError, cannot), _input_watched(model) as spoiled:
+        logits = model(x)
     if spoiled:
         raise ModelError("the model changes its input in place; let it work on a copy (x.clone()).")
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x):

@@ -5,7 +5,7 @@ succeeds where an example is accepted and wrong, so what an attack sees are join
 counts as right; the judge never sees these, but compares score and threshold.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import isclass, isroutine
@@ -17,13 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from advbench.defended.backward import Map, name_of
-from advbench.defended.own_functions import form_told, made_by, needs_an_argument
+from advbench.defended.own_functions import MODEL, form_told, made_by, stands_for
 from advbench.errors import DefenseError, SpecError
 from advbench.names.grammar import Spec
-from advbench.names.registry import converted, parameters, takes_more
-
-MODEL: Final = "model"
-"""The parameter of a factory that is given the classifier."""
 
 SUBSTITUTES: Final = ("exact", "finite-difference", "learned")
 """What may stand in for a score in BPDA's backward pass; `learned` is a small network fitted to it."""
@@ -214,24 +210,11 @@ def detector_of(thing: Any, spec: Spec) -> Detector:
     """
     if not callable(thing):
         raise SpecError(f"detector {spec.name!r} is no function or class, but {type(thing).__name__}.")
-    if isinstance(thing, nn.Module | Detector) or not (isclass(thing) or isroutine(thing)):
-        if spec.parameters:
-            raise SpecError(f"detector {spec.name!r} is made already and takes no parameters.")
-        return thing if isinstance(thing, Detector) else Detector(thing)
-    known = parameters(thing)
-    if MODEL in known:
-        given = _given(spec, known, without=MODEL, thing=thing)
-        return Detector(partial(thing, **given) if given else thing, of_model=True)
-    if not isclass(thing) and needs_an_argument(thing):
-        given = _given(spec, known, without=next(iter(known), ""), thing=thing)
-        return Detector(partial(thing, **given) if given else thing)
-    made = made_by(partial(thing, **_given(spec, known, without="", thing=thing)), spec.name, "detector")
-    return Detector(made, name=spec.name.rpartition(":")[2])
-
-
-def _given(spec: Spec, known: Mapping[str, Any], *, without: str, thing: Any) -> dict[str, Any]:
-    others = {name: parameter for name, parameter in known.items() if name != without}
-    return converted(spec, others, "detector", takes_more=takes_more(thing))
+    is_made = isinstance(thing, nn.Module | Detector) or not (isclass(thing) or isroutine(thing))
+    named = stands_for(thing, spec, "detector", is_made=is_made, takes_model=True)
+    if isinstance(thing, Detector):
+        return thing
+    return Detector(named.function, of_model=named.of_model, name=named.maker)
 
 
 def refused_by(detectors: Sequence[Detector], scores: Tensor) -> Tensor:

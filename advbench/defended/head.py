@@ -17,13 +17,9 @@ from torch import Tensor, nn
 
 from advbench.defended.backward import name_of
 from advbench.defended.estimators import is_estimator, scores_of, unfit_reason
-from advbench.defended.own_functions import form_told, made_by, needs_an_argument
-from advbench.errors import AdvbenchError, DefenseError, SpecError, first_line, ran_out_of_memory
+from advbench.defended.own_functions import MODEL, form_told, made_by, stands_for
+from advbench.errors import AdvbenchError, DefenseError, first_line, ran_out_of_memory
 from advbench.names.grammar import Spec
-from advbench.names.registry import converted, parameters, takes_more
-
-MODEL: Final = "model"
-"""The parameter of a factory that is given the classifier."""
 
 SUBSTITUTES: Final = ("learned", "finite-difference")
 """What may stand in for a head in BPDA's backward pass, beside `soft` where the head has one."""
@@ -188,21 +184,9 @@ def head_of(thing: Any, spec: Spec) -> Head:
         SpecError: nothing that can classify, or parameters that it does not have.
         DefenseError: an estimator that was not fitted.
     """
-    if isinstance(thing, nn.Module | Head) or is_estimator(thing) or not (isclass(thing) or isroutine(thing)):
-        if spec.parameters:
-            raise SpecError(f"head {spec.name!r} is made already and takes no parameters.")
-        return thing if isinstance(thing, Head) else Head(thing)
-    known = parameters(thing)
-    if MODEL in known:
-        given = _given(spec, known, without=MODEL, thing=thing)
-        return Head(partial(thing, **given) if given else thing, of_model=True)
-    if not isclass(thing) and needs_an_argument(thing):
-        given = _given(spec, known, without=next(iter(known), ""), thing=thing)
-        return Head(partial(thing, **given) if given else thing)
-    made = made_by(partial(thing, **_given(spec, known, without="", thing=thing)), spec.name, "head")
-    return Head(made, name=spec.name.rpartition(":")[2])
-
-
-def _given(spec: Spec, known: Mapping[str, Any], *, without: str, thing: Any) -> dict[str, Any]:
-    others = {name: parameter for name, parameter in known.items() if name != without}
-    return converted(spec, others, "head", takes_more=takes_more(thing))
+    ready = isinstance(thing, nn.Module | Head) or is_estimator(thing)
+    is_made = ready or not (isclass(thing) or isroutine(thing))
+    named = stands_for(thing, spec, "head", is_made=is_made, takes_model=True)
+    if isinstance(thing, Head):
+        return thing
+    return Head(named.function, of_model=named.of_model, name=named.maker)

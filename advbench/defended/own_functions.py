@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,11 +22,14 @@ from advbench.defended.substitutes import UNLISTED
 from advbench.draws.sampling import is_random, takes_draws
 from advbench.errors import AdvbenchError, DefenseError, SpecError, first_line, ran_out_of_memory
 from advbench.names.grammar import Spec
-from advbench.names.registry import converted, parameters, takes_more
+from advbench.names.registry import Kind, converted, parameters, takes_more
 from advbench.names.user_code import as_own_program, failure_sentence
 
 Form = Literal["tensor", "array", "images", "pil"]
 """A tensor or an array `(n, c, h, w)`, or image by image an array `(h, w, c)` or a PIL image."""
+
+MODEL: Final = "model"
+"""The parameter of a detector's or a head's maker that is given the classifier."""
 
 FORMS: Final[tuple[Form, ...]] = ("tensor", "array", "images", "pil")
 _BEYOND: Final = 0.5  # how far pixels may leave [0, 1] before their range must be another one
@@ -148,20 +151,52 @@ def defense_of(thing: Any, spec: Spec) -> Map:
     """
     if not callable(thing):
         raise SpecError(f"defense {spec.name!r} is no function or class, but {type(thing).__name__}.")
-    if isinstance(thing, torch.nn.Module | Plugin) or (
+    made = isinstance(thing, torch.nn.Module | Plugin) or (
         not inspect.isclass(thing) and not inspect.isroutine(thing) and not isinstance(thing, partial)
-    ):
+    )
+    return adapted(stands_for(thing, spec, "defense", is_made=made).function)
+
+
+class StandsFor(NamedTuple):
+    """What a name of the user's code stands for."""
+
+    function: Any
+    """The thing itself, or what makes it of a classifier."""
+    of_model: bool = False
+    """Whether `function` is called with `model=`, and returns the thing."""
+    maker: str = ""
+    """The name of the class or function that has made it, where one has."""
+
+
+def stands_for(thing: Any, spec: Spec, kind: Kind, *, is_made: bool, takes_model: bool = False) -> StandsFor:
+    """What a user's defense, detector or head is, with the spec's parameters: the thing itself, or a maker's.
+
+    A class, and a function that can be called without an argument, make it; a function that needs one is it.
+
+    Args:
+        thing: what the spec names.
+        spec: its parameters.
+        kind: what it has to be, for messages.
+        is_made: whether it is an object that is ready.
+        takes_model: whether a class or function with a parameter `model` makes it of a classifier.
+
+    Raises:
+        SpecError: parameters that it does not have, or a maker that fails.
+    """
+    if is_made:
         if spec.parameters:
-            raise SpecError(f"defense {spec.name!r} is made already and takes no parameters.")
-        return adapted(thing)
+            raise SpecError(f"{kind} {spec.name!r} is made already and takes no parameters.")
+        return StandsFor(thing)
     known = parameters(thing)
-    if not inspect.isclass(thing) and needs_an_argument(thing):
-        first = next(iter(known), "")
-        others = {name: parameter for name, parameter in known.items() if name != first}
-        given = converted(spec, others, "defense", takes_more=takes_more(thing))
-        return adapted(partial(thing, **given) if given else thing)
-    given = converted(spec, known, "defense", takes_more=takes_more(thing))
-    return adapted(made_by(partial(thing, **given), spec.name, "defense"))
+    of_model = takes_model and MODEL in known
+    is_itself = not of_model and not inspect.isclass(thing) and needs_an_argument(thing)
+    without = MODEL if of_model else next(iter(known), "") if is_itself else ""
+    others = {name: parameter for name, parameter in known.items() if name != without}
+    given = converted(spec, others, kind, takes_more=takes_more(thing))
+    if of_model or is_itself:
+        return StandsFor(partial(thing, **given) if given else thing, of_model)
+    made = made_by(partial(thing, **given), spec.name, kind)
+    return StandsFor(made, maker=spec.name.rpartition(":")[2])
 
 
 def made_by(make: Callable[[], Any], name: str, what: str) -> Any:

@@ -14,11 +14,11 @@ from advbench.defended.learned import pack_network, read_fitted
 from advbench.defended.model import network_of
 from advbench.defended.surrogate import DISTILLED, Surrogate, moves_in_steps
 from advbench.draws.draws import Draws
-from advbench.errors import AdvbenchError, ModelError, first_line, ran_out_of_memory
+from advbench.errors import ModelError
 from advbench.evaluation.choose_substitutes import digest, pack_candidates, read_candidates, search_file
 from advbench.evaluation.plan import Plan
 from advbench.evaluation.search_substitutes import Choice, Search, Store
-from advbench.names.user_code import line_of
+from advbench.names.user_code import told_as
 from advbench.results.records import UNDEFENDED
 from advbench.results.surrogates import Likeness
 from advbench.threat.judge import predict
@@ -98,15 +98,8 @@ def check_surrogate(model: nn.Module, surrogate: nn.Module, x: Tensor, logits: T
 
 def _check_logits(what: str, network: nn.Module, logits: Tensor, x: Tensor) -> Tensor:
     """Logits of a surrogate or a source, which must have those of the model's shape."""
-    try:
+    with told_as(ModelError, f"the {what} cannot take images of shape {tuple(x.shape[1:])}"):
         own = network(x)
-    except AdvbenchError:
-        raise
-    except Exception as error:  # the user's code may raise anything
-        if ran_out_of_memory(error):
-            raise
-        shape, why = tuple(x.shape[1:]), f"{first_line(error)}{line_of(error)}"
-        raise ModelError(f"the {what} cannot take images of shape {shape}: {why}") from error
     if not isinstance(own, Tensor) or not own.is_floating_point() or own.shape != logits.shape:
         got = tuple(own.shape) if isinstance(own, Tensor) else type(own).__name__
         raise ModelError(

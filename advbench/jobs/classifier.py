@@ -1,10 +1,7 @@
 """A classifier from its words: the network, its weights, where its logits are, and its normalisation."""
 
-import copy
 import dataclasses
-import itertools
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -23,10 +20,11 @@ from advbench.defended.random_model import RandomModel, draws_inside
 from advbench.defended.reject import WithoutRefusal
 from advbench.defended.smoothed import Smoothing, read_smoothing, smoothed
 from advbench.draws.sampling import takes_draws
-from advbench.errors import CheckpointError, ModelError, SpecError
+from advbench.errors import ModelError, SpecError
 from advbench.jobs.adapting import adapting
 from advbench.jobs.channels import fitted
 from advbench.jobs.library_model import OfLibrary, of_library
+from advbench.jobs.load_network import Source, given_network, load_network
 from advbench.jobs.normalizing import (
     Chosen,
     Weights,
@@ -36,14 +34,11 @@ from advbench.jobs.normalizing import (
 )
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
-from advbench.jobs.state_digest import state_digest
-from advbench.models.checkpoint.fit import HeadMisfitError
-from advbench.models.checkpoint.load import Loaded, load_checkpoint
+from advbench.models.checkpoint.load import Loaded
 from advbench.models.hub import digest_of
-from advbench.models.network import build_network, bundled_weights, find_model
 from advbench.models.registry import PIXELS, Normalization
 from advbench.names.adaptation import adapts
-from advbench.names.grammar import Spec, parse_spec, reject_of
+from advbench.names.grammar import parse_spec, reject_of
 from advbench.speed.batch_size import AUTO, filled_up, own_size
 
 _PIXELS_TAKEN: Final = Chosen(PIXELS, "a module given in Python takes pixels")
@@ -116,9 +111,9 @@ def load_classifier(
     name = shown_name(model, options.checkpoint) if own is None else model or ""
     library = of_library(options, model if own is None else None)
     if own is None:
-        source = _load_network(options, spec, name, images, device, library=library)
+        source = load_network(options, spec, name, images, device, library=library)
     else:
-        source = _given(own, device)
+        source = given_network(own, device)
     looks, whole = Shown(), source.loaded.network
     if adapts(options.defenses):
         whole = adapting(options, whole)
@@ -192,7 +187,7 @@ def _looked_for(
 
 
 def _provenance(
-    options: SubjectOptions, source: "_Source", sha256: str | None, library: OfLibrary | None
+    options: SubjectOptions, source: Source, sha256: str | None, library: OfLibrary | None
 ) -> dict[str, Any]:
     """Where the weights come from, for `run.json`."""
     return {
@@ -262,132 +257,6 @@ def shown_name(model: str | None, checkpoint: Path | None) -> str:
     if spec.place is not None:
         raise SpecError(f"a model has no place, got {model!r}.")
     return str(spec)
-
-
-class _Source(NamedTuple):
-    """A network with its weights, and how it came to them."""
-
-    loaded: Loaded
-    entry: Any
-    path: Path | None
-    arguments: dict[str, Any]
-    head: int | None
-    notes: tuple[str, ...]
-    digest: str | None = None
-    """Of a module that was given, with its weights."""
-    others: tuple[Loaded, ...] = ()
-    """The other members, where it is an ensemble."""
-
-
-def _given(own: nn.Module, device: torch.device) -> _Source:
-    """A module of the caller's, copied where it is wanted on another device."""
-    _check_own(own)
-    tensors = itertools.chain(own.parameters(), own.buffers())
-    moved = next((tensor.device for tensor in tensors), device) != device
-    network = copy.deepcopy(own).to(device) if moved else own
-    home = f"{type(own).__module__}.{type(own).__qualname__}"
-    loaded = Loaded(network, "a module given in Python", record={"class": home})
-    return _Source(loaded, None, None, {}, None, (), state_digest(own))
-
-
-def _check_own(model: nn.Module) -> None:
-    """Refuse a module whose tensors are not there yet or pass no gradient, and one that takes no hooks.
-
-    Raises:
-        ModelError: such a module.
-    """
-    tensors = list(itertools.chain(model.parameters(), model.buffers()))
-    if any(nn.parameter.is_lazy(tensor) for tensor in tensors):
-        raise ModelError("the model has lazy layers without weights yet: call it once, and train it.")
-    if any(tensor.is_inference() for tensor in tensors):
-        raise ModelError(
-            "the model was made under torch.inference_mode(), and no gradient can pass it: make it outside."
-        )
-    traced = torch.jit.TopLevelTracedModule  # type: ignore[attr-defined]  # it is there in every version
-    if isinstance(model, torch.jit.ScriptModule) and not isinstance(model, traced):
-        raise ModelError(
-            "a module of torch.jit takes no hooks: save it, and give checkpoint=FILE with trust_program=True."
-        )
-
-
-def _load_network(
-    options: SubjectOptions,
-    spec: Spec | None,
-    name: str,
-    images: LabelledImages,
-    device: torch.device,
-    *,
-    library: OfLibrary | None,
-) -> _Source:
-    """The network with its weights; the head of a checkpoint wins over the number of classes in the data."""
-    entry = None if spec is None else find_model(spec.name)
-    bundled = bundled_weights(spec) if library is None and spec else None
-    path = options.checkpoint or (library.described.weights if library else bundled)
-    classes, arguments = len(images.classes) or None, dict[str, Any]()
-    build = partial(build_network, spec, classes, arguments) if spec else None
-    check_members(options)
-    if options.weights is not None and (options.untrained or path is None):
-        raise CheckpointError("--weights chooses inside a checkpoint: give --checkpoint FILE.")
-    head: int | None = None
-    notes: tuple[str, ...] = ()
-    if options.untrained and build is not None:
-        loaded, path = Loaded(_untrained(build, options.seed).to(device), "untrained"), None
-    elif library is not None and path is None:
-        missing = library.described.missing
-        raise CheckpointError(f"{name} has no weights here: {missing}; or give --checkpoint FILE.")
-    elif library is not None and options.checkpoint is None and library.described.load is not None:
-        weights = library.described.load()
-        loaded = Loaded(weights.network.to(device), weights.source, remarks=weights.remarks)
-    elif path is not None:
-        load = partial(
-            load_checkpoint,
-            path,
-            spec=spec,
-            device=device,
-            trust_program=options.trust_program,
-            weights=options.weights,
-        )
-        try:
-            loaded = load(build)
-        except HeadMisfitError as error:
-            if spec is None or "num_classes" in spec.parameters:
-                raise
-            head = error.classes
-            arguments.clear()
-            loaded = load(partial(build_network, spec, head, arguments))
-            notes = (f"the checkpoint has {head} classes, the data set {classes}; its own head was built",)
-    elif build is not None and entry is None:
-        loaded = Loaded(build().to(device), "the factory's own weights")
-    else:
-        raise CheckpointError(f"model {name!r} comes without weights: give --checkpoint FILE.")
-    fitting = build if head is None or spec is None else partial(build_network, spec, head, dict[str, Any]())
-    others = tuple(
-        load_checkpoint(
-            member, fitting, spec, device, trust_program=options.trust_program, weights=options.weights
-        )
-        for member in options.members
-    )
-    return _Source(loaded, entry, path, arguments, head, notes, others=others)
-
-
-def check_members(options: SubjectOptions) -> None:
-    """See whether several checkpoints come to an ensemble of one model.
-
-    Raises:
-        CheckpointError: there is no first one, or one is given twice.
-    """
-    if options.members and options.checkpoint is None:
-        raise CheckpointError("--member adds to a checkpoint: give --checkpoint FILE, the first member.")
-    paths = [options.checkpoint, *options.members]
-    twice = next((path for place, path in enumerate(paths) if path in paths[:place]), None)
-    if options.members and twice is not None:
-        raise CheckpointError(f"{twice} is a member twice: its votes would count twice.")
-
-
-def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build()
 
 
 def _told_by_file(loaded: Loaded) -> Chosen | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from advbench.errors import InputError, first_line, nearest
+from advbench.errors import AdvbenchError, InputError, first_line, nearest, ran_out_of_memory
 from advbench.regular_files import check_regular
 
 _HERE: Final = Path(__file__).parents[1].resolve()
@@ -114,6 +114,27 @@ def failure_sentence(error: BaseException, name: str) -> str:
     if isinstance(error, SyntaxError):
         return f"{word} ({Path(error.filename or '').name}, line {error.lineno})" if error.lineno else word
     return word + line_of(error, [folder])
+
+
+@contextmanager
+def told_as(kind: type[AdvbenchError], sentence: str) -> Iterator[None]:
+    """Whatever the user's code raises meanwhile, told in one sentence; the end of memory stays what it is.
+
+    Args:
+        kind: what is raised in its place.
+        sentence: what has failed; the reason and the user's own line follow.
+
+    Raises:
+        AdvbenchError: of that kind.
+    """
+    try:
+        yield
+    except AdvbenchError:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        if ran_out_of_memory(error):
+            raise
+        raise kind(f"{sentence}: {first_line(error)}{line_of(error)}") from error
 
 
 def line_of(error: BaseException, folders: Iterable[Path] | None = None) -> str:

@@ -10,7 +10,8 @@ import pytest
 import advbench
 from advbench import cli
 from advbench.errors import SpecError
-from advbench.jobs.settings.run import RunSettings, values_of
+from advbench.jobs.settings.in_files import values_of
+from advbench.jobs.settings.run import RunSettings
 from advbench.reports.formats import render
 from advbench.reports.grid import grid
 from advbench.reports.html_table import html_table

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import advbench
 from advbench.errors import ModelError, SpecError
-from advbench.jobs.settings.run import RunSettings, values_of
+from advbench.jobs.settings.in_files import values_of
+from advbench.jobs.settings.run import RunSettings
 
 
 class Dropping(nn.Module):

@@ -25,7 +25,8 @@ from advbench.jobs.classifier import shown_name
 from advbench.jobs.normalizing import given_normalization
 from advbench.jobs.objects import NO_OBJECTS, Objects
 from advbench.jobs.ranks import Ranks
-from advbench.jobs.settings.run import RunSettings, file_settings, settings_from, words_of
+from advbench.jobs.settings.in_files import file_settings, settings_from, words_of
+from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.sweep.file import Draft, Grid
 from advbench.models.checkpoint.formats import detect_format
 from advbench.models.network import find_model

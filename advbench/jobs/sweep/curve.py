@@ -6,7 +6,8 @@ from typing import Any
 
 from advbench.errors import SpecError
 from advbench.jobs.build_attacks import listed
-from advbench.jobs.settings.run import RunSettings, values_of
+from advbench.jobs.settings.in_files import values_of
+from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.settings.sweep import SweepSettings
 from advbench.jobs.sweep.file import AXES, Entry, Given, Grid
 from advbench.threat.threat import Threat

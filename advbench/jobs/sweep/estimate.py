@@ -16,7 +16,7 @@ from advbench.jobs.build_subject import (
 )
 from advbench.jobs.classifier import load_classifier
 from advbench.jobs.ranks import Ranks
-from advbench.jobs.settings.run import settings_from
+from advbench.jobs.settings.in_files import settings_from
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.sweep.cells import NOWHERE, Cell
 from advbench.results.records import UNDEFENDED

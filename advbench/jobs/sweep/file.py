@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 from advbench.errors import InputError, SpecError, nearest
-from advbench.jobs.settings.run import file_settings
+from advbench.jobs.settings.in_files import file_settings
 from advbench.regular_files import read_regular
 from advbench.results.records import UNDEFENDED
 

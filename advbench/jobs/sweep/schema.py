@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
+from advbench.jobs.settings.in_files import file_settings
 from advbench.jobs.settings.option import Setting
-from advbench.jobs.settings.run import file_settings
 from advbench.jobs.sweep.file import AXES, CURVE, DEFAULTS, LISTED, MODELS, NAME, OWN
 
 _SETTING: Final = "setting:"

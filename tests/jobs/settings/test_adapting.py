@@ -4,7 +4,8 @@ import pytest
 
 from advbench.errors import SpecError
 from advbench.jobs.settings.adapting import with_adaptation
-from advbench.jobs.settings.run import RunSettings, values_of
+from advbench.jobs.settings.in_files import values_of
+from advbench.jobs.settings.run import RunSettings
 
 
 def test_rows_are_added_once() -> None:

@@ -8,8 +8,9 @@ import pytest
 from advbench import cli
 from advbench.cli import runs
 from advbench.errors import InputError
+from advbench.jobs.settings.in_files import file_settings, settings_from, words_of
 from advbench.jobs.settings.option import settings_of
-from advbench.jobs.settings.run import RunSettings, file_settings, settings_from, words_of
+from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.sweep.file import read_grid
 from tests.jobs.sweep.files import FAULTS, VALUES, cells_of
 
