@@ -167,10 +167,10 @@ def asked(what: str, count: int, run: Callable[..., tuple[str, bool]]) -> None:
     raise SystemExit(0 if sound else 1)
 
 
-def tell(found: Iterator[Outcome], what: str, seed: int, *, verbose: bool) -> tuple[str, bool]:
+def tell(tried: Iterator[Outcome], what: str, seed: int, *, verbose: bool) -> tuple[str, bool]:
     """The figures; with `verbose`, each outcome that has a fault is printed as it comes."""
     ran = []
-    for outcome in found:
+    for outcome in tried:
         ran.append(outcome)
         if verbose and outcome.faults:
             words = " ".join(word[:60] for word in outcome.words)
@@ -181,9 +181,9 @@ def tell(found: Iterator[Outcome], what: str, seed: int, *, verbose: bool) -> tu
     return summary(ran, what, seed)
 
 
-def summary(found: Iterable[Outcome], what: str, seed: int) -> tuple[str, bool]:
+def summary(tried: Iterable[Outcome], what: str, seed: int) -> tuple[str, bool]:
     """One line of figures, and whether all is well."""
-    ran = list(found)
+    ran = list(tried)
     count = Counter(fault.partition(":")[0] for outcome in ran for fault in outcome.faults)
     codes = Counter(outcome.code for outcome in ran)
     slowest = max((outcome.seconds for outcome in ran), default=0.0)
@@ -279,8 +279,8 @@ def _resident(pid: int) -> int:
 
 def _judged(case: Case, home: Path, spent: _Spent) -> Outcome:
     code, seconds, peak = spent.code, spent.seconds, max(0, spent.peak)
-    said = {name: _text(home / name) for name in ("out", "err")}
-    both = said["out"] + said["err"]
+    written = {name: _text(home / name) for name in ("out", "err")}
+    both = written["out"] + written["err"]
     started = [name for name in _text(home / "programs").splitlines() if name not in _OWN_PROGRAMS]
     words = json.loads(_text(home / "words") or "[]")
     given = 2 * sum(map(len, words))  # a message may repeat what it was given
@@ -290,12 +290,12 @@ def _judged(case: Case, home: Path, spent: _Spent) -> Outcome:
         *(["traceback"] if "Traceback (most recent call last)" in both else []),
         *(["blamed"] if "a fault of advbench" in both else []),
         *(["escape"] if any(ord(letter) < 32 and letter not in "\n\r\t" for letter in both) else []),
-        *([f"long: {len(said['err'])}"] if code and len(said["err"]) > _LONGEST + given else []),
+        *([f"long: {len(written['err'])}"] if code and len(written["err"]) > _LONGEST + given else []),
         *([f"signal: {-code}"] if code < 0 else []),
         *([f"code: {code}"] if code not in (0, 1, 2) and code >= 0 else []),
         *([f"program: {name}" for name in started]),
     ]
-    lines = said["err"].strip().splitlines() or [""]
+    lines = written["err"].strip().splitlines() or [""]
     return Outcome(case.number, case.kind, words, code, seconds, peak, started, faults, lines[-1][:300])
 
 

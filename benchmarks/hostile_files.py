@@ -51,8 +51,8 @@ def run(count: int, seed: int, kept: Path | None = None, *, verbose: bool = Fals
     import_everything()
     with tempfile.TemporaryDirectory(prefix="stock-") as home:
         stock = make_stock(Path(home), partial(in_a_fork, advbench))
-        found = outcomes(cases(count, seed, stock), kept, advbench)
-        return tell(found, "hostile files", seed, verbose=verbose)
+        tried = outcomes(cases(count, seed, stock), kept, advbench)
+        return tell(tried, "hostile files", seed, verbose=verbose)
 
 
 def cases(count: int, seed: int, stock: Stock) -> Iterator[Case]:

@@ -1,7 +1,8 @@
 """Models that adapt at test time: attacked and judged in the batches, and the order, that a user declares.
 
 A batch is attacked whole. The best iterates of its images come from different steps and have never met, so
-XX
+what an attack returns is judged together afresh, beside the single iterate at which most images had fallen
+and a mixture of both; the batch in which most have fallen is kept.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -75,8 +76,8 @@ class _Most:
     @torch.no_grad()
     def see(self, x: Tensor, logits: Tensor) -> None:
         """Take an iterate that is better than those before."""
-        told = logits.detach()
-        rank = float(fooled(predict(told), self.y).sum()), float(margin(told, self.y).nan_to_num(0.0).sum())
+        fixed = logits.detach()
+        rank = float(fooled(predict(fixed), self.y).sum()), float(margin(fixed, self.y).nan_to_num(0.0).sum())
         if rank > self.rank:
             self.rank, self.x_adv = rank, x.detach().clone()
 

@@ -40,10 +40,10 @@ _MODEL: Final = "model"
 def settings_of(stand_ins: StandIns) -> dict[str, Any]:
     """What stands in for a model, for `run.json`; nothing where nothing does."""
     surrogate, source = stand_ins.named
-    told = {
+    entries = {
         name: _told(one) for name, one in (("surrogate", surrogate), ("source", source)) if one is not None
     }
-    return {**told, **({"source": {"name": LEFT_OUT}} if stand_ins.without_static else {})}
+    return {**entries, **({"source": {"name": LEFT_OUT}} if stand_ins.without_static else {})}
 
 
 def _told(given: Surrogate) -> dict[str, Any]:

@@ -154,8 +154,8 @@ def load_classifier(
     if smoothing is not None:
         wrapped = smoothed(wrapped, sigma=smoothing.sigma, draws=smoothing.draws)
     provenance = _provenance(options, source, weights.sha256, library)
-    said = (word,) if library is None else (comparison, *library.notes(pictures))
-    notes = (*source.notes, *source.loaded.notes, *filter(None, said))
+    sentences = (word,) if library is None else (comparison, *library.notes(pictures))
+    notes = (*source.notes, *source.loaded.notes, *filter(None, sentences))
     looked = sum(looks.images.values())
     head = source.head if options.reject_class is None else None  # it has a class more, on purpose
     remarks = source.loaded.remarks

@@ -94,8 +94,10 @@ def check_deeply(  # noqa: PLR0917  # a run, and what is known of it
         RunFolderError: attacks of more steps than the budget.
     """
     if claims.surrogate.name and surrogate is None:
-        said = f"nothing: the surrogate {claims.surrogate.name} is code of the user's own, which --deep needs"
-        yield Check("measured again", True, f"{said}; name it again with --surrogate")
+        sentence = (
+            f"nothing: the surrogate {claims.surrogate.name} is code of the user's own, which --deep needs"
+        )
+        yield Check("measured again", True, f"{sentence}; name it again with --surrogate")
         return
     if surrogate is not None and surrogate.network is not None:
         holds = state_digest(surrogate.network) == claims.surrogate.state
@@ -249,13 +251,14 @@ def _other_substitutes(manifest: Manifest, heading: Heading, again: Again, slack
 
 def _other_likeness(heading: Heading, again: Again, slack: Slack) -> str:
     """In what the surrogate is less or more like the model than is told, in words; empty without any."""
-    told, found = heading.surrogate, again.likeness
-    if told is None or found is None:
-        return "" if told is found else "a surrogate is told, and there is none, or one is not told"
-    near = abs(told.agreeing - found.agreeing) <= slack.images
-    if near and (told.n, told.stepwise) == (found.n, found.stepwise):
+    recorded, measured = heading.surrogate, again.likeness
+    if recorded is None or measured is None:
+        return "" if recorded is measured else "a surrogate is told, and there is none, or one is not told"
+    near = abs(recorded.agreeing - measured.agreeing) <= slack.images
+    if near and (recorded.n, recorded.stepwise) == (measured.n, measured.stepwise):
         return ""
-    return f"the surrogate is told to agree on {told.agreeing} of {told.n}, and agrees on {found.agreeing}"
+    share = f"{recorded.agreeing} of {recorded.n}"
+    return f"the surrogate is told to agree on {share}, and agrees on {measured.agreeing}"
 
 
 def _alike(one: Candidate, other: Candidate, slack: Slack) -> bool:

@@ -15,9 +15,9 @@ def check_statistics(recorded: object, made: Mapping[str, Sequence[Mapping[str, 
         recorded: the entry `settings.defenses` of a run, which may have been forged.
         made: the same entry for the defenses as they were made anew.
     """
-    told = recorded if isinstance(recorded, Mapping) else {}
+    defenses = recorded if isinstance(recorded, Mapping) else {}
     own = {defense: _accounts(links) for defense, links in made.items()}
-    claimed = {defense: _accounts(links) for defense, links in told.items()}
+    claimed = {defense: _accounts(links) for defense, links in defenses.items()}
     if not any(any(accounts) for accounts in (*own.values(), *claimed.values())):
         return None
     wrong = [str(defense) for defense in own if own[defense] != claimed.get(defense)]

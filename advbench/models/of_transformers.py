@@ -126,19 +126,19 @@ def _loaded(library: Any, folder: Path, config: Any, name: str) -> Weights:
         states = read_state_dicts(file, detect_format(file)).state_dicts
         where, more = None, {"state_dict": dict(states[0][1])}
     with _silent(library):
-        network, told = attempted(
+        network, loading = attempted(
             f"transformers cannot load {name!r}",
             lambda: kind.from_pretrained(
                 where, config=config, local_files_only=True, output_loading_info=True, **more
             ),
         )
     for what, key in (("are not in it", "missing_keys"), ("have another shape in it", "mismatched_keys")):
-        wrong = sorted(map(str, told.get(key) or ()))
+        wrong = sorted(map(str, loading.get(key) or ()))
         if wrong:
             raise CheckpointError(
                 f"{file} is not the weights of {kind.__name__}: {_few(wrong)} {what}, and would be random."
             )
-    unused = sorted(map(str, told.get("unexpected_keys") or ()))
+    unused = sorted(map(str, loading.get("unexpected_keys") or ()))
     remarks = [f"{file.name}: {_few(unused)} left out, which {kind.__name__} does not have"] if unused else []
     halves = {str(tensor.dtype).removeprefix("torch.") for tensor in network.parameters()} - {"float32"}
     if halves:

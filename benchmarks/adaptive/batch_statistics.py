@@ -37,8 +37,8 @@ def against_batch(x: Tensor, y: Tensor, eps: float) -> Tensor:
         return margin(model(x_adv), y).clamp(max=1.0)
 
     def stands(x_adv: Tensor) -> Tensor:
-        said: Tensor = model(x_adv).argmax(1)
-        return said == y
+        predicted: Tensor = model(x_adv).argmax(1)
+        return predicted == y
 
     return standing(loss, stands, x, eps, restarts=1, look_every=100)
 

@@ -65,8 +65,8 @@ def read_table(run: Path, adaptive: int) -> Measured:
 
 def _run(line: Line, out: Path) -> None:
     """Run the command in this process, with its words kept to itself."""
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         code = cli.main([*line.words, "--quiet", "--out", str(out)])
     if code:
-        raise RuntimeError(f"advbench {' '.join(line.words)}: exit code {code}\n{told.getvalue()}")
+        raise RuntimeError(f"advbench {' '.join(line.words)}: exit code {code}\n{printed.getvalue()}")

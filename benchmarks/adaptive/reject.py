@@ -40,8 +40,8 @@ def against_reject_class(x: Tensor, y: Tensor, eps: float) -> Tensor:
 
     def stands(x_adv: Tensor) -> Tensor:
         with torch.no_grad():
-            said = model(x_adv).argmax(1)
-        return (said == y) | (said == REJECT)
+            predicted = model(x_adv).argmax(1)
+        return (predicted == y) | (predicted == REJECT)
 
     with torch.no_grad():
         left = model(x).argmax(1) == y

@@ -44,8 +44,8 @@ def against_sharp(x: Tensor, y: Tensor, eps: float) -> Tensor:
 
     def stands(x_adv: Tensor) -> Tensor:
         with torch.no_grad():
-            said: Tensor = model(x_adv).argmax(1)
-        return said == y
+            predicted: Tensor = model(x_adv).argmax(1)
+        return predicted == y
 
     return standing(lambda x_adv: margin(own(x_adv), y), stands, x, eps)
 
