@@ -83,6 +83,7 @@ class FolderLock:
 
     def __init__(self, path: Path) -> None:
         self.descriptor: int | None = None
+        self.owner = os.getpid()
         if sys.platform == "win32":
             return
         descriptor = os.open(path, os.O_RDONLY)
@@ -96,8 +97,15 @@ class FolderLock:
             self.descriptor = descriptor
 
     def release(self) -> None:
-        """Let others have it; once is enough."""
+        """Let others have it; once is enough.
+
+        Closing alone would not do: a process that the owner has just started holds a copy of the descriptor
+        until its program is loaded. A forked copy of the owner only closes, since the lock is not its own.
+        """
         if self.descriptor is not None:
+            with contextlib.suppress(OSError):
+                if os.getpid() == self.owner:
+                    fcntl.flock(self.descriptor, fcntl.LOCK_UN)
             with contextlib.suppress(OSError):
                 os.close(self.descriptor)
             self.descriptor = None

@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -95,11 +96,38 @@ def test_a_folder_that_is_not_there_is_not_free(tmp_path: Path) -> None:
 
 def test_a_lock_is_not_left_to_the_processes_that_its_owner_starts(tmp_path: Path) -> None:
     lock = FolderLock(tmp_path)
-    child = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+    waiting = [sys.executable, "-S", "-c", "input()"]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, close_fds=False) as child:
+        lock.release()
+        freed = is_free(tmp_path)
+        child.communicate(b"\n")
+    assert freed
+    assert child.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+def test_a_release_frees_the_folder_though_another_holds_a_copy_of_the_descriptor(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    assert lock.descriptor is not None
+    copy = os.dup(lock.descriptor)
     lock.release()
     assert is_free(tmp_path)
-    child.communicate(b"\n")
-    assert child.returncode == 0
+    os.close(copy)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_a_forked_copy_of_the_owner_takes_no_lock_away(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        lock.release()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert not is_free(tmp_path)
+    lock.release()
+    assert is_free(tmp_path)
 
 
 def archive(declared: int) -> zipfile.ZipFile:
