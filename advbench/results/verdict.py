@@ -1,7 +1,8 @@
 """The verdict of a row: is it robust, or is its gradient hidden? A short table of decisions, no score.
 
     unreliable            clean accuracy is chance, or the model's answers are no function of each image alone
-    unreliable            one step of the gradient fells 10 % of images more than the attack
+    unreliable            one step of the gradient fells 10 % of images more than the attack, and a third of
+                          what any other rung fells beyond it
     masked                another rung fells at least 10 % of all images that the defense's own gradient
                           left (with McNemar's exact p < 0.01); or, of a defense that may refuse, attacks that
                           know its detector fell as many of those that examples made without it left
@@ -78,6 +79,9 @@ STANDS: Final = 1 / 3
 """Share of what is right when clean that must stand for a row to be called robust. Models that were trained
 for their radius keep more (on RobustBench's leaders' boards 0.35 to 0.9 of their clean accuracy), models that
 were not keep next to nothing."""
+
+_EXPLAINED: Final = 1 / 3
+"""Share of what another rung fells beyond the gradient that a badly chosen step may be the cause of."""
 
 SURE: Final = 0.01
 DOUBT: Final = 0.05
@@ -235,6 +239,9 @@ def _weak(case: Case) -> Iterator[Ground]:
     """An attack that one step of its own gradient beats says nothing about the gradient."""
     one_step = case.tripped(case.resting).get("one_step")
     if one_step is not None and one_step.value >= HIDDEN:
+        shown = _most_shown(case, "shattered", _NAMES)
+        if shown and one_step.value < _EXPLAINED * shown[0][1].difference:
+            return  # far more is hidden than a better step would find
         yield from dead(case, case.resting)  # a step that leads nowhere is no matter of its length
         yield ground_of(one_step, case)
 

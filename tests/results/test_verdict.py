@@ -221,6 +221,12 @@ def test_an_attack_weaker_than_one_step_hides_nothing() -> None:
     assert row({"one_step": 0.05, "plateau": 0.0}, **{**FULL, "gradient_free": 10}).kind == "masked"
 
 
+def test_what_one_step_fells_is_no_reason_for_far_more_that_another_rung_fells() -> None:
+    found = row({"one_step": 0.13}, **{**FULL, "static": 4})
+    assert str(found).startswith("masked: examples made on the undefended model fell 76 of the 80 images")
+    assert row({"one_step": 0.13}, **{**FULL, "static": 50}).kind == "unreliable"
+
+
 @pytest.mark.parametrize("name", ["plateau", "one_step", "noise", "wider"])
 def test_what_a_stronger_look_still_changes_is_not_enough(name: str) -> None:
     found = row({"plateau": 0.0, name: 0.08}, **FULL)
