@@ -11,7 +11,7 @@ import numpy as np
 
 from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
-from advbench.data.picture_folder import PictureFolder
+from advbench.data.labelled_pictures import LabelledPictures
 from advbench.errors import DatasetError, nearest
 from advbench.regular_files import open_regular
 
@@ -139,7 +139,7 @@ def _plain(name: str) -> str:
 
 def _renumbered(images: Images, outputs: tuple[int, ...]) -> Images:
     """The images with their labels through a table; a folder of pictures stays one."""
-    if isinstance(images, PictureFolder):
+    if isinstance(images, LabelledPictures):
         return replace(images, targets=[outputs[label] for label in images.targets])
     return _Relabelled(images, outputs)
 

@@ -31,7 +31,7 @@ def load_dataset(name: str, place: Place) -> LabelledImages:
     try:
         dataset: LabelledImages = entry.load()(place)
     except DatasetError as error:
-        raise DatasetError(f"{where}: {error}{expected}{_advice(entry)}") from error
+        raise DatasetError(f"{where}: {error}{expected}{_advice(entry, place)}") from error
     if len(dataset) == 0:
         raise DatasetError(f"{where} holds no images.{expected}")
     names = place.names
@@ -55,10 +55,10 @@ def check_place(name: str, place: Place) -> None:
     entry = find_dataset(name)
     if place.download and not entry.downloads:
         raise DatasetError(f"data set {name!r} cannot be downloaded; leave --download away.")
-    if entry.expects and not place.download and not place.root.exists():
+    if entry.expects and not place.download and not entry.named and not place.root.exists():
         raise DatasetError(
             f"{_where(name, place)}: there is no such folder; give --data-root."
-            f"{_expected(entry)}{_advice(entry)}"
+            f"{_expected(entry)}{_advice(entry, place)}"
         )
 
 
@@ -70,5 +70,6 @@ def _expected(entry: DatasetEntry) -> str:
     return f" Expected there: {entry.expects}." if entry.expects else ""
 
 
-def _advice(entry: DatasetEntry) -> str:
-    return " Or add --download to fetch it." if entry.downloads else ""
+def _advice(entry: DatasetEntry, place: Place) -> str:
+    is_there = entry.named and place.root.exists()
+    return " Or add --download to fetch it." if entry.downloads and not is_there else ""

@@ -2,16 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from torch import Tensor
-
-from advbench.data.pictures import open_picture
-from advbench.data.pixels import Reading, is_grey, read_pixels
-from advbench.errors import DatasetError, first_line
+from advbench.data.labelled_pictures import LabelledPictures
+from advbench.data.pixels import Reading
+from advbench.errors import DatasetError
 
 ENDINGS: Final = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Of the files that are taken for pictures, in capitals too; those of torchvision's `ImageFolder`."""
@@ -21,56 +18,7 @@ _MOST_FOLDERS: Final = 20_000
 """Of a class, in it and below; where links lead to folders that link on, these have no end."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PictureFolder:
-    """A map-style data set, like torchvision's `ImageFolder` in its order.
-
-    Args:
-        classes: the names of the class folders in alphabetical order.
-        files: every picture's path; class by class, folder by folder, by name.
-        targets: the label of each: its class, or what a file of names has made of that.
-        reading: how pictures become tensors.
-        settled: whether the user said how many channels to read, so that nothing else may decide it.
-    """
-
-    classes: Sequence[str]
-    files: Sequence[str]
-    targets: Sequence[int]
-    reading: Reading
-    settled: bool
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Pixels in [0, 1], `(c, h, w)`, and label of picture number `index`."""
-        return read_pixels(self.files[index], self.reading), self.targets[index]
-
-    def name_of(self, index: int) -> str:
-        """The path of picture number `index`."""
-        return self.files[index]
-
-    def is_grey(self, index: int) -> bool:
-        """Whether a picture has no colour by its header.
-
-        Raises:
-            DatasetError: it cannot be opened.
-        """
-        path = self.files[index]
-        try:
-            with open_picture(path) as picture:
-                return is_grey(picture)
-        except DatasetError:
-            raise
-        except Exception as error:  # a damaged image can make PIL raise anything
-            raise DatasetError(f"image {path} cannot be read: {first_line(error)}.") from error
-
-    def in_grey(self) -> "PictureFolder":
-        """The same pictures in one channel, where one in colour is refused."""
-        return replace(self, reading=replace(self.reading, channels=1, grey_alone=True))
-
-
-def open_folder(root: Path, reading: Reading, *, settled: bool) -> PictureFolder:
+def open_folder(root: Path, reading: Reading, *, settled: bool) -> LabelledPictures:
     """The pictures below the class folders of `root`.
 
     Raises:
@@ -97,7 +45,7 @@ def open_folder(root: Path, reading: Reading, *, settled: bool) -> PictureFolder
         for name in names
     ]
     files, targets = zip(*listed, strict=True)
-    return PictureFolder(classes=classes, files=files, targets=targets, reading=reading, settled=settled)
+    return LabelledPictures(classes=classes, files=files, targets=targets, reading=reading, settled=settled)
 
 
 def _pictures_below(folder: str, root: Path) -> Iterator[tuple[str, list[str]]]:

@@ -4,8 +4,10 @@ Every picture that anybody gave is opened here and nowhere else: Pillow by itsel
 whatever the file's ending, and hands some formats (PostScript) to a program that it starts.
 """
 
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -22,8 +24,27 @@ MOST_PIXELS: Final = 89_478_485
 """The largest picture, 9,459 pixels square: the size from which Pillow warns of a decompression bomb."""
 
 
+@dataclass(frozen=True)
+class PictureWithin:
+    """A picture inside another file, as an archive or a table.
+
+    Args:
+        name: what messages call it.
+        read: gives the bytes that a file of its own would have.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+PictureFile = str | Path | PictureWithin
+
+
 @contextmanager
-def open_picture(path: str | Path) -> Iterator["Picture"]:
+def open_picture(path: PictureFile) -> Iterator["Picture"]:
     """A picture whose header has been read and whose pixels have not.
 
     Raises:
@@ -36,7 +57,7 @@ def open_picture(path: str | Path) -> Iterator["Picture"]:
         yield picture
 
 
-def _opened(file: IO[bytes], path: str | Path) -> "Picture":
+def _opened(file: IO[bytes], path: PictureFile) -> "Picture":
     from PIL import Image, UnidentifiedImageError  # noqa: PLC0415  # only folders of images need it
 
     try:
@@ -50,14 +71,16 @@ def _opened(file: IO[bytes], path: str | Path) -> "Picture":
         raise _too_large(path) from error
 
 
-def _open(path: str | Path) -> IO[bytes]:
+def _open(path: PictureFile) -> IO[bytes]:
+    if isinstance(path, PictureWithin):
+        return io.BytesIO(path.read())
     try:
         return open_regular(path)
     except OSError as error:
         raise DatasetError(f"image {path} cannot be read: {error.strerror}.") from error
 
 
-def _too_large(path: str | Path) -> DatasetError:
+def _too_large(path: PictureFile) -> DatasetError:
     return DatasetError(
         f"image {path} declares more than {MOST_PIXELS:,} pixels, the most that are read. Save it smaller."
     )

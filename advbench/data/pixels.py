@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from advbench.data.pictures import FORMATS, MOST_PIXELS, open_picture
+from advbench.data.pictures import FORMATS, MOST_PIXELS, PictureFile, open_picture
 from advbench.errors import DatasetError, first_line
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Reading:
     grey_alone: bool = False
 
 
-def read_pixels(path: str | Path, reading: Reading) -> Tensor:
+def read_pixels(path: PictureFile, reading: Reading) -> Tensor:
     """A picture as float32 in [0, 1], `(channels, h, w)`.
 
     8 bits a channel are scaled by 1/255, and 16 divided by 65,535. As torchvision's loader has it, a palette
@@ -68,7 +67,7 @@ def read_pixels(path: str | Path, reading: Reading) -> Tensor:
         raise DatasetError(f"image {path} cannot be read: {first_line(error)}.") from error
 
 
-def _check_room(picture: "Picture", path: str | Path, reading: Reading, *, deep: bool) -> None:
+def _check_room(picture: "Picture", path: PictureFile, reading: Reading, *, deep: bool) -> None:
     """Refuse what takes far more memory decoded or resized than its file has.
 
     Raises:
@@ -107,7 +106,7 @@ def _eight_bits(picture: "Picture", reading: Reading) -> Tensor:
     return array.permute(2, 0, 1).to(torch.float32).mul_(1.0 / 255)
 
 
-def _sixteen_bits(picture: "Picture", path: str | Path, reading: Reading) -> Tensor:
+def _sixteen_bits(picture: "Picture", path: PictureFile, reading: Reading) -> Tensor:
     planes = (
         _deep_png(picture, path)
         if picture.format == "PNG"
@@ -120,7 +119,7 @@ def _sixteen_bits(picture: "Picture", path: str | Path, reading: Reading) -> Ten
     return planes.div_(_WHITE).clamp_(0.0, 1.0).expand(reading.channels, -1, -1)
 
 
-def _deep_png(picture: "Picture", path: str | Path) -> Tensor:
+def _deep_png(picture: "Picture", path: PictureFile) -> Tensor:
     """The 16-bit channels of a PNG, `(1 or 3, h, w)` float32.
 
     Pillow cuts those of RGB to their high bytes, and to their low bytes where it is told that the file is
@@ -142,7 +141,7 @@ def _resized(plane: Tensor, side: int) -> Tensor:
     return torch.from_numpy(np.array(_sizing(side)(Image.fromarray(plane.numpy()))))
 
 
-def _is_deep(picture: "Picture", path: str | Path) -> bool:
+def _is_deep(picture: "Picture", path: PictureFile) -> bool:
     """Whether a picture has 16 bits a channel rather than 8 or less.
 
     Raises:
@@ -176,7 +175,7 @@ _BITS, _BLACK, _KIND = 258, 262, 339
 _UNSIGNED: Final = {1, 4}
 
 
-def _too_deep(picture: "Picture", path: str | Path, bits: str) -> DatasetError:
+def _too_deep(picture: "Picture", path: PictureFile, bits: str) -> DatasetError:
     return DatasetError(
         f"image {path} has {bits} ({picture.format}, mode {picture.mode}), which cannot be read "
         "exactly. Save it as PNG, with 8 or 16, and without alpha."

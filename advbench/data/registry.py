@@ -20,6 +20,7 @@ class DatasetEntry(Entry):
         expects: what `--data-root` must hold, for messages; empty if nothing is needed.
         downloads: whether it can be fetched.
         mirrored: whether an image and its mirror image are of one class, so that training may flip it.
+        named: whether a name that is no path is looked up elsewhere.
     """
 
     normalization: Normalization
@@ -29,6 +30,7 @@ class DatasetEntry(Entry):
     expects: str = ""
     downloads: bool = False
     mirrored: bool = False
+    named: bool = False
 
 
 def _torchvision(
@@ -109,4 +111,40 @@ DATASETS: Final[Mapping[str, DatasetEntry]] = {
         eps="8/255",
         expects="an .npz file of that name, or <split>.npz in a folder",
     ),
+    "npy": DatasetEntry(
+        factory="advbench.data.sources:npy",
+        summary="arrays as in npz, x in a file that stays on the disk, y in labels.npy or y.npy beside it",
+        normalization=PIXELS,
+        eps="8/255",
+        expects="an .npy file of that name, or <split>.npy, <split>/x.npy or x.npy in a folder",
+    ),
+    "csv": DatasetEntry(
+        factory="advbench.data.sources:csv",
+        summary="pictures that a .csv or .tsv file lists with their labels",
+        normalization=IMAGENET,
+        eps="8/255",
+        expects="a .csv file of that name, or <split>.csv in a folder",
+        mirrored=True,
+    ),
+    "webdataset": DatasetEntry(
+        factory="advbench.data.sources:webdataset",
+        summary="pictures and labels (.cls) in tar files",
+        source="WebDataset",
+        normalization=IMAGENET,
+        eps="8/255",
+        expects="a .tar file of that name, or <split>/*.tar or <split>-*.tar in a folder",
+        mirrored=True,
+    ),
+    "hf": DatasetEntry(
+        factory="advbench.data.sources:hf",
+        summary="pictures in parquet or Arrow files of Hugging Face's datasets",
+        source="Lhoest et al. 2021",
+        normalization=IMAGENET,
+        eps="8/255",
+        expects="<split>*.parquet, or a folder of save_to_disk",
+        downloads=True,
+        mirrored=True,
+        named=True,
+    ),
 }
+"""The data sets by their names; those that are any images of the user's take the place behind a colon too."""

@@ -4,28 +4,30 @@ Each takes the folder, the split, whether a download is allowed, and the size to
 returns images in [0, 1] without any normalisation.
 """
 
-import os
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from advbench.data.arrays import open_npy, open_npz
 from advbench.data.class_names import ClassNames
 from advbench.data.digits import load
-from advbench.data.images import LabelledImages
+from advbench.data.images import LabelledImages, Labels
+from advbench.data.labelled_pictures import LabelledPictures
+from advbench.data.listed_pictures import read_list
 from advbench.data.picture_folder import open_folder
+from advbench.data.picture_tables import ENDINGS, open_tables
+from advbench.data.pictures import PictureFile
 from advbench.data.pixels import Channels, Reading
-from advbench.data.roundings import without_roundings
+from advbench.data.shards import open_shards
+from advbench.data.split_files import files_of_split
 from advbench.errors import DatasetError, first_line
-from advbench.files import bomb_in
-from advbench.regular_files import open_regular
+from advbench.models.hub import dataset_snapshot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,8 @@ class Place:
         names: which output of the model each class stands for; None for the order of the classes.
         model_names: the model's own names, which count where `names` is None and every class is among them.
         whole: whether pictures keep their size where a data set has a usual one, since the model resizes.
+        image_column: of a table, the one that holds pictures or their paths; None for one with a usual name.
+        label_column: likewise for the labels.
     """
 
     root: Path
@@ -51,6 +55,8 @@ class Place:
     names: ClassNames | None = None
     model_names: ClassNames | None = None
     whole: bool = False
+    image_column: str | None = None
+    label_column: str | None = None
 
 
 def digits(place: Place) -> LabelledImages:
@@ -107,60 +113,64 @@ def npz(place: Place) -> LabelledImages:
     path = place.root if place.root.is_file() else place.root / f"{place.split}.npz"
     if not path.is_file():
         raise DatasetError(f"there is no {path.name}.")
-    x, y = _read_arrays(path)
-    if y.ndim != 1 or x.ndim < 1 or len(x) != len(y) or y.dtype.kind not in "ui":
-        raise DatasetError(f"y must hold one whole number an image, got {y.dtype} {y.shape} for x {x.shape}.")
-    if len(y) and int(y.max()) > np.iinfo(np.int64).max:
-        raise DatasetError(f"y must hold numbers of classes, got {y.max()}.")
-    if x.ndim == 3:
-        x = x[:, None]
-    elif x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
-        x = x.transpose(0, 3, 1, 2)
-    if x.ndim != 4 or not (x.dtype == np.uint8 or x.dtype.kind == "f"):
-        raise DatasetError(
-            "x must be uint8 or float images (n, c, h, w), (n, h, w, c) or (n, h, w), "
-            f"got {x.dtype} {x.shape}."
-        )
-    return LabelledImages(_Arrays(x, y), y.astype(np.int64), classes=())
+    return open_npz(path)
 
 
-def _read_arrays(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    try:
-        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
-            bomb = bomb_in(archive, os.fstat(file.fileno()).st_size)
-        if bomb:
-            raise DatasetError(f"{path.name} is refused: {bomb}.")
-        with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
-            x_and_y = {name: arrays[name] for name in arrays.files if name in ("x", "y")}
-            held = ", ".join(arrays.files)
-    except DatasetError:
-        raise
-    except Exception as error:  # a damaged archive can make numpy raise anything
-        raise DatasetError(f"{path.name} is damaged, no .npz archive, or holds pickled objects.") from error
-    if len(x_and_y) < 2 or not all(isinstance(array, np.ndarray) for array in x_and_y.values()):
-        raise DatasetError(f"{path.name} must hold arrays x and y, it holds {held or 'none'}.")
-    return x_and_y["x"], x_and_y["y"]
+def npy(place: Place) -> LabelledImages:
+    """Images in an `.npy` file that stays on the disk, labels beside it; as `npz` otherwise."""
+    _as_they_are(place)
+    within = [place.root / f"{place.split}.npy", place.root / place.split / "x.npy", place.root / "x.npy"]
+    path = place.root if place.root.is_file() else next(filter(Path.is_file, within), within[-1])
+    if not path.is_file():
+        raise DatasetError(f"there is no {path.name}.")
+    return open_npy(path)
 
 
-@dataclass(frozen=True)
-class _Arrays:
-    x: npt.NDArray[Any]
-    y: npt.NDArray[Any]
+def csv(place: Place) -> LabelledImages:
+    """Picture files that a `.csv` or `.tsv` file lists with their labels."""
+    places = [place.root / f"{place.split}{ending}" for ending in (".csv", ".tsv")]
+    path = place.root if place.root.is_file() else next(filter(Path.is_file, places), places[0])
+    if not path.is_file():
+        raise DatasetError(f"there is no {path.name}.")
+    columns = {"image_column": place.image_column, "label_column": place.label_column}
+    return _pictures(place, *read_list(path, place.split, **columns))
 
-    def __len__(self) -> int:
-        return len(self.y)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        scale = 255.0 if self.x.dtype == np.uint8 else 1.0
-        x = torch.from_numpy(np.ascontiguousarray(self.x[index], dtype=np.float32)) / scale
-        source = torch.float16 if self.x.dtype.itemsize == 2 else torch.float32
-        return without_roundings(x, source), int(self.y[index])
+def webdataset(place: Place) -> LabelledImages:
+    """Tar files of pictures and labels."""
+    _no_columns(place)
+    return _pictures(place, *open_shards(files_of_split(place.root, place.split, (".tar",))))
+
+
+def hf(place: Place) -> LabelledImages:
+    """Parquet and Arrow files of Hugging Face's `datasets`, on this machine or in its cache of the hub."""
+    root = place.root
+    if not root.exists():
+        root = dataset_snapshot(str(root), place.split, download=place.download)
+    paths = files_of_split(root, place.split, ENDINGS)
+    columns = {"image_column": place.image_column, "label_column": place.label_column}
+    return _pictures(place, *open_tables(paths, **columns))
+
+
+def _pictures(
+    place: Place, files: Sequence[PictureFile], labels: Labels, classes: Sequence[str]
+) -> LabelledImages:
+    channels = _channels(place)
+    pictures = LabelledPictures(
+        classes=classes,
+        files=files,
+        targets=labels.tolist(),
+        reading=Reading(channels=channels or 3, side=place.image_size),
+        settled=channels is not None,
+    )
+    return LabelledImages(pictures, labels, tuple(classes))
 
 
 def _torchvision(place: Place, name: str, **split: Any) -> LabelledImages:
     import torchvision.datasets  # noqa: PLC0415  # a second to import
 
     _own_channels(place)
+    _no_columns(place)
     dataset_class = getattr(torchvision.datasets, name)
     try:
         dataset = dataset_class(
@@ -179,6 +189,7 @@ _SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
 
 
 def _folder(place: Place) -> LabelledImages:
+    _no_columns(place)
     channels = _channels(place)
     root = place.root / place.split
     if not place.root.is_dir():
@@ -221,6 +232,12 @@ def _as_they_are(place: Place) -> None:
     if place.image_size is not None:
         raise DatasetError("its images are used as they are; leave --image-size away.")
     _own_channels(place)
+    _no_columns(place)
+
+
+def _no_columns(place: Place) -> None:
+    if place.image_column is not None or place.label_column is not None:
+        raise DatasetError("it has no columns; leave --image-column and --label-column away.")
 
 
 def _own_channels(place: Place) -> None:

@@ -175,6 +175,8 @@ def place_of(options: SubjectOptions) -> Place:
         download=options.download,
         image_size=options.image_size,
         channels=options.channels,
+        image_column=options.image_column,
+        label_column=options.label_column,
         names=names_of_classes(options),
     )
 

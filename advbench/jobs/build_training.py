@@ -116,6 +116,7 @@ def training_manifest(options: TrainSettings, job: TrainingJob, ranks: Ranks) ->
             "split": given.split,
             "image_size": given.image_size,
             "channels": channels_of(ladder.images),
+            **given.columns,
             "class_names": class_settings(ladder.images),
             "train_indices": selection_hash(job.data.indices),
             "train_labels": job.labels_hash,

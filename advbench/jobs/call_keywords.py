@@ -27,6 +27,8 @@ _OF_NAMED_DATA: Final = (
     "download",
     "image_size",
     "channels",
+    "image_column",
+    "label_column",
     "classes",
     "class_index",
 )

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
-from advbench.data.picture_folder import PictureFolder
+from advbench.data.labelled_pictures import LabelledPictures
 from advbench.defended.left_as_found import prepared
 from advbench.defended.normalized import Normalized
 from advbench.errors import DatasetError
@@ -29,7 +29,7 @@ def fitted(images: LabelledImages, indices: Sequence[int], model: nn.Module) -> 
         DatasetError: the network takes one channel, and the first picture is in colour.
     """
     folder = images.images
-    if not isinstance(folder, PictureFolder) or folder.settled:
+    if not isinstance(folder, LabelledPictures) or folder.settled:
         return images
     network = model.network if isinstance(model, Normalized) else model
     is_grey = folder.is_grey(indices[0])
@@ -49,7 +49,7 @@ def fitted(images: LabelledImages, indices: Sequence[int], model: nn.Module) -> 
 def channels_of(images: Images) -> int | None:
     """1 where pictures are read as grey; None for pictures in colour, as ever, and for other data sets."""
     folder = images.images if isinstance(images, LabelledImages) else images
-    return 1 if isinstance(folder, PictureFolder) and folder.reading.channels == 1 else None
+    return 1 if isinstance(folder, LabelledPictures) and folder.reading.channels == 1 else None
 
 
 def _seems_grey(network: nn.Module) -> bool:

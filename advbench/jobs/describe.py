@@ -40,6 +40,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             "split": given.split,
             "image_size": given.image_size,
             "channels": channels_of(subject.images),
+            **given.columns,
             "class_names": class_settings(subject.images),
             "limit": given.limit,
             "first": given.first,

@@ -66,7 +66,7 @@ def load_data(data: Any = None, **settings: Any) -> LabelledImages:
     """
     run_settings, objects = read_keywords("load_data", {"data": data, **settings})
     with said_in_keywords(RunSettings), left_as_found():
-        word = run_settings.dataset or names_of(run_settings.subject)[1]
+        word = run_settings.subject.dataset or names_of(run_settings.subject)[1]
         images, indices = open_images(run_settings.subject, word, objects.images)
     if len(indices) == len(images):
         return images

@@ -60,6 +60,8 @@ class _Settings:
     split: str
     image_size: Count | None = None
     channels: Count | None = None
+    image_column: str | None = None
+    label_column: str | None = None
     class_names: _ClassNames | None = None
     limit: Count | None = None
     first: Count | None = None
@@ -241,6 +243,8 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
         split=run_settings.split,
         image_size=run_settings.image_size,
         channels=run_settings.channels,
+        image_column=run_settings.image_column,
+        label_column=run_settings.label_column,
         class_names=_class_names(run_settings.class_names),
         limit=run_settings.limit,
         first=run_settings.first,

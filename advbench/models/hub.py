@@ -3,11 +3,11 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from advbench.errors import CheckpointError, first_line, printable
+from advbench.errors import CheckpointError, DatasetError, InputError, first_line, printable
 from advbench.files import sha256
 from advbench.models.libraries import load_library
 from advbench.regular_files import read_regular
@@ -39,26 +39,58 @@ def snapshot(name: str, extra: str, *, revision: str | None, download: bool) -> 
     Raises:
         CheckpointError: no such name, not in the cache, or the download failed.
     """
-    hub = load_library(extra, "huggingface_hub")
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name, re.ASCII):
-        raise CheckpointError(f"{name!r} is neither a folder nor a name like 'owner/name'.")
-    cache = cache_of(extra)
-    patterns: Sequence[str] = (*_DESCRIBING, *_SAFE_PARTS)
-    try:
-        folder = Path(
-            hub.snapshot_download(
-                name, revision=revision, local_files_only=not download, allow_patterns=list(patterns)
-            )
+
+    def fetch(hub: Any) -> str:
+        patterns = [*_DESCRIBING, *_SAFE_PARTS]
+        folder: str = hub.snapshot_download(
+            name, revision=revision, local_files_only=not download, allow_patterns=patterns
         )
-        if download and not any(folder.glob("model*.safetensors")):
+        if download and not any(Path(folder).glob("model*.safetensors")):
             hub.snapshot_download(name, revision=revision, allow_patterns=[PICKLED])
-    except Exception as error:  # the library's, of the network's and of the disk's
+        return folder
+
+    return _in_cache(name, extra, fetch, download=download, fault=CheckpointError)
+
+
+def dataset_snapshot(name: str, split: str, *, download: bool) -> Path:
+    """The folder of a data set's parquet files.
+
+    Args:
+        name: `owner/name`.
+        split: of which files may be fetched.
+        download: whether they may.
+
+    Raises:
+        DatasetError: no such name, not in the cache, or the download failed.
+    """
+
+    def fetch(hub: Any) -> str:
+        folder: str = hub.snapshot_download(
+            name,
+            repo_type="dataset",
+            local_files_only=not download,
+            allow_patterns=[f"*{split}*.parquet", f"*{split}*/*.parquet"],
+        )
+        return folder
+
+    return _in_cache(name, "hf", fetch, download=download, fault=DatasetError)
+
+
+def _in_cache(
+    name: str, extra: str, fetch: Callable[[Any], str], *, download: bool, fault: type[InputError]
+) -> Path:
+    """What `fetch` gives, and every fault of the library, the network and the disk in a sentence."""
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name, re.ASCII):
+        raise fault(f"{name!r} is neither a folder nor a name like 'owner/name'.")
+    hub, cache = load_library(extra, "huggingface_hub"), cache_of(extra)
+    try:
+        return Path(fetch(hub))
+    except Exception as error:
         if download:
-            raise CheckpointError(f"{name} cannot be fetched: {printable(first_line(error))}") from error
-        raise CheckpointError(
+            raise fault(f"{name} cannot be fetched: {printable(first_line(error))}") from error
+        raise fault(
             f"{name} is no folder, and not in the cache {cache}: add --download to fetch it."
         ) from error
-    return folder
 
 
 def cache_of(extra: str) -> str:

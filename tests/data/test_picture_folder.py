@@ -10,8 +10,9 @@ from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from advbench.data import picture_folder
+from advbench.data.labelled_pictures import LabelledPictures
 from advbench.data.load import load_dataset
-from advbench.data.picture_folder import ENDINGS, PictureFolder, open_folder
+from advbench.data.picture_folder import ENDINGS, open_folder
 from advbench.data.pixels import Reading
 from advbench.data.sources import Place
 from advbench.errors import DatasetError
@@ -28,9 +29,9 @@ def write(root: Path, paths: list[str]) -> None:
         Image.new("RGB", (4, 4)).save(root / path, "PNG")
 
 
-def folder_of(root: Path) -> PictureFolder:
+def folder_of(root: Path) -> LabelledPictures:
     folder = load_dataset("imagefolder", Place(root=root, split="test")).images
-    assert isinstance(folder, PictureFolder)
+    assert isinstance(folder, LabelledPictures)
     return folder
 
 

@@ -44,4 +44,4 @@ def test_what_downloads_or_needs_files_says_what_it_expects() -> None:
 
 def test_nothing_with_letters_or_digits_in_it_is_flipped_in_training() -> None:
     mirrored = {name for name, each in DATASETS.items() if each.mirrored}
-    assert mirrored == {"cifar10", "cifar100", "imagenet", "imagefolder"}
+    assert mirrored == {"cifar10", "cifar100", "imagenet", "imagefolder", "csv", "webdataset", "hf"}

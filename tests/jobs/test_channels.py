@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from advbench import cli
 from advbench.data.class_names import ClassNames
 from advbench.data.images import LabelledImages
+from advbench.data.labelled_pictures import LabelledPictures
 from advbench.data.load import load_dataset
-from advbench.data.picture_folder import PictureFolder
 from advbench.data.sources import Place
 from advbench.defended.normalized import Normalized
 from advbench.errors import DatasetError
@@ -111,7 +111,7 @@ def test_a_file_of_class_names_leaves_the_pictures_grey() -> None:
         root=Path("pictures"), split="test", names=ClassNames((*((str(n), 9 - n) for n in range(10)),), 10)
     )
     images = load_dataset("imagefolder", place)
-    assert isinstance(images.images, PictureFolder)
+    assert isinstance(images.images, LabelledPictures)
     assert images[0][1] == images.labels[0] == 9
     assert images.name_of(0).startswith("pictures/0/")
 
@@ -230,7 +230,7 @@ def test_a_data_set_that_is_no_folder_of_pictures_stays_as_it_is() -> None:
 def test_a_first_picture_that_cannot_be_opened_is_named() -> None:
     write_digits("pictures", count=9)
     folder = opened().images
-    assert isinstance(folder, PictureFolder)
-    Path(folder.files[0]).write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
-    with pytest.raises(DatasetError, match=folder.files[0]):
+    assert isinstance(folder, LabelledPictures)
+    Path(folder.name_of(0)).write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    with pytest.raises(DatasetError, match=folder.name_of(0)):
         fitted(opened(), [0], one_channel())

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from advbench.errors import CheckpointError
-from advbench.models.hub import snapshot
+from advbench.errors import CheckpointError, DatasetError
+from advbench.models.hub import dataset_snapshot, snapshot
 
 pytest.importorskip("huggingface_hub", reason="huggingface_hub comes with timm and transformers")
 constants = importlib.import_module("huggingface_hub.constants")
@@ -37,3 +37,16 @@ def test_a_download_that_fails_is_told_in_a_line(cache: Path) -> None:
 def test_what_is_no_name_is_refused(cache: Path) -> None:
     with pytest.raises(CheckpointError, match=r"'a b/c' is neither a folder nor a name like 'owner/name'"):
         snapshot("a b/c", "hf", revision=None, download=False)
+
+
+def test_a_data_set_is_looked_up_among_data_sets(cache: Path) -> None:
+    commit = "a" * 40
+    folder = cache / "datasets--owner--name"
+    (folder / f"snapshots/{commit}/data").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs/main").write_text(commit)
+    assert dataset_snapshot("owner/name", "test", download=False) == folder / f"snapshots/{commit}"
+    with pytest.raises(DatasetError, match="owner/other is no folder, and not in the cache"):
+        dataset_snapshot("owner/other", "test", download=False)
+    with pytest.raises(DatasetError, match="'a/b/c' is neither a folder nor a name like 'owner/name'"):
+        dataset_snapshot("a/b/c", "test", download=False)

@@ -12,7 +12,7 @@ from . import shared
 from .adapting import EPISODIC, STREAM, with_adaptation
 from .option import option
 from .parse import BatchSizeWord, joined_to, parse_batch_size, parse_judge, parse_share
-from .subject import NormalizationWord, NormName, SpaceName, SubjectOptions, subject_of
+from .subject import USUAL_ROOT, NormalizationWord, NormName, SpaceName, SubjectOptions, subject_of
 
 if TYPE_CHECKING:
     from advbench.reports.style import Style
@@ -75,13 +75,15 @@ class RunSettings:
     surrogate: str | None = option(None, like=shared.SURROGATE)
     source: str | None = option(None, like=shared.SOURCE)
     dataset: str | None = option(None, like=shared.DATASET)
-    data_root: Path = option(Path("data"), like=shared.DATA_ROOT)
+    data_root: Path = option(USUAL_ROOT, like=shared.DATA_ROOT)
     split: str = option("test", help="Which part of it.", panel=shared.DATA)
     download: bool = option(
         False, like=shared.DOWNLOAD, help="Fetch it, or a timm: or hf: model's files, where they are missing."
     )
     image_size: int | None = option(None, like=shared.IMAGE_SIZE)
     channels: int | None = option(None, like=shared.CHANNELS)
+    image_column: str | None = option(None, like=shared.IMAGE_COLUMN)
+    label_column: str | None = option(None, like=shared.LABEL_COLUMN)
     classes: Path | None = option(None, like=shared.CLASSES)
     class_index: Path | None = option(None, like=shared.CLASS_INDEX)
     limit: int | None = option(

@@ -54,8 +54,12 @@ WEIGHTS: Final = Option(
 TRUST_PROGRAM: Final = Option(
     help="Run TorchScript and .pt2 files, which may hold any code.", panel=MODEL, changes_numbers=False
 )
-DATASET: Final = Option(help="Data set to take images from.", panel=DATA, shown="digits")
-DATA_ROOT: Final = Option(help="Folder that holds it.", panel=DATA, changes_numbers=False)
+DATASET: Final = Option(
+    help="Data set to take images from: NAME, or NAME:PATH for --data-root PATH beside it.",
+    panel=DATA,
+    shown="digits",
+)
+DATA_ROOT: Final = Option(help="Folder or file that holds it.", panel=DATA, changes_numbers=False)
 DOWNLOAD: Final = Option(help="Fetch it if it is missing.", panel=DATA, changes_numbers=False)
 IMAGE_SIZE: Final = Option(
     help="Resize and centre-crop images to this side.", panel=DATA, least=1, shown="as they are"
@@ -66,6 +70,12 @@ CHANNELS: Final = Option(
     least=1,
     shown="3, or 1 where they are grey and the network takes 1",
 )
+IMAGE_COLUMN: Final = Option(
+    help="Of a csv or hf data set, the column of pictures or their paths.",
+    panel=DATA,
+    shown="the one with a usual name: image, path, file_name, ...",
+)
+LABEL_COLUMN: Final = Option(help="Likewise, the column of labels.", panel=DATA, shown="label, class, ...")
 CLASSES: Final = Option(
     help="The classes in the order of the model's outputs: a file with one name a line, or 'index name'.",
     panel=DATA,

@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+from advbench.errors import SpecError
 
 NormName = Literal["linf", "l2", "l1"]
 SpaceName = Literal["input", "image"]
 NormalizationWord = Literal["none", "dataset", "half", "imagenet", "255"]
+
+USUAL_ROOT: Final = Path("data")
+"""Where data sets are looked for if nothing is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,8 @@ class SubjectOptions:
     download: bool = False
     image_size: int | None = None
     channels: int | None = None
+    image_column: str | None = None
+    label_column: str | None = None
     classes: Path | None = None
     class_index: Path | None = None
     class_names: tuple[tuple[tuple[str, int], ...], int] | None = None
@@ -47,8 +54,28 @@ class SubjectOptions:
     smooth: str | None = None
     space: SpaceName | None = None
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns of a table of pictures, as far as they are told."""
+        columns = {"image_column": self.image_column, "label_column": self.label_column}
+        return {option: name for option, name in columns.items() if name is not None}
+
 
 def subject_of(settings: object, **others: Any) -> SubjectOptions:
-    """What a settings class says about its subject: the fields of the same names, and `others`."""
+    """What a settings class says about its subject: the fields of the same names, and `others`.
+
+    `dataset="hf:pets"` is short for `dataset="hf"` and `data_root="pets"`.
+
+    Raises:
+        SpecError: a place behind the data set's name, and a `data_root` beside it.
+    """
     shared = {field.name for field in fields(SubjectOptions)} & vars(settings).keys()
-    return SubjectOptions(**{name: getattr(settings, name) for name in shared}, **others)
+    values = {name: getattr(settings, name) for name in shared}
+    name, colon, place = (values["dataset"] or "").partition(":")
+    if colon:
+        if values["data_root"] != USUAL_ROOT:
+            raise SpecError(
+                f"--dataset {name}:{place} and --data-root {values['data_root']} name two places; give one."
+            )
+        values |= {"dataset": name, "data_root": Path(place)}
+    return SubjectOptions(**values, **others)

@@ -9,7 +9,7 @@ from advbench.training.recipe import Augment, Perturbation, Precision, Recipe, S
 
 from . import shared
 from .option import option
-from .subject import NormalizationWord, NormName, SubjectOptions, subject_of
+from .subject import USUAL_ROOT, NormalizationWord, NormName, SubjectOptions, subject_of
 
 _TRAINING: Final = "Training"
 _APART: Final = "APART"
@@ -40,12 +40,14 @@ class TrainSettings:
     std: str | None = option(None, like=shared.STD)
     normalization: NormalizationWord | None = option(None, like=shared.NORMALIZATION)
     dataset: str | None = option(None, like=shared.DATASET)
-    data_root: Path = option(Path("data"), like=shared.DATA_ROOT)
+    data_root: Path = option(USUAL_ROOT, like=shared.DATA_ROOT)
     train_split: str = option("train", help="Part to train on.", panel=shared.DATA)
     split: str = option("test", help="Part to measure on.", panel=shared.DATA)
     download: bool = option(False, like=shared.DOWNLOAD)
     image_size: int | None = option(None, like=shared.IMAGE_SIZE)
     channels: int | None = option(None, like=shared.CHANNELS)
+    image_column: str | None = option(None, like=shared.IMAGE_COLUMN)
+    label_column: str | None = option(None, like=shared.LABEL_COLUMN)
     classes: Path | None = option(None, like=shared.CLASSES)
     class_index: Path | None = option(None, like=shared.CLASS_INDEX)
     train_limit: int | None = option(

@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from advbench.errors import SpecError
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.settings.subject import NormalizationWord, NormName, SubjectOptions, subject_of
 from advbench.jobs.settings.train import TrainSettings
@@ -26,6 +27,8 @@ EXAMPLES = {
     "download": True,
     "image_size": 28,
     "channels": 1,
+    "image_column": "picture",
+    "label_column": "kind",
     "classes": Path("names.txt"),
     "class_index": Path("index.json"),
     "limit": 7,
@@ -59,3 +62,15 @@ def test_the_words_for_norms_and_normalisations_are_those_that_there_are() -> No
     """Spelt out once more, as `--help` must not import torch."""
     assert get_args(NormName) == get_args(Norm)
     assert get_args(NormalizationWord) == NAMES
+
+
+def test_a_place_may_stand_behind_the_name_of_the_data_set() -> None:
+    subject = subject_of(RunSettings(dataset="hf:C:/pets", device="cpu"))
+    assert (subject.dataset, subject.data_root) == ("hf", Path("C:/pets"))
+    with pytest.raises(SpecError, match=r"--dataset csv:a\.csv and --data-root b name two places; give one"):
+        subject_of(RunSettings(dataset="csv:a.csv", data_root=Path("b")))
+
+
+def test_columns_are_told_as_far_as_they_are_given() -> None:
+    assert subject_of(RunSettings(label_column="y")).columns == {"label_column": "y"}
+    assert subject_of(TrainSettings()).columns == {}

@@ -39,6 +39,8 @@ VALUES: dict[str, Any] = {
     "download": True,
     "image_size": 32,
     "channels": 1,
+    "image_column": "picture",
+    "label_column": "fine_label",
     "classes": "names.txt",
     "class_index": "imagenet_class_index.json",
     "limit": 30,
