@@ -25,16 +25,20 @@
   }
 
   const filter = document.getElementById("filter");
-  filter?.addEventListener("input", () => {
+  const rowChoices = all("select[data-row]");
+  const filterRows = () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const row of all("table.sortable tbody tr")) {
       const text = row.textContent.toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
+      const fits = (choice) => !choice.value || row.dataset[choice.dataset.row] === choice.value;
+      row.hidden = !(words.every((word) => text.includes(word)) && rowChoices.every(fits));
       shown += !row.hidden;
     }
     say(`${shown} rows`);
-  });
+  };
+  filter?.addEventListener("input", filterRows);
+  rowChoices.forEach((choice) => choice.addEventListener("change", filterRows));
 
   const choices = all("select[data-trait]");
   const choose = () => {
