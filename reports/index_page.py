@@ -121,7 +121,7 @@ def _line(run: IndexedRun, number: int, row: Row, rungs: Sequence[Rung], style: 
         + "".join(others)
         + f'<td class="number" data-value="{row.n}">{row.n}</td>'
         + "".join(_accuracy(row, rung, style) for rung in rungs)
-        + f"<td>{escape(_day(run.started))}</td></tr>"
+        + f'<td class="when" data-value="{escape(run.started[:_TIME])}">{_when(run.started)}</td></tr>'
     )
 
 
@@ -137,9 +137,14 @@ def _accuracy(row: Row, rung: Rung, style: Style) -> str:
     )
 
 
-def _day(started: str) -> str:
-    """A time as it is sorted and read: without its zone, which is UTC."""
-    return started.removesuffix("+00:00").replace("T", " ")[:19]
+_TIME: Final = 19
+"""Characters of a time in UTC, without its zone."""
+
+
+def _when(started: str) -> str:
+    """A day, and below it the time of day in UTC."""
+    day, _, time = started[:_TIME].partition("T")
+    return f"{escape(day)}<small>{escape(time)}</small>" if started else ""
 
 
 def _kind(row: Row) -> str:
