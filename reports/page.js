@@ -3,6 +3,7 @@
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const say = (text) => { document.getElementById("said").textContent = text; };
 
+  const collator = new Intl.Collator(undefined, { numeric: true });
   for (const table of all("table.sortable")) {
     const body = table.tBodies[0];
     all("thead th", table).forEach((head, column) => {
@@ -12,29 +13,34 @@
         head.setAttribute("aria-sort", down ? "descending" : "ascending");
         const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
         const isNumber = head.classList.contains("number");
-        const compare = (one, other) => {
-          const [a, b] = [value(one), value(other)];
+        const compare = ([a], [b]) => {
           if (isNumber && (a === "" || b === "")) return (a === "") - (b === "");
-          const order = isNumber ? a - b : a.localeCompare(b, undefined, { numeric: true });
+          const order = isNumber ? a - b : collator.compare(a, b);
           return down ? -order : order;
         };
-        body.append(...[...body.rows].sort(compare));
+        const rows = all("tr", body).map((row) => [value(row), row]).sort(compare);
+        body.replaceChildren(); // to move thousands of rows one by one takes seconds
+        body.append(...rows.map(([, row]) => row));
         say(`sorted by ${head.textContent.trim()}, ${down ? "largest" : "smallest"} first`);
       });
     });
   }
 
   const filter = document.getElementById("filter");
-  filter?.addEventListener("input", () => {
+  const rowChoices = all("select[data-row]");
+  const filterRows = () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const row of all("table.sortable tbody tr")) {
       const text = row.textContent.toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
+      const fits = (choice) => !choice.value || row.dataset[choice.dataset.row] === choice.value;
+      row.hidden = !(words.every((word) => text.includes(word)) && rowChoices.every(fits));
       shown += !row.hidden;
     }
     say(`${shown} rows`);
-  });
+  };
+  filter?.addEventListener("input", filterRows);
+  rowChoices.forEach((choice) => choice.addEventListener("change", filterRows));
 
   const choices = all("select[data-trait]");
   const choose = () => {

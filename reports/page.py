@@ -1,11 +1,8 @@
 """A run or several as one page that needs nothing else: no network, no other file."""
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib.resources import files
 from typing import Final
 
 from advbench.results.records import Row, Rung
@@ -13,24 +10,15 @@ from advbench.results.records import Row, Rung
 from .baseline import Comparison, paired_grid
 from .bibliography import bibtex
 from .charts import Chart
+from .document import MOODS, column_head, document, heading, section
 from .formats import Origin, render
+from .gallery import gallery_section
 from .grid import MISSING, TITLES, Grid, by_draws, interval_text, layout, notes_of, of_all, so_far_text
-from .pictures import Picture, data_uri
+from .pictures import Picture
 from .style import GAP, PLAIN, Style, arranged
 from .svg import svg
 
 PAGE_FILE: Final = "report.html"
-
-LARGEST: Final = 4_500_000
-"""Bytes of all images together; what does not fit is left out, and the page says so."""
-
-_MOODS: Final = {
-    "robust as measured": "robust",
-    "not robust": "fallen",
-    "masked": "masked",
-    "unreliable": "unreliable",
-}
-"""The colours of verdicts; what has fallen as it was measured is neither praised nor an alarm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,40 +53,19 @@ def page(content: Page) -> str:
 
     A policy inside it lets nothing run but its own script, and nothing be fetched at all.
     """
-    home = files(__package__)
-    css, js = (home.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    digest = base64.b64encode(hashlib.sha256(js.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
     order = arranged(content.rows, content.style)
     rows = [content.rows[place] for place in order]
     body = [
-        _header(content.title, layout(rows, content.style).caption),
+        heading(content.title, layout(rows, content.style).caption),
         _verdicts(rows),
         _table(rows, content.style),
         _paired(content),
         _charts(content.charts),
-        _gallery(content),
+        gallery_section(content.pictures, content.without),
         _texts(content),
         _settings(content.settings),
     ]
-    return (
-        "<!doctype html>\n"
-        f'<html lang="en"><head><meta charset="utf-8"><title>{escape(content.title)}</title>'
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="generator" content="advbench">'
-        f"<style>{css}</style></head><body>\n<main>"
-        + "\n".join(filter(None, body))
-        + f'</main>\n<p id="said" class="dim" role="status" aria-live="polite"></p>\n<script>{js}</script>\n'
-        "</body></html>\n"
-    )
-
-
-def _header(title: str, caption: str) -> str:
-    return f"<header><h1>{escape(title)}</h1><p class=dim>{escape(caption)}</p></header>"
+    return document(content.title, body)
 
 
 def _verdicts(rows: Sequence[Row]) -> str:
@@ -113,11 +80,11 @@ def _verdicts(rows: Sequence[Row]) -> str:
         left = "" if counted or worst is None else f"; {worst.count} of {worst.n} images survive every rung"
         advice = "".join(f"<br>Try: <code>{escape(fromkey)}</code>" for fromkey in dict.fromkeys(row.advice))
         items.append(
-            f'<li class="{_MOODS.get(kind, "unsure")}"><b>{escape(name)}: {escape(kind)}</b>{left}'
+            f'<li class="{MOODS.get(kind, "unsure")}"><b>{escape(name)}: {escape(kind)}</b>{left}'
             + (f"<br>{escape(evidence.strip())}" if evidence else "")
             + f"{advice}</li>"
         )
-    return _section("Verdict", f'<ul class="verdicts">{"".join(items)}</ul>')
+    return section("Verdict", f'<ul class="verdicts">{"".join(items)}</ul>')
 
 
 def _names(rows: Sequence[Row]) -> list[str]:
@@ -127,9 +94,9 @@ def _names(rows: Sequence[Row]) -> list[str]:
 
 def _table(rows: Sequence[Row], style: Style) -> str:
     plan = layout(rows, style)
-    heads = [_head(name) for name in plan.names]
-    heads += [_head(TITLES[rung], number=True) for rung in plan.rungs]
-    heads += [_head(GAP, number=True)] * plan.gap
+    heads = [column_head(name) for name in plan.names]
+    heads += [column_head(TITLES[rung], number=True) for rung in plan.rungs]
+    heads += [column_head(GAP, number=True)] * plan.gap
     lines = [
         "<tr>"
         + "".join(f"<td>{escape(texts[place])}</td>" for texts in plan.names.values())
@@ -139,7 +106,7 @@ def _table(rows: Sequence[Row], style: Style) -> str:
         for place, row in enumerate(rows)
     ]
     notes = [f"{of_all(style)}, [95 % Wilson interval], images left standing.", *notes_of(rows, plan, style)]
-    return _section(
+    return section(
         "Table",
         '<div class="tools"><label>Filter rows<input id="filter" type="search" autocomplete="off"></label>'
         '</div><div class="wide" tabindex="0" role="region" aria-label="Table"><table class="sortable">'
@@ -183,16 +150,11 @@ def _number(value: float | None, style: Style, beside: str = "") -> str:
     return f'<td class="number" data-value="{value!r}">{style.number(value)}{beside}</td>'
 
 
-def _head(name: str, *, number: bool = False) -> str:
-    kind = ' class="number"' if number else ""
-    return f'<th scope="col"{kind}><button type="button">{escape(name)}</button></th>'
-
-
 def _paired(content: Page) -> str:
     if content.comparisons is None:
         return ""
     words = paired_grid(content.comparisons, content.style)
-    return _section("Against the baseline", _plain_table(words) + _notes(words.notes))
+    return section("Against the baseline", _plain_table(words) + _notes(words.notes))
 
 
 def _plain_table(words: Grid) -> str:
@@ -219,65 +181,11 @@ def _charts(charts: Sequence[Chart]) -> str:
         f"<figure>{svg(chart)}<figcaption>{escape(chart.title)}{escape(_left_out(chart))}</figcaption></figure>"
         for chart in charts
     ]
-    return _section("Figures", "".join(figures))
+    return section("Figures", f'<div class="figures">{"".join(figures)}</div>')
 
 
 def _left_out(chart: Chart) -> str:
     return f" ({chart.note})" if chart.note else ""
-
-
-def _gallery(content: Page) -> str:
-    if content.without:
-        return _section("Gallery", f"<p>No gallery: {escape(content.without)}</p>")
-    figures: list[str] = []
-    room = LARGEST
-    for picture in content.pictures:
-        text = _picture(picture)
-        room -= len(text)
-        if room < 0:
-            break
-        figures.append(text)
-    if not figures:
-        return ""
-    shown = content.pictures[: len(figures)]
-    traits = {
-        "rung": [TITLES[picture.rung] for picture in shown],
-        "label": [picture.label for picture in shown],
-        "defense": [picture.defense for picture in shown],
-        "fooled": ["yes" if picture.fooled else "no" for picture in shown],
-    }
-    tools = "".join(_choice(name, values) for name, values in traits.items())
-    left = len(content.pictures) - len(shown)
-    remark = f"<p class=dim>{left} more would make this page too large.</p>" if left else ""
-    return _section(
-        "Gallery",
-        f'<div class="tools">{tools}<span id="shown" class="dim">{len(shown)} shown</span></div>'
-        f'<div class="gallery">{"".join(figures)}</div>{remark}',
-    )
-
-
-def _choice(name: str, values: Sequence[str]) -> str:
-    titles = {"label": "class", "fooled": "fools the model"}
-    options = "".join(f"<option>{escape(value)}</option>" for value in sorted(set(values)))
-    return (
-        f'<label>{titles.get(name, name)}<select data-trait="{name}"><option value="">all</option>'
-        f"{options}</select></label>"
-    )
-
-
-def _picture(picture: Picture) -> str:
-    panels = "".join(
-        f'<div><img src="{data_uri(panel.pixels)}" alt="{escape(panel.title)}" loading="lazy">'
-        f"<span>{escape(panel.title)}<br>{escape(panel.caption)}</span></div>"
-        for panel in picture.panels
-    )
-    outcome = "fools the model" if picture.fooled else "stands"
-    return (
-        f'<figure data-rung="{escape(TITLES[picture.rung])}" data-label="{escape(picture.label)}" '
-        f'data-defense="{escape(picture.defense)}" data-fooled="{"yes" if picture.fooled else "no"}">'
-        f"<figcaption>image {picture.index} · {escape(picture.defense)} · {escape(TITLES[picture.rung])} · "
-        f'{escape(picture.attack)} · {outcome}</figcaption><div class="panels">{panels}</div></figure>\n'
-    )
 
 
 def _texts(content: Page) -> str:
@@ -292,7 +200,7 @@ def _texts(content: Page) -> str:
         f'<details><summary>{name}</summary><pre id="{name.lower()}">{escape(text)}</pre></details>'
         for name, text in texts.items()
     )
-    return _section("For papers", f'<div class="tools"><span class="dim">Copy</span>{tools}</div>{blocks}')
+    return section("For papers", f'<div class="tools"><span class="dim">Copy</span>{tools}</div>{blocks}')
 
 
 def _settings(settings: Mapping[str, Mapping[str, str]]) -> str:
@@ -300,12 +208,8 @@ def _settings(settings: Mapping[str, Mapping[str, str]]) -> str:
     for name, entries in settings.items():
         items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>" for key, text in entries.items())
         blocks.append(f"<details><summary>{escape(name)}</summary><dl>{items}</dl></details>")
-    return _section("Settings and provenance", "".join(blocks)) if blocks else ""
+    return section("Settings and provenance", "".join(blocks)) if blocks else ""
 
 
 def _notes(notes: Sequence[str]) -> str:
     return f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>' if notes else ""
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{title}</h2>{body}</section>"

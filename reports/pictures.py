@@ -42,6 +42,7 @@ class Picture:
         rung: along whose gradient.
         fooled: whether it fools the defended model.
         panels: clean, perturbation, adversarial, and what the defense makes of it where it can be shown.
+        run: the run's name, where pictures of several runs are shown together.
     """
 
     index: int
@@ -51,6 +52,7 @@ class Picture:
     rung: Rung
     fooled: bool
     panels: Sequence[Panel]
+    run: str = ""
 
 
 def to_pixels(image: npt.NDArray[np.floating]) -> Pixels:

@@ -10,6 +10,8 @@ from .charts import Chart, Curves, Dots
 
 WIDTH: Final = 720
 ROW: Final = 40
+_STEP: Final = 9.0
+"""Between the points of a row, whose marks have about that height."""
 _LABEL: Final = 220
 _RIGHT: Final = 24
 _TOP: Final = 44
@@ -31,7 +33,9 @@ def svg(chart: Chart) -> str:
 
 
 def _dots(chart: Dots) -> str:
-    height = _TOP + ROW * len(chart.rows) + _BOTTOM
+    most = max((len(points) for _, points in chart.rows), default=0)
+    row_height = max(float(ROW), _STEP * most + 14)
+    height = _TOP + row_height * len(chart.rows) + _BOTTOM
     low, high = chart.limits
 
     def x(value: float) -> float:
@@ -43,15 +47,14 @@ def _dots(chart: Dots) -> str:
         f'<text class="axis" x="{x((low + high) / 2):.1f}" y="{bottom + 36}">{escape(chart.axis)}</text>'
     )
     for number, (name, points) in enumerate(chart.rows):
-        y = _TOP + ROW * (number + 0.5)
+        y = _TOP + row_height * (number + 0.5)
         parts.append(
             f'<line class="row" x1="{_LABEL}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text class="name" x="{_LABEL - 10}" y="{y + 4:.1f}"><title>{escape(name)}</title>'
             f"{escape(_short(name))}</text>"
         )
-        step = min(6.0, (ROW - 10) / max(1, len(points)))
         for place, point in enumerate(points):
-            at, kind = y + step * (place - (len(points) - 1) / 2), chart.kinds.index(point.kind)
+            at, kind = y + _STEP * (place - (len(points) - 1) / 2), chart.kinds.index(point.kind)
             parts.append(
                 f'<g class="k{kind}"><title>{escape(f"{name}; {point.label}")}</title>'
                 f'<line x1="{x(point.low):.1f}" x2="{x(point.high):.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'

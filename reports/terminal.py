@@ -20,8 +20,8 @@ _SHORTEST_LABEL = 10
 _TABULAR: Final = 80
 """Columns from which on a table that goes to a file is drawn as one even where its lines are longer."""
 
-_PIECES: Final = re.compile(r"(?<=[ :,;+@/])(?=[^ :,;+@/])")
-"""Where a name may be broken: behind the signs of its grammar."""
+_PIECES: Final = re.compile(r"(?<!= )(?<=[ :,;+@/])(?=[^ :,;+@/=])")
+"""Where a name may be broken: behind the signs of its grammar, but not beside an equals sign: `n = 20`."""
 
 _PARTS: Final = re.compile(r"(?<=\w-)(?=\w)")
 """Where a piece that is too long for its column may be broken: behind its hyphens."""
@@ -86,16 +86,15 @@ def _table(words: Grid, widths: Sequence[int], gap: int) -> Table:
 
 
 def _blocks(words: Grid, room: int) -> list[str]:
-    """The lines of a block a row: its name, and below it a line a column; an empty line before each."""
+    """The lines of a block a row: its names, and below them a line a column; an empty line before each."""
     titles = [title.replace("-\n", "-").replace("\n", " ") for title in words.header]
-    margin = max(map(len, titles[1:])) + 4
+    names = [place for place in range(words.labels) if titles[place] != "substitute"] or [0]
+    others = [place for place in range(len(titles)) if place not in names]
+    margin = max((len(titles[place]) for place in others), default=0) + 4
     lines: list[str] = []
-    for name, *cells in words.lines:
-        lines += ["", *folded(name, room).splitlines()]
-        lines += [
-            f"  {title}".ljust(margin) + cell.replace("\n", " ")
-            for title, cell in zip(titles[1:], cells, strict=True)
-        ]
+    for cells in words.lines:
+        lines += ["", *folded(" / ".join(cells[place] for place in names), room).splitlines()]
+        lines += [f"  {titles[place]}".ljust(margin) + cells[place].replace("\n", " ") for place in others]
     return lines
 
 

@@ -24,6 +24,7 @@ PROGRAMS = {"advbench": "advbench", "torchrun": "torch.distributed.run"}
 OPTIONS = {"--help", *re.findall(r"`(--[a-z][\w-]*)`", commands())}
 OTHERS_OPTIONS = {
     "--index-url",  # pip's
+    *("--no-bpda", "--no-ladder"),  # ours, which take back what a settings file says, and no help lists
     *("--build-arg", "--rm", "--gpus"),  # docker's
     "--rounds",  # of `benchmarks.purify_cost`
     *("--nnodes", "--nproc-per-node", "--max-restarts", "--rdzv-backend", "--rdzv-endpoint", "--rdzv-id"),

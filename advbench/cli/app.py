@@ -11,6 +11,7 @@ from advbench.cli.listing import doctor, list_names
 from advbench.cli.report import export, report
 from advbench.cli.sweep import init, sweep
 from advbench.cli.verify import verify
+from advbench.cli.view import view
 from advbench.version import VERSION
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app.command("attack")(attack)
 app.command("sweep")(sweep)
 app.command("init")(init)
 app.command("report")(report)
+app.command("view")(view)
 app.command("export")(export)
 app.command("verify")(verify)
 app.command("finetune")(finetune)

@@ -127,6 +127,7 @@ def _checkup_lines(checkup: "Checkup") -> Iterator[str]:
     names = ", ".join(checkup.folders or ()) or "no folder"
     there = "is no folder" if checkup.folders is None else f"holds {names}"
     yield f"data root: {checkup.data_root} {there}"
+    yield f"settings file: {checkup.settings_file or 'none'}"
 
 
 doctor = command(DoctorSettings, _doctor)

@@ -1,17 +1,33 @@
-"""A command of a settings class: its fields become the options, and their values the settings."""
+"""A command of a settings class: its fields become the options, and their values the settings.
+
+What nobody has typed may have a default of the project's, from its settings file.
+"""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import typer
 from rich.markup import escape
 
-from advbench.errors import SpecError
+from advbench.cli.project_defaults import (
+    IGNORE,
+    check_denied,
+    denial,
+    from_file,
+    hidden_denial,
+    no_settings,
+    tell,
+    typed_names,
+)
+from advbench.errors import AdvbenchError, SpecError
 from advbench.jobs.settings.option import Setting, made, settings_of
+
+if TYPE_CHECKING:
+    from advbench.jobs.settings.project import FromFile
 
 Completions = Mapping[str, Callable[[str], list[str]]]
 """What the shell offers after a Tab, by the field's name."""
@@ -32,15 +48,29 @@ def command(
         completions: for fields that the shell can complete.
     """
     known = settings_of(settings_class)
+    denials = [setting for setting in known.values() if setting.kind == "flag" and not setting.negation]
 
     def run(context: typer.Context, **given: Any) -> None:
         _check_once(known.values(), context.obj or ())
-        others = {"command": ("advbench", *(context.obj or ()))} if _keeps_words(settings_class) else {}
-        act(made(settings_class, given, **others))
+        ignores_file = given.pop(IGNORE)
+        denied = {setting.name for setting in denials if given.pop(denial(setting))}
+        typed = typed_names(context, known)
+        check_denied(denied & typed, known)
+        source = None if ignores_file else from_file(context.info_name or "", frozenset(typed | denied))
+        try:
+            if source is not None:
+                given |= {name: value.given for name, value in source.values.items()}
+            settings = made(settings_class, given, **_record(settings_class, context.obj or (), source))
+            tell(source, quiet=bool(given.get("quiet")))
+            act(settings)
+        except AdvbenchError as error:
+            if source is not None:
+                error.args = (source.blamed(str(error)),)
+            raise
 
     parameters = [_parameter(setting, completions) for setting in known.values()]
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    signature = inspect.Signature([context, *parameters])
+    signature = inspect.Signature([context, *parameters, no_settings(), *map(hidden_denial, denials)])
     run.__doc__ = act.__doc__
     run.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     run.__signature__ = signature  # type: ignore[attr-defined]  # a function has room for it, and inspect asks there
@@ -60,8 +90,15 @@ def _check_once(known: Iterable[Setting], words: Sequence[str]) -> None:
             raise SpecError(f"{times}; {setting.option.once}.")
 
 
-def _keeps_words(settings_class: type) -> bool:
-    return "command" in inspect.signature(settings_class).parameters
+def _record(settings_class: type, words: Sequence[str], source: "FromFile | None") -> dict[str, Any]:
+    """What a settings class keeps for its record: the words that do the same, and what a file added."""
+    fields = inspect.signature(settings_class).parameters
+    added = source.words() if source is not None else []
+    record = {
+        "command": ("advbench", *words[:1], *added, *words[1:]),
+        "settings_file": None if source is None else source.record,
+    }
+    return {name: value for name, value in record.items() if name in fields}
 
 
 def _parameter(setting: Setting, completions: Completions) -> inspect.Parameter:

@@ -104,6 +104,7 @@ def training_manifest(options: TrainSettings, job: TrainingJob, ranks: Ranks) ->
     given, classifier, ladder = options.subject, job.classifier, job.ladder
     return {
         "command": list(options.command),
+        **({} if options.settings_file is None else {"settings_file": dict(options.settings_file)}),
         "settings": {
             "command": "finetune",
             "model": classifier.name,

@@ -31,6 +31,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
     given, subject = options.subject, job.subject
     return {
         "command": list(options.command),
+        **({} if options.settings_file is None else {"settings_file": dict(options.settings_file)}),
         "settings": {
             "model": subject.classifier.name,
             "weights": given.weights,

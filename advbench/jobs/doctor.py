@@ -12,7 +12,9 @@ from typing import Any, Final
 import torch
 from safetensors.torch import load_file
 
+from advbench.errors import InputError
 from advbench.jobs.settings.doctor import DoctorSettings
+from advbench.jobs.settings.project import project_file_here
 from advbench.models.digits_cnn import DigitsCNN
 from advbench.models.network import bundled_weights
 from advbench.names.grammar import parse_spec
@@ -95,6 +97,7 @@ class Checkup:
         extras: optional libraries.
         data_root: where data sets are looked for.
         folders: what lies there; None where the folder does not exist.
+        settings_file: which holds in this folder, or what is wrong with it; empty where there is none.
     """
 
     versions: Mapping[str, str]
@@ -105,6 +108,7 @@ class Checkup:
     extras: tuple[Extra, ...]
     data_root: str
     folders: tuple[str, ...] | None
+    settings_file: str = ""
 
     @property
     def holds(self) -> bool:
@@ -134,7 +138,20 @@ def look(settings: DoctorSettings) -> Checkup:
         extras=tuple(extras),
         data_root=str(root),
         folders=tuple(sorted(path.name for path in root.iterdir() if path.is_dir())) if there else None,
+        settings_file=_settings_file(),
     )
+
+
+def _settings_file() -> str:
+    """The project's defaults: their file, and the tables that it has."""
+    try:
+        file = project_file_here()
+    except InputError as error:
+        return f"WRONG: {error}"
+    if file is None:
+        return ""
+    tables = ", ".join(map(file.table, file.tables))
+    return f"{file.path} with {tables or 'no table'}, SHA-256 {file.digest[:16]}"
 
 
 def _version(distribution: str) -> str:

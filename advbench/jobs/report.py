@@ -112,6 +112,7 @@ def _read(settings: ReportSettings, read: Callable[[Path], Records]) -> Report:
         style=settings.style,
         data_root=settings.data_root,
         command=settings.command,
+        settings_file=settings.settings_file,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Final, assert_never, cast, final
+from typing import Any, Final, assert_never, cast, final
 
 import pandas as pd
 
@@ -52,6 +52,7 @@ class Report:
         style: how its tables look.
         data_root: where the data set of a gallery is now; None for where it was.
         command: the words that ask for the same report.
+        settings_file: what of them came from which settings file.
     """
 
     runs: Sequence[ReportedRun]
@@ -62,6 +63,7 @@ class Report:
     style: Style
     data_root: Path | None = None
     command: tuple[str, ...] = ()
+    settings_file: Mapping[str, Any] | None = None
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -175,6 +177,7 @@ class Report:
         files = self.files(formats, figures)
         record = {
             "command": list(self.command),
+            **({} if self.settings_file is None else {"settings_file": dict(self.settings_file)}),
             "written": now(),
             "advbench": advbench.__version__,
             "tables": self.style.settings(),

@@ -64,8 +64,9 @@ def misled(case: "Case", rung: Rung) -> Iterator[Ground]:
 
 def flat_images(case: "Case", rung: Rung) -> int:
     """How many images stand that showed the attack no gradient."""
-    records = case.samples[case.samples["rung"] == rung]
-    return int((records["robust"].to_numpy(dtype=bool) & records["flat_gradient"].to_numpy(dtype=bool)).sum())
+    of_rung = (case.samples["rung"] == rung).to_numpy(dtype=bool)
+    robust, flat = (case.samples[name].to_numpy(dtype=bool) for name in ("robust", "flat_gradient"))
+    return int((of_rung & robust & flat).sum())
 
 
 def margin_is_sound(case: "Case", rung: Rung) -> bool:

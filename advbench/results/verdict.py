@@ -22,6 +22,7 @@ would mend it or make sure.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal
 
 import pandas as pd
@@ -172,12 +173,12 @@ class Case:
             if indicator.tripped and indicator.rung == rung
         }
 
-    @property
+    @cached_property
     def strongest(self) -> Rung:
         """The gradient rung that leaves less; BPDA where both leave as much."""
         return min(self.gradient_rungs, key=lambda rung: int(self.standing[rung].to_numpy().sum()))
 
-    @property
+    @cached_property
     def resting(self) -> Rung:
         """The gradient rung that the row rests on: the one that leaves less.
 

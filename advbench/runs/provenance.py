@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn")
 
 
-OF_A_START = ("started", "command", "execution", "versions", "commits", "machine")
+OF_A_START = ("started", "command", "settings_file", "execution", "versions", "commits", "machine")
 """The entries of `run.json` that tell one start of a run from another."""
 
 

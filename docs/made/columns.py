@@ -18,7 +18,7 @@ ORIGIN: Final = {
     "precision": "the precision of the judge",
     "versions": "versions of Python and of the packages that numbers depend on",
     "commit": "the git commit of advbench, where it runs from a checkout",
-    "command": "the command as it was typed",
+    "command": "the command as it was typed, with what a settings file added",
     "run": "the run's hash",
 }
 """The last columns of every CSV file: where the file comes from."""
@@ -135,7 +135,8 @@ _RUN: Final = {
     "status": "`running`, `done`, `interrupted` or `failed`",
     "started": "when the run began",
     "finished": "when the run ended",
-    "command": "the command as it was typed, a list of words",
+    "command": "the command as it was typed, with what a settings file added, a list of words",
+    "settings_file": "what of the command came from a settings file: its path, SHA-256, table and values",
     "settings": "all that the numbers depend on: model, data, threat, seed, attacks, defenses, surrogate",
     "execution": "what the numbers do not depend on: where data lie, batch size, processes",
     "checkpoint": "path, SHA-256 and format of the weights, and what in the file was left out",

@@ -33,6 +33,8 @@ def _section(words: str, act: Any) -> str:
         option = next(
             info for info in get_args(parameter.annotation)[1:] if isinstance(info, ArgumentInfo | OptionInfo)
         )
+        if option.hidden:
+            continue
         if isinstance(option, ArgumentInfo):
             place = parameter.name.upper()
             places.append(f"[{place}]" if parameter.default is None else place)

@@ -83,5 +83,5 @@ def test_lines_are_for_a_bug_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--data-root", "nowhere"]) == 0
     lines = capsys.readouterr().out.splitlines()
     subjects = list(dict.fromkeys(line.partition(":")[0] for line in lines if not line.startswith("commit")))
-    assert subjects == ["versions", "platform", "threads", "device", "extra", "data root"]
-    assert lines[-1] == "data root: nowhere is no folder"
+    assert subjects == ["versions", "platform", "threads", "device", "extra", "data root", "settings file"]
+    assert lines[-2] == "data root: nowhere is no folder"

@@ -25,12 +25,20 @@ KEPT = "attack --first 4 --steps 2 --defense round --bpda --seed 3 --no-fast --q
 
 def commands() -> dict[str, Any]:
     """Every command's options as the command line has them, in the order of the help."""
-    return {name: [_told(each) for each in command.params] for name, command in _commands().items()}
+    return {
+        name: [_told(each) for each in command.params if not _is_hidden(each)]
+        for name, command in _commands().items()
+    }
 
 
 def _commands() -> dict[str, Any]:
     found: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
     return found
+
+
+def _is_hidden(parameter: Any) -> bool:
+    """Whether it takes back what a settings file says, which the help does not list."""
+    return bool(getattr(parameter, "hidden", False))
 
 
 def _told(parameter: Any) -> dict[str, Any]:

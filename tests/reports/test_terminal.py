@@ -60,6 +60,7 @@ def test_a_name_is_broken_behind_the_signs_of_its_grammar() -> None:
         folded("bit-depth:bits=3+round:step=0.1@layer1", 14) == "bit-depth:\nbits=3+round:\nstep=0.1@\nlayer1"
     )
     assert folded("identity; soft", 10) == "identity;\nsoft"
+    assert folded("digits, n = 20", 11) == "digits,\nn = 20", "an equation stays together"
     assert folded("round", 3) == "round", "a single piece is left to the table"
 
 
@@ -88,6 +89,14 @@ def test_a_narrow_terminal_has_a_block_a_row(width: int, intervals: bool) -> Non
     assert [line.split()[0] for line in block[2:5]] == ["clean", "shattered", "BPDA"]
     assert ("[59.6, 98.2]" in block[2]) == intervals
     assert "9/10" in block[2]
+
+
+def test_a_block_is_headed_by_all_that_names_its_row() -> None:
+    file = io.StringIO()
+    print_table((NONE, replace(ROUND, attack="apgd")), Console(file=file, width=50))
+    lines = [line.rstrip() for line in file.getvalue().splitlines()]
+    assert f"{NONE.attack} / none" in lines
+    assert "apgd / round" in lines
 
 
 def test_what_fits_no_terminal_is_printed_in_blocks_there_and_in_longer_lines_to_a_file() -> None:

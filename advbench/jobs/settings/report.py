@@ -1,8 +1,9 @@
 """What a report can be told: `advbench report`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import shared
 from .option import option
@@ -17,6 +18,7 @@ class ReportSettings:
 
     Args:
         command: the words that started the report, for its record.
+        settings_file: what of it came from which settings file, for its record.
 
     Raises:
         SpecError: a column that there is not, or digits out of range.
@@ -53,6 +55,7 @@ class ReportSettings:
     quiet: bool = option(False, like=shared.QUIET, panel=None)
     debug: bool = option(False, like=shared.DEBUG, panel=None)
     command: tuple[str, ...] = ()
+    settings_file: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         _ = self.style  # a table that cannot be drawn is refused before anything runs

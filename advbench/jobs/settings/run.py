@@ -1,8 +1,9 @@
 """What one run can be told: `advbench attack`, a cell of a sweep, and a point of a curve."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from advbench.errors import SpecError
 from advbench.names.grammar import as_detector, as_head, reject_word
@@ -30,6 +31,7 @@ class RunSettings:
 
     Args:
         command: the words that started the run, for its record.
+        settings_file: what of it came from which settings file, for its record.
 
     Raises:
         SpecError: settings that do not fit each other.
@@ -291,6 +293,7 @@ class RunSettings:
     quiet: bool = option(False, like=shared.QUIET)
     debug: bool = option(False, like=shared.DEBUG)
     command: tuple[str, ...] = ()
+    settings_file: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self._join_elements()

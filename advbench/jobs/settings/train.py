@@ -1,8 +1,9 @@
 """What a training can be told: `advbench finetune`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from advbench.errors import SpecError
 from advbench.training.recipe import Augment, Perturbation, Precision, Recipe, Schedule
@@ -22,6 +23,7 @@ class TrainSettings:
 
     Args:
         command: the words that started the training, for its record.
+        settings_file: what of it came from which settings file, for its record.
 
     Raises:
         SpecError: settings that do not fit each other, or numbers out of their range.
@@ -122,6 +124,7 @@ class TrainSettings:
     quiet: bool = option(False, like=shared.QUIET)
     debug: bool = option(False, like=shared.DEBUG)
     command: tuple[str, ...] = ()
+    settings_file: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.scratch and self.checkpoint is not None:

@@ -19,6 +19,7 @@ def sweep_of_curve(settings: RunSettings) -> SweepSettings:
     """What a curve's sweep is told beside its grid."""
     return SweepSettings(
         command=settings.command,
+        settings_file=settings.settings_file,
         out=settings.out,
         overwrite=settings.overwrite,
         formats=settings.formats,

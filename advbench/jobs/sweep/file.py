@@ -6,8 +6,6 @@ Whether a name in it stands for anything is looked at in `cells`; here it is onl
 import hashlib
 import itertools
 import json
-import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from advbench.errors import InputError, SpecError, nearest
 from advbench.jobs.settings.in_files import file_settings
-from advbench.regular_files import read_regular
+from advbench.jobs.toml_text import parse_toml, read_text
 from advbench.results.records import UNDEFENDED
 
 from . import toml_lines
@@ -47,10 +45,6 @@ _EITHER: Final = {"limit": "first", "first": "limit"}
 _UNNAMED: Final = "grid"
 """What a sweep is called that has no file."""
 
-_LONG_KEY: Final = re.compile(
-    r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){50}""", re.ASCII
-)
-_LARGEST: Final = 1 << 20  # bytes
 _MOST: Final = 100_000  # cells
 
 
@@ -152,15 +146,7 @@ def read_grid(path: Path) -> Grid:
     Raises:
         InputError: missing, unreadable, no TOML, or something that no sweep can say; with its line.
     """
-    text = _read(path)
-    if _LONG_KEY.search(text):  # reading one takes time and memory with the square of its length
-        raise InputError(f"{path} is no file of a sweep: a key has more than 50 parts.")
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is no TOML: {error}.") from error
-    except RecursionError as error:
-        raise InputError(f"{path} is no TOML: it is nested too deeply.") from error
+    text, tree = parse_toml(path, read_text(path), "file of a sweep")
     return _Reading(path, tree, toml_lines.lines_of(text)).grid(hashlib.sha256(text.encode()).hexdigest())
 
 
@@ -268,14 +254,3 @@ class _Reading:
         except SpecError as error:
             self.refuse(where, f"{key}: {error}")
         return value.strip() if key == LISTED.get(axis) else read
-
-
-def _read(path: Path) -> str:
-    try:
-        contents = read_regular(path, _LARGEST)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    try:
-        return contents.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text in UTF-8.") from error

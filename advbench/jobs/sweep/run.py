@@ -244,6 +244,7 @@ def _manifest(settings: SweepSettings, grid: Grid) -> dict[str, Any]:
         "status": "running",
         "started": now(),
         "command": list(settings.command),
+        **({} if settings.settings_file is None else {"settings_file": dict(settings.settings_file)}),
         "file": str(grid.file or grid.name),
         "sha256": grid.digest,
         "versions": versions(),
