@@ -37,7 +37,7 @@ def test_external_weights_belong_to_the_digest_and_must_be_there(tmp_path: Path)
     with pytest.raises(CheckpointError, match="is truncated"):
         read_onnx(path)
     weights.unlink()
-    with pytest.raises(CheckpointError, match="'w.bin' of .* are not there. Put them beside it"):
+    with pytest.raises(CheckpointError, match=r"'w.bin' of .* are not there\. Put them beside it"):
         read_onnx(path)
 
 
@@ -102,7 +102,7 @@ def _varint(number: int) -> bytes:
 def test_a_custom_operator_is_told_with_its_domain(tmp_path: Path) -> None:
     onnx = onnx_or_skip()
     node = onnx.helper.make_node("Strange", ["x"], ["flat"], domain="own.domain")
-    with pytest.raises(CheckpointError, match="custom operator 'Strange' of the domain 'own.domain'"):
+    with pytest.raises(CheckpointError, match=r"custom operator 'Strange' of the domain 'own\.domain'"):
         read_onnx(linear_file(tmp_path / "net.onnx", [node]))
 
 
