@@ -21,6 +21,7 @@ from advbench.jobs.build_subject import (
 )
 from advbench.jobs.build_surrogate import check_words, make_source, make_surrogate
 from advbench.jobs.objects import NO_OBJECTS, Objects
+from advbench.jobs.onnx_model import lacks_gradient
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.words_or_objects import usable_name, written
@@ -70,6 +71,9 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
     no_queries = "gradient_free" not in rungs
     queries = Named({}, {}) if no_queries else _gradient_free(options, threat, objects.gradient_free)
     subject = load_subject(options.subject, ranks, options.batch_size, objects)
+    if no_queries and lacks_gradient(subject.classifier.provenance):
+        rungs = tuple(rung for rung in LADDER if rung in (*rungs, "gradient_free"))
+        queries = _gradient_free(options, threat, objects.gradient_free)
     if len(subject.indices) < ranks.count:
         raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
     stand_ins = _stand_ins(options, objects, subject)

@@ -28,6 +28,7 @@ EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
     "art": ("adversarial-robustness-toolbox", "--attack art:NAME"),
     "timm": ("timm", "--model timm:NAME"),
     "hf": ("transformers", "--model hf:FOLDER"),
+    "onnx": ("onnxruntime", "--model FILE.onnx"),
     "tensorboard": ("tensorboard", "events of finetune, and export --format tensorboard"),
     "mlflow": ("mlflow", "export --format mlflow"),
     "wandb": ("wandb", "export --format wandb"),

@@ -13,11 +13,13 @@ from torch import nn
 from advbench.data.images import LabelledImages
 from advbench.errors import CheckpointError, ModelError
 from advbench.jobs.library_model import OfLibrary
+from advbench.jobs.onnx_model import load_onnx
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.state_digest import state_digest
 from advbench.models.checkpoint.fit import HeadMisfitError
 from advbench.models.checkpoint.load import Loaded, load_checkpoint
 from advbench.models.network import build_network, bundled_weights, find_model
+from advbench.models.onnx_file import names_onnx
 from advbench.names.grammar import Spec
 
 
@@ -77,6 +79,8 @@ def load_network(
     library: OfLibrary | None,
 ) -> Source:
     """The network with its weights; the head of a checkpoint wins over the number of classes in the data."""
+    if spec is not None and names_onnx(spec.name):
+        return Source(*load_onnx(options, spec, images, device), {}, None, ())
     entry = None if spec is None else find_model(spec.name)
     bundled = bundled_weights(spec) if library is None and spec else None
     path = options.checkpoint or (library.described.weights if library else bundled)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from advbench.errors import CheckpointError, DatasetError, InputError, first_line, printable
 from advbench.files import sha256
 from advbench.models.libraries import load_library
+from advbench.models.onnx_file import digest_of_onnx, names_onnx
 from advbench.regular_files import read_regular
 
 _LARGEST_INDEX: Final = 16 << 20  # bytes of a list of files of weights
@@ -112,9 +113,13 @@ def weights_in(folder: Path) -> Path | None:
 def digest_of(weights: Path) -> str:
     """SHA-256 of a file of weights; of an index, that of the names and digests of the files that it lists.
 
+    Of an ONNX file with external weights, that of all its files.
+
     Raises:
         CheckpointError: an index that is damaged, or one of its files is not there.
     """
+    if names_onnx(weights.name):
+        return digest_of_onnx(weights)
     if weights.suffix != ".json":
         return sha256(weights)
     try:

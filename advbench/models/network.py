@@ -7,6 +7,7 @@ from torch import nn
 
 from advbench.errors import AdvbenchError, ModelError, SpecError
 from advbench.models.libraries import describe_model, names_library
+from advbench.models.onnx_file import names_onnx
 from advbench.models.registry import MODELS, ModelEntry, torchvision_models
 from advbench.names import registry
 from advbench.names.conversion import convert
@@ -17,12 +18,12 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def find_model(name: str) -> ModelEntry | None:
-    """The entry of a built-in, torchvision or plug-in model; None for those of other libraries and of users.
+    """The entry of a built-in, torchvision or plug-in model; None for those of libraries, files and users.
 
     Raises:
         SpecError: no such name; the message suggests the nearest ones.
     """
-    if names_library(name) or names_user_code(name):
+    if names_library(name) or names_onnx(name) or names_user_code(name):
         return None
     if name in MODELS:
         return MODELS[name]
@@ -67,9 +68,11 @@ def build_network(spec: Spec, num_classes: int | None, received: dict[str, Any] 
 
 
 def bundled_weights(spec: Spec) -> Path | None:
-    """The checkpoint that comes with a model, if one does; a library's is where the library keeps it."""
+    """The checkpoint that comes with a model, if one does; a library's is where that keeps it."""
     if names_library(spec.name):
         return describe_model(spec).weights
+    if names_onnx(spec.name):
+        return Path(spec.name).expanduser()
     entry = find_model(spec.name)
     return WEIGHTS / entry.weights if entry and entry.weights else None
 

@@ -23,7 +23,7 @@ _LFS: Final = Kind(
 _PAGE: Final = Kind("a page of HTML", f"{_LOAD}; its page, or that of an error, was saved in its place.")
 _XML: Final = Kind("an XML text, as servers answer with where a file is not there", f"{_LOAD} again.")
 _KERAS: Final = Kind("a file of HDF5, as Keras and MATLAB write them", _CONVERT)
-_ONNX: Final = Kind("a model of ONNX", _CONVERT)
+_ONNX: Final = Kind("a model of ONNX", "Name it as the model: --model FILE.onnx.")
 _TENSORFLOW: Final = Kind("a SavedModel of TensorFlow", _CONVERT)
 _INDEX: Final = Kind(
     "a JSON text, as the index of weights in several files is",

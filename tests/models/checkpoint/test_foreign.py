@@ -40,7 +40,7 @@ SAVED_MODEL = b"\x08\x01\x12" + bytes(100)
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
 
 FILES: dict[str, tuple[bytes, str]] = {
-    "ONNX": (ONNX, "it is a model of ONNX. Give the PyTorch weights"),
+    "ONNX": (ONNX, "it is a model of ONNX. Name it as the model: --model FILE.onnx"),
     "a SavedModel": (SAVED_MODEL, "it is a SavedModel of TensorFlow"),
     "TensorFlow Lite": (struct.pack("<I", 28) + b"TFL3" + bytes(40), "TensorFlow Lite"),
     "gzip": (gzip.compress(saved()), "it is packed by gzip. Unpack it with gunzip"),
