@@ -190,27 +190,28 @@ class APGD:
         """Loss and gradient where the walk is now, and whether an image has fallen there."""
         grad = None
         if gradient:
-            logits, loss, grad = loss_and_gradient(model, walk.now, partial(self._loss_of_a_piece, walk))
+            loss_of = partial(self._loss_of_a_piece, walk.y, walk.rival)
+            logits, loss, grad = loss_and_gradient(model, walk.now, loss_of)
         else:
             with torch.no_grad():
                 logits = model(walk.now)
-                loss = self._loss(logits, walk)
+                loss = self._loss(logits, walk.y, walk.rival)
         if counts:
             best.offer(walk.rows, walk.now, fooled(predict(logits), walk.y).long(), loss, grad)
         else:
             best.book(walk.rows, grad)
         _note(walk, loss, walk.grad if grad is None else grad)
 
-    def _loss_of_a_piece(self, walk: _Walk, logits: Tensor, piece: slice) -> Tensor:
-        return self._loss(logits, walk.take(piece))
+    def _loss_of_a_piece(self, y: Tensor, rival: Tensor, logits: Tensor, piece: slice) -> Tensor:
+        return self._loss(logits, y[piece], rival[piece])
 
-    def _loss(self, logits: Tensor, walk: _Walk) -> Tensor:
+    def _loss(self, logits: Tensor, y: Tensor, rival: Tensor) -> Tensor:
         if self.targets == 0:
-            return AGAINST_A_CLASS[self.loss](logits, walk.y)
+            return AGAINST_A_CLASS[self.loss](logits, y)
         if self.loss == "ce":
-            return -cross_entropy(logits, walk.rival)
+            return -cross_entropy(logits, rival)
         targeted = targeted_dlr if self.loss == "dlr" else logit_difference
-        return targeted(logits, walk.y, walk.rival)
+        return targeted(logits, y, rival)
 
     def _rivals(self, model: Model, x: Tensor, y: Tensor, best: Best) -> list[Tensor]:
         """The classes that each image is driven to, the most likely first; the label itself for none."""
@@ -266,10 +267,11 @@ def _looks(ball: Threat, steps: int) -> Iterator[int]:
 def _move(walk: _Walk, ball: Threat, *, first: bool) -> None:
     """One step, with momentum but for the first one and in L1."""
     direction = _sparse(walk.grad, walk.share) if ball.norm == "l1" else ball.steepest(walk.grad)
-    z = ball.project(walk.now + _per_image(walk.step, direction) * direction, walk.x)
+    # In place: each step of a small network costs as much as a few passes over its images.
+    z = ball.project(direction.mul_(_per_image(walk.step, direction)).add_(walk.now), walk.x)
     if not first and ball.norm != "l1":
-        drift = (1.0 - _MOMENTUM) * (walk.now - walk.before)
-        z = ball.project(walk.now + _MOMENTUM * (z - walk.now) + drift, walk.x)
+        drift = (walk.now - walk.before).mul_(1.0 - _MOMENTUM)
+        z = ball.project((z - walk.now).mul_(_MOMENTUM).add_(walk.now).add_(drift), walk.x)
     walk.before, walk.now = walk.now, z
 
 

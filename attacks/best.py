@@ -87,7 +87,7 @@ class Best:
         taken = rows[better]
         self.x_adv[taken] = x_adv[better]
         self.rank[taken] = rank[better]
-        self.loss[taken] = _ranked(loss[better]).to(self.loss.dtype)
+        self.loss[taken] = ranked(loss[better]).to(self.loss.dtype)
         if grad is not None:
             going_on = rows[unsettled]
             self._remember(going_on)
@@ -144,14 +144,16 @@ class Best:
         All that are not settled stay, and up to seven of the others: models are given multiples of eight
         images anyway (`DefendedModel`).
         """
-        unsettled = self.rank[rows] < self.goal
-        count = int(unsettled.sum())
-        if count == 0:
-            return rows[:0]
-        size = -(-count // LANES) * LANES
-        return None if size >= len(rows) else unsettled.argsort(descending=True, stable=True)[:size]
+        return unsettled_first(self.rank[rows] < self.goal)
 
 
-def _ranked(loss: Tensor) -> Tensor:
+def unsettled_first(unsettled: Tensor) -> Tensor | None:
+    """The unsettled ones and up to seven others, as an index of `(m,)` bool; None for all of them."""
+    count = int(unsettled.sum())
+    size = -(-count // LANES) * LANES
+    return None if size >= len(unsettled) > 0 else unsettled.argsort(descending=True, stable=True)[:size]
+
+
+def ranked(loss: Tensor) -> Tensor:
     """Losses `(m,)` that later ones can beat: none is greater than NaN."""
     return loss.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)

@@ -17,6 +17,8 @@ from advbench.threat.norms import l1_norm, l2_norm
 from advbench.threat.threat import Threat
 
 from .best import Best
+from .corners import Corners
+from .search import Search
 
 # Andriushchenko, Croce, Flammarion, Hein 2020, appendix: of 10,000 queries, when the share of pixels halves.
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -63,26 +65,41 @@ class Square:
         start: Tensor | None = None,
     ) -> Attempt:
         """Adversarial examples for `x`; see `Attack` and `WarmAttack`."""
-        best, rows = Best.nothing(model, x, goal=1), torch.arange(len(x), device=x.device)
+        best = Best.nothing(model, x, goal=1)
         if start is None:
             start = stripes(x, threat, draws) if threat.norm == "linf" else tiles(x, threat, draws)
-        _offer(best, rows, start, model(start), y)
-        numbers = torch.empty(len(x), 0)
-        for query in range(1, self.queries):
-            place = (query - 1) % _BLOCK
-            wanted = best.still_wanted(rows)
-            if wanted is not None:
-                rows, numbers = rows[wanted], numbers[wanted]
-                if len(rows) == 0:
-                    break
-            if place == 0:
-                stream = draws.take(rows).stream(query)
-                numbers = stream.uniform((_BLOCK, 5 + x.shape[1]))
-            side = self._side(query, x)
-            propose = window_linf if threat.norm == "linf" else window_lp
-            x_adv = propose(best.x_adv[rows], x[rows], threat, side, numbers[:, place])
-            _offer(best, rows, x_adv, model(x_adv), y[rows])
+        logits = model(start)
+        best.offer(torch.arange(len(x), device=x.device), start, _rank(logits, y), margin(logits, y))
+        search = Search.begun(best, x, y)
+        for first in range(1, self.queries, _BLOCK):
+            block = range(first, min(first + _BLOCK, self.queries))
+            search = self._block(model, search, threat, draws, block)
+            if len(search.rows) == 0:
+                break
+        search.note()
         return Attempt(best.x_adv, best.steps, best.queries, torch.zeros_like(best.flat))
+
+    def _block(self, model: Model, search: Search, threat: Threat, draws: Draws, block: range) -> Search:
+        """Some proposals one after another, whose numbers are drawn together; returns what is left."""
+        c = search.x.shape[1]
+        numbers = draws.take(search.rows).stream(block[0]).uniform((_BLOCK, 5 + c))[:, : len(block)]
+        sides = [self._side(query, search.x) for query in block]
+        corners = Corners.of(search.x, threat, sides, numbers) if threat.norm == "linf" else None
+        for place, side in enumerate(sides):
+            wanted = search.still_wanted()
+            if wanted is not None:
+                search.note()
+                search, numbers = search.take(wanted), numbers[wanted]
+                corners = None if corners is None else corners.take(wanted)
+            if len(search.rows) == 0:
+                break
+            if corners is None:
+                x_adv = window_lp(search.now, search.x, threat, side, numbers[:, place])
+            else:
+                x_adv = corners.written_into(search.now, place)
+            logits = model(x_adv)
+            search.offer(x_adv, _rank(logits, search.y), margin(logits, search.y))
+        return search
 
     def _side(self, query: int, x: Tensor) -> int:
         """The side of a window: its share of the pixels halves at fixed parts of the queries."""
@@ -91,29 +108,14 @@ class Square:
         return int(max(1, min(round(math.sqrt(share * x.shape[2] * x.shape[3])), *x.shape[2:])))
 
 
-def _offer(best: Best, rows: Tensor, x_adv: Tensor, logits: Tensor, y: Tensor) -> None:
-    best.offer(rows, x_adv, fooled(predict(logits), y).long(), margin(logits, y))
+def _rank(logits: Tensor, y: Tensor) -> Tensor:
+    return fooled(predict(logits), y).long()
 
 
 def stripes(x: Tensor, threat: Threat, draws: Draws) -> Tensor:
     """Vertical stripes a pixel wide, a sign each and colour (section 3.3)."""
     signs = _signs(draws.stream("stripes").uniform((x.shape[1], 1, x.shape[3])))
     return threat.project(x + threat.eps * signs, x)
-
-
-def window_linf(x_best: Tensor, x: Tensor, threat: Threat, side: int, numbers: Tensor) -> Tensor:
-    """The best images with one window at a corner of the ball (algorithm 2).
-
-    Args:
-        x_best: best images so far, `(n, c, h, w)`.
-        x: clean images, same shape.
-        threat: the ball.
-        side: of the window, in pixels.
-        numbers: draws in [0, 1), `(n, >= 2 + c)`.
-    """
-    signs = _signs(numbers[:, 2 : 2 + x.shape[1]])[:, :, None, None]
-    inside = _window(x, side, numbers[:, :2])
-    return threat.project(torch.where(inside, x + threat.eps * signs, x_best), x)
 
 
 def tiles(x: Tensor, threat: Threat, draws: Draws) -> Tensor:

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from advbench import Draws, Threat
 from advbench.attacks import Square
-from advbench.attacks.square import bump, tiles, window_linf, window_lp
+from advbench.attacks.corners import Corners
+from advbench.attacks.square import bump, tiles, window_lp
 from advbench.errors import SpecError
 from advbench.threat.threat import Norm
 from tests.attacks.counted import Counted, run
@@ -46,8 +47,8 @@ def test_on_a_linear_model_it_comes_near_the_analytic_optimum(norm: Norm, eps: f
 
 def test_proposals_change_one_window_to_a_corner_of_the_ball() -> None:
     x = torch.full((5, 3, 9, 7), 0.5)
-    numbers = Draws(0, torch.arange(5)).uniform((8,))
-    x_adv = window_linf(x, x, Threat("linf", 0.2), 4, numbers)
+    numbers = Draws(0, torch.arange(5)).uniform((2, 8))
+    x_adv = Corners.of(x, Threat("linf", 0.2), [2, 4], numbers).written_into(x, 1)
     changed = (x_adv != x).flatten(2)
     assert (changed.sum(2) == 16).all()
     torch.testing.assert_close((x_adv - x).abs().amax((1, 2, 3)), torch.full((5,), 0.2))
