@@ -97,7 +97,8 @@ class Softening(TorchFunctionMode):
         """A comparison, and by what it is decided."""
         y = func(*args, **kwargs)
         sign = _DIRECTIONS[func]
-        if len(args) == 2 and any(_moves(side) for side in args):
+        is_bool = any(isinstance(side, Tensor) and side.dtype == torch.bool for side in args)
+        if len(args) == 2 and any(_moves(side) for side in args) and not is_bool:
             self._conditions[id(y)] = (y, sign * (args[0] - args[1]))
         return y
 

@@ -35,8 +35,6 @@ CASES: Final = (
     Case("connected_binary_input", "0.3"),
     Case("connected", "0.3", "bit-depth:bits=1"),
     Case("convolutional", "0.05"),
-    Case("convolutional_scaled", "0.05"),
-    Case("convolutional_binary_input", "0.3"),
 )
 
 

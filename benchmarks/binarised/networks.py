@@ -30,24 +30,19 @@ def by_detach(x: Tensor) -> Tensor:
 
 
 class BinaryConv(nn.Conv2d):
-    """A 5x5 convolution by the signs of its weights, times their mean size where they are scaled.
+    """A 5x5 convolution by the signs of its weights.
 
     Args:
         before: channels.
         after: channels.
-        scaled: whether they are (Rastegari et al. 2016, "XNOR-Net").
     """
 
-    def __init__(self, before: int, after: int, *, scaled: bool) -> None:
+    def __init__(self, before: int, after: int) -> None:
         super().__init__(before, after, 5, padding=2, bias=False)
-        self.scaled = scaled
 
     def forward(self, x: Tensor) -> Tensor:
         """`(n, c, h, w)` to `(n, out, h, w)`."""
-        weight = estimated(self.weight)
-        if self.scaled:
-            weight = weight * self.weight.abs().mean((1, 2, 3), keepdim=True)
-        return F.conv2d(x, weight, padding=2)
+        return F.conv2d(x, estimated(self.weight), padding=2)
 
 
 class Signs(nn.Module):
@@ -70,13 +65,12 @@ def fully_connected(*, binary_input: bool) -> nn.Sequential:
     return nn.Sequential(*first, *hidden, BinaryLinear(256, 10, bias=False), nn.BatchNorm1d(10))
 
 
-def with_convolutions(*, binary_input: bool = False, scaled: bool = False) -> nn.Sequential:
+def with_convolutions() -> nn.Sequential:
     """Two convolutions and two layers; pooled before the signs."""
-    first = [Signs()] if binary_input else []
-    hidden = [BinaryConv(1, 16, scaled=scaled), nn.MaxPool2d(2), nn.BatchNorm2d(16), Signs()]
-    hidden += [BinaryConv(16, 32, scaled=scaled), nn.MaxPool2d(2), nn.BatchNorm2d(32), Signs()]
+    hidden = [BinaryConv(1, 16), nn.MaxPool2d(2), nn.BatchNorm2d(16), Signs()]
+    hidden += [BinaryConv(16, 32), nn.MaxPool2d(2), nn.BatchNorm2d(32), Signs()]
     last = [nn.Flatten(), BinaryLinear(32 * 49, 128, bias=False), nn.BatchNorm1d(128), Signs()]
-    return nn.Sequential(*first, *hidden, *last, nn.Linear(128, 10))
+    return nn.Sequential(*hidden, *last, nn.Linear(128, 10))
 
 
 class FromPixels(nn.Module):
@@ -96,8 +90,6 @@ NETWORKS: Final[dict[str, Callable[[], nn.Module]]] = {
     "connected": partial(fully_connected, binary_input=False),
     "connected_binary_input": partial(fully_connected, binary_input=True),
     "convolutional": with_convolutions,
-    "convolutional_scaled": partial(with_convolutions, scaled=True),
-    "convolutional_binary_input": partial(with_convolutions, binary_input=True),
 }
 
 
