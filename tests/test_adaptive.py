@@ -18,7 +18,7 @@ from benchmarks.adaptive.measure import Measured, measure
 from benchmarks.adaptive.neighbours import K, nearest
 from benchmarks.adaptive.vote import vote
 
-KINDS = {"purifier", "detector", "adaptation", "ensemble", "head", "random model"}
+KINDS = {"purifier", "detector", "adaptation", "ensemble", "head", "binarised network", "random model"}
 ROBUST = "robust as measured"
 
 

@@ -14,11 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advbench.defended.backward import BPDA, TrueGradient, name_of
+from advbench.defended.softened import Softened
 from advbench.errors import ModelError
+from advbench.results.surrogates import SOFT_STEPS
 from advbench.threat.judge import predict
 
 DISTILLED: Final = "distill"
 """The surrogate that a run fits itself."""
+
+MADE_BY_RUNS: Final = (DISTILLED, SOFT_STEPS)
+"""Surrogates that a run makes of the model itself, by name."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +32,15 @@ class Surrogate:
 
     Args:
         name: what tables call it.
-        network: pixels in [0, 1] `(n, c, h, w)` to logits `(n, k)`; None for one that the run is to distill
-            from the model itself.
+        network: pixels in [0, 1] `(n, c, h, w)` to logits `(n, k)`; None for one that the run is to make of
+            the model itself.
     """
 
     name: str
     network: nn.Module | None
 
     def __post_init__(self) -> None:
-        assert self.network is not None or self.name == DISTILLED
+        assert self.network is not None or self.name in MADE_BY_RUNS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +49,10 @@ class StandIns:
 
     Args:
         surrogate: what is differentiated in its place on the bpda rungs, which the undefended model then has
-            too: pixels to logits, or `distill` for a network that is fitted to the model. It stands behind
-            the defenses, and for those inside the model; the shattered rung keeps the model's own gradient,
-            if there is one.
+            too: pixels to logits, `distill` for a network that is fitted to the model, or `soft-steps` for
+            the model itself with soft steps (`advbench.defended.softened`). It stands behind the defenses,
+            and, but for soft steps, for those inside the model; the shattered rung keeps the model's own
+            gradient, if there is one.
         source: what static examples are made on, and shown to the undefended model too: for a defense inside
             the model, the network without it. By default the surrogate, without one the undefended model.
         without_static: whether the static rung was left out on purpose.
@@ -84,17 +90,19 @@ class Function(nn.Module):
 
 
 def surrogate_named(given: "Surrogate | Callable[[Tensor], Tensor] | str") -> Surrogate:
-    """A surrogate as callers may give it: `distill`, or a module or a function called by its own name.
+    """A surrogate as callers may give it: `distill`, `soft-steps`, or a module or a function by its own name.
 
     Raises:
         ModelError: none of these.
     """
     if isinstance(given, Surrogate):
         return given
-    if isinstance(given, str) and given == DISTILLED:
-        return Surrogate(DISTILLED, None)
+    if isinstance(given, str) and given in MADE_BY_RUNS:
+        return Surrogate(given, None)
     if isinstance(given, str) or not callable(given):
-        raise ModelError(f"a surrogate must be a module, a function or {DISTILLED!r}, got {given!r:.60}.")
+        raise ModelError(
+            f"a surrogate must be a module, a function, {DISTILLED!r} or {SOFT_STEPS!r}, got {given!r:.60}."
+        )
     return Surrogate(name_of(given), given if isinstance(given, nn.Module) else Function(given))
 
 
@@ -147,7 +155,7 @@ class AlongItself(TrueGradient):
     """A model under the gradient that autograd finds in it: zero where it leaves autograd, and no error."""
 
 
-UNDER_GRADIENT: Final = (Stepwise, AlongSurrogate, AlongItself)
+UNDER_GRADIENT: Final = (Stepwise, AlongSurrogate, AlongItself, Softened)
 """What wraps a model so that it is differentiated otherwise; it computes what the model does."""
 
 
@@ -155,6 +163,8 @@ def decider_of(model: nn.Module) -> nn.Module:
     """The model that decides, under what says how it is differentiated; where nothing does, the model."""
     if isinstance(model, Stepwise):
         return model.model
+    if isinstance(model, Softened):
+        return model.network
     if isinstance(model, AlongSurrogate | AlongItself) and isinstance(model.defense, nn.Module):
         return model.defense
     return model
@@ -165,9 +175,12 @@ def along_surrogate(model: nn.Module, surrogate: nn.Module, *, stepwise: bool) -
 
     Args:
         model: decides, and is judged elsewhere.
-        surrogate: pixels to logits, of the same shape as the model's.
+        surrogate: pixels to logits, of the same shape as the model's. Soft steps of a network are those of
+            this model, since the forward pass is the same.
         stepwise: whether the model's outputs move in steps, and tell an attack their decision alone.
     """
+    if isinstance(surrogate, Softened):
+        return Softened(model, surrogate.width)
     return Stepwise(model, surrogate) if stepwise else AlongSurrogate(model, surrogate)
 
 

@@ -26,6 +26,7 @@ from advbench.evaluation.plan import CALIBRATION, Chain, Plan, chosen_images, de
 from advbench.evaluation.random_networks import note_what_is_random
 from advbench.evaluation.search_substitutes import Choice
 from advbench.evaluation.settle_detectors import Looks, bound, settled
+from advbench.evaluation.soft_steps import note_steps
 from advbench.evaluation.stand_ins import chosen_substitutes, doubts_with, indicators_of, widened
 from advbench.evaluation.surrogates import check_stand_ins, settled_surrogate
 from advbench.evaluation.transfer import all_from_elsewhere
@@ -197,6 +198,7 @@ def _climb(
         observer.note(f"in float32 alone, as bfloat16 knows nothing of what may refuse an image: {refusing}")
     with plan.shown.counted_as("probe"):
         note_what_is_random(plan, observer.note)
+        note_steps(plan, observer.note)
     with plan.shown.counted_as("search"):
         options = widened(plan, options)
     clean = clean_pass(plan, chosen, ready(plan.chains, options))

@@ -18,9 +18,10 @@ from advbench.errors import ModelError
 from advbench.evaluation.choose_substitutes import digest, pack_candidates, read_candidates, search_file
 from advbench.evaluation.plan import Plan
 from advbench.evaluation.search_substitutes import Choice, Search, Store
+from advbench.evaluation.soft_steps import softest
 from advbench.names.user_code import told_as
 from advbench.results.records import UNDEFENDED
-from advbench.results.surrogates import Likeness
+from advbench.results.surrogates import SOFT_STEPS, Likeness
 from advbench.threat.judge import predict
 
 LOOKED_AT: Final = 1024
@@ -130,6 +131,12 @@ def settled_surrogate(plan: Plan, store: Store, note: Callable[[str], None]) -> 
     assert plan.surrogate is not None
     shares = shares_of(plan)
     surrogate = plan.surrogate
+    if surrogate.name == SOFT_STEPS:
+        surrogate, choice = softest(plan, store)
+        plan = replace(plan, surrogate=surrogate)
+        likeness = _likeness(plan, surrogate, shares.held_out)
+        note(likeness.sentence)
+        return Settled(plan, likeness, choice)
     if surrogate.network is None:
         surrogate = replace(surrogate, network=_distilled(plan, shares, store))
     stepwise = _is_stepwise(plan, shares.held_out)

@@ -9,6 +9,7 @@ from advbench.attacks import ATTACKS
 from advbench.data.load import find_dataset
 from advbench.defended.surrogate import NO_STAND_INS, StandIns
 from advbench.errors import InputError, SpecError
+from advbench.jobs.affordable_tests import AUTO, affordable
 from advbench.jobs.build_subject import (
     Named,
     Subject,
@@ -47,6 +48,8 @@ class Job(NamedTuple):
     nameless: tuple[str, ...] = ()
     """Objects that no words stand for."""
     stand_ins: StandIns = NO_STAND_INS
+    left_out: str = ""
+    """Why a test is left out that was to be run where it is cheap."""
 
 
 def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) -> Job:
@@ -77,7 +80,12 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
     if len(subject.indices) < ranks.count:
         raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
     stand_ins = _stand_ins(options, objects, subject)
-    return Job(subject, attacks, rungs, attack_tests(options), queries, objects.nameless, stand_ins)
+    tests = attack_tests(options)
+    left_out = ""
+    if options.tests == (AUTO,):
+        defenses = len(subject.defenses.objects)
+        tests, left_out = affordable(len(subject.indices), defenses, attacks.objects, queries.objects)
+    return Job(subject, attacks, rungs, tests, queries, objects.nameless, stand_ins, left_out)
 
 
 def _stand_ins(options: RunSettings, objects: Objects, subject: Subject) -> StandIns:
@@ -188,9 +196,11 @@ def attack_tests(options: RunSettings) -> tuple[Test, ...]:
     Raises:
         SpecError: a test that there is not, or one beside a surrogate.
     """
-    unknown = [word for word in options.tests if word not in TESTS]
+    if AUTO in options.tests and len(options.tests) > 1:
+        raise SpecError(f"--test {AUTO} says itself what is run: give it alone, or name the tests.")
+    unknown = [word for word in options.tests if word not in (*TESTS, AUTO)]
     if unknown:
-        raise SpecError(f"there is no test {unknown[0]!r}; known: {', '.join(TESTS)}.")
+        raise SpecError(f"there is no test {unknown[0]!r}; known: {', '.join((*TESTS, AUTO))}.")
     if options.surrogate is not None and options.tests:
         raise SpecError("--test reads the model's own features, which no --surrogate has: give one of both.")
     return tuple(test for test in TESTS if test in options.tests)

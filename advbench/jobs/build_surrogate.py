@@ -15,7 +15,7 @@ from advbench.data.registry import DatasetEntry
 from advbench.defended.model import network_of
 from advbench.defended.normalized import Normalized
 from advbench.defended.own_functions import needs_an_argument
-from advbench.defended.surrogate import DISTILLED, Function, StandIns, Surrogate
+from advbench.defended.surrogate import DISTILLED, MADE_BY_RUNS, Function, StandIns, Surrogate
 from advbench.errors import AdvbenchError, ModelError, SpecError
 from advbench.jobs.classifier import Classifier, load_classifier
 from advbench.jobs.settings.subject import SubjectOptions
@@ -31,7 +31,7 @@ from advbench.names.user_code import (
     load_object,
     names_user_code,
 )
-from advbench.results.surrogates import LEFT_OUT
+from advbench.results.surrogates import LEFT_OUT, SOFT_STEPS
 
 _CHECKPOINT: Final = "checkpoint"
 _MODEL: Final = "model"
@@ -57,7 +57,7 @@ def check_words(surrogate: str | None, source: str | None, model: str | None) ->
     Raises:
         InputError: they do not.
     """
-    if surrogate is not None and surrogate != DISTILLED:
+    if surrogate is not None and surrogate not in MADE_BY_RUNS:
         spec = _surrogate_spec(surrogate)
         check_there(spec.name)
         if model is not None and parse_spec(model).name == spec.name:
@@ -76,7 +76,7 @@ def _surrogate_spec(word: str) -> Spec:
     spec = parse_spec(word)
     if not names_user_code(spec.name):
         raise SpecError(
-            f"a surrogate is {DISTILLED}, or code of your own, file.py:soft_model or "
+            f"a surrogate is {DISTILLED}, {SOFT_STEPS}, or code of your own, file.py:soft_model or "
             f"package.module:soft_model; got {word!r}."
         )
     if spec.place is not None:
@@ -94,7 +94,7 @@ def make_surrogate(
     `num_classes` the number of classes.
 
     Args:
-        word: `distill`, `file.py:soft_model` or `package.module:soft_model`; None for none.
+        word: `distill`, `soft-steps`, `file.py:soft_model` or `package.module:soft_model`; None for none.
         own: an object that was given in Python, called by the word.
         classifier: what it stands in for.
         device: where it goes.
@@ -107,8 +107,8 @@ def make_surrogate(
         return Surrogate(own.name, own.network.to(device))
     if word is None:
         return None
-    if word == DISTILLED:
-        return Surrogate(DISTILLED, None)
+    if word in MADE_BY_RUNS:
+        return Surrogate(word, None)
     spec = _surrogate_spec(word)
     made = _made(spec, network_of(classifier.model), classes)
     constants = classifier.normalization

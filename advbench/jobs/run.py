@@ -63,6 +63,8 @@ def perform(
     watcher.begin("checking clean images", None)
     for remark in job.subject.classifier.remarks:
         watcher.note(remark)
+    if job.left_out:
+        watcher.note(job.left_out)
     notes = [*job.subject.classifier.all_notes, *sentences_of(job.subject.defenses.objects)]
     accept = partial(_notes_of_order, job, notes, settings.subject)
     recorder = Recorder(settings, job, manifest, ranks, watcher, carried=carried, accept=accept)

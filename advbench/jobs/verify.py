@@ -11,7 +11,7 @@ from torch import nn
 
 from advbench.data.batches import batches, read_batch
 from advbench.defended.left_as_found import prepared
-from advbench.defended.surrogate import DISTILLED
+from advbench.defended.surrogate import MADE_BY_RUNS
 from advbench.errors import RunFolderError
 from advbench.evaluation.clean_pass import fingerprint, image_digests
 from advbench.evaluation.measure_indicators import PROBED
@@ -156,7 +156,7 @@ def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterat
         from advbench.jobs.verify_deep import check_deeply  # noqa: PLC0415  # knows the attacks
 
         given = make_surrogate(
-            claims.surrogate.name if claims.surrogate.name == DISTILLED else settings.surrogate,
+            claims.surrogate.name if claims.surrogate.name in MADE_BY_RUNS else settings.surrogate,
             objects.surrogate,
             subject.classifier,
             subject.device,

@@ -19,11 +19,13 @@ from advbench.defended.surrogate import DISTILLED
 from advbench.evaluation.choose_substitutes import Options, options_for, read_candidates, search_file
 from advbench.evaluation.expected_indicators import faults_of
 from advbench.evaluation.search_substitutes import ALL, order_of, words_of
+from advbench.evaluation.soft_steps import SOFT_NAMES
 from advbench.jobs.check import Check
 from advbench.names.grammar import split_chain
 from advbench.regular_files import read_if_there
 from advbench.results.indicators import Test
 from advbench.results.records import UNDEFENDED, Candidate
+from advbench.results.surrogates import SOFT_STEPS
 from advbench.results.table import Heading
 from advbench.runs.folder import LARGEST_LIST, LARGEST_NETWORK, SUBSTITUTES
 from advbench.runs.manifest import MANIFEST, Manifest
@@ -141,16 +143,31 @@ def _of_surrogate(manifest: Manifest, heading: Heading) -> list[str]:
     own = tuple(candidate for candidate in manifest.candidates if candidate.defense == UNDEFENDED)
     if heading.surrogate is None:
         return ["the undefended model has candidates, and no surrogate"] if own else []
-    name = heading.surrogate.name
-    if heading.substitutes[UNDEFENDED] != name or [candidate.substitute for candidate in own] != [name]:
-        return [f"the surrogate {name!r:.60} is not what stands in for the model"]
-    if own[0].rank != 1 or not 0 <= (own[0].standing or 0) <= own[0].n:
-        return ["the grade of the surrogate is none that there can be"]
+    fault = _grades_fault(heading.surrogate.name, heading.substitutes[UNDEFENDED], own)
+    if fault:
+        return [fault]
     if not 0 <= heading.surrogate.agreeing <= heading.surrogate.n:
         return ["the surrogate agrees on more images than were looked at"]
     file = manifest.path / SUBSTITUTES / search_file(UNDEFENDED)
     kept = read_candidates(read_if_there(file, LARGEST_LIST), UNDEFENDED)
     return [] if kept == own else [f"{file.name} tells of another surrogate than {MANIFEST}"]
+
+
+def _grades_fault(surrogate: str, named: str, candidates: Sequence[Candidate]) -> str:
+    """What is wrong with the grades of a surrogate; empty where nothing is."""
+    first = next((candidate for candidate in candidates if candidate.rank == 1), None)
+    if first is None or first.substitute != named:
+        return f"the surrogate {surrogate!r:.60} is not what stands in for the model"
+    if tuple(one.substitute for one in candidates) != (
+        SOFT_NAMES if surrogate == SOFT_STEPS else (surrogate,)
+    ):
+        return f"the surrogate {surrogate!r:.60} is not what was graded"
+    ranks = sum(candidate.rank for candidate in candidates)
+    if ranks != 1 or any(not 0 <= (candidate.standing or 0) <= candidate.n for candidate in candidates):
+        return "the grade of the surrogate is none that there can be"
+    if any(order_of(candidate) < order_of(first) for candidate in candidates):
+        return f"{first.substitute} is ranked first, and another one leaves less"
+    return ""
 
 
 def _networks(manifest: Manifest, heading: Heading, kind: str) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from advbench.results.indicators import MEANINGS
 from advbench.results.records import UNDEFENDED
+from advbench.results.surrogates import SOFT_STEPS
 
 MORE_QUERIES: Final = "square:queries=5000"
 
@@ -75,6 +76,8 @@ def _more_queries(done: str) -> str:
 
 def about_gradient(setup: Setup) -> tuple[str, ...]:
     """What gets past a gradient that leads nowhere."""
+    if setup.surrogate == SOFT_STEPS:
+        return (stronger(setup),)
     if setup.surrogate:
         return CLOSER, stronger(setup)
     if setup.defense == UNDEFENDED:

@@ -6,6 +6,9 @@ from typing import Final
 ENOUGH: Final = 0.9
 """Share of perturbed images on which a surrogate must say what the model says."""
 
+SOFT_STEPS: Final = "soft-steps"
+"""The surrogate that is the model itself with soft steps."""
+
 LEFT_OUT: Final = "none"
 """In place of a source: the static rung is left out."""
 
@@ -34,6 +37,11 @@ class Likeness:
     @property
     def sentence(self) -> str:
         """Where the gradients come from, and how alike the two are."""
+        if self.name == SOFT_STEPS:
+            return (
+                "gradients of the BPDA rung are the model's own, with its steps softened by noise "
+                f"({SOFT_STEPS}); its forward pass is as it is"
+            )
         how = (
             "; the model's outputs move in steps, and attacks see its decision on the surrogate's logits"
             if self.stepwise

@@ -43,7 +43,7 @@ from advbench.results.indicators import Indicator
 from advbench.results.judging import FIXED
 from advbench.results.records import UNDECIDED, UNDEFENDED, Rung, wilson_interval
 from advbench.results.statistics import PairedCounts, count_pairs
-from advbench.results.surrogates import LEFT_OUT, Likeness
+from advbench.results.surrogates import LEFT_OUT, SOFT_STEPS, Likeness
 
 Kind = Literal["robust as measured", "not robust", "masked", "unreliable", "not enough evidence"]
 KINDS: Final[tuple[Kind, ...]] = (
@@ -280,7 +280,8 @@ def _hidden(case: Case) -> Iterator[Ground]:
     if most and case.worst > FLAT * case.n:
         bound = f"the {case.worst} of {case.n} that stand on every rung are an upper bound"
         sound = "bpda" in standing and case.resting == "bpda" and not any(True for _ in dead(case, "bpda"))
-        closer = (CLOSER,) if case.surrogate is not None and most[0][0] == "gradient_free" else ()
+        is_other = case.surrogate is not None and case.surrogate.name != SOFT_STEPS
+        closer = (CLOSER,) if is_other and most[0][0] == "gradient_free" else ()
         yield bound, (*closer, stronger(case.setup)) if sound else about_gradient(case.setup)
 
 

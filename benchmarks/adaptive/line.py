@@ -17,7 +17,8 @@ class Line:
 
     Args:
         name: of the defense.
-        kind: `purifier`, `detector`, `adaptation`, `ensemble`, `head` or `random model`.
+        kind: `purifier`, `detector`, `adaptation`, `ensemble`, `head`, `binarised network` or `random
+            model`.
         paper: whose defense it is or is like, with its year.
         options: of the command, behind those that all lines share.
         adaptive: the attack that was written for this defense.

@@ -5,6 +5,7 @@ from typing import Final
 from benchmarks.adaptive import (
     anti_adversary,
     batch_statistics,
+    binarised,
     codes,
     dropout,
     forest,
@@ -32,6 +33,8 @@ LINES: Final[tuple[Line, ...]] = (
     forest.LINE,
     sharp.PLACED,
     sharp.INSIDE,
+    binarised.ESTIMATED,
+    binarised.BARE,
     dropout.DROPOUT,
     dropout.NOISE,
 )

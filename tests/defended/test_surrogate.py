@@ -118,5 +118,7 @@ def test_a_surrogate_is_called_by_its_own_name() -> None:
 
 @pytest.mark.parametrize("given", ["distil", 3])
 def test_what_is_no_surrogate_is_refused(given: object) -> None:
-    with pytest.raises(ModelError, match="a surrogate must be a module, a function or 'distill'"):
+    with pytest.raises(
+        ModelError, match="a surrogate must be a module, a function, 'distill' or 'soft-steps'"
+    ):
         surrogate_named(given)  # type: ignore[arg-type]  # what a caller may give

@@ -12,6 +12,21 @@ from advbench.errors import InputError
 from advbench.jobs.sweep.cells import make_cells
 from advbench.jobs.sweep.file import grid_of_tables
 
+SIGNS = """
+import torch
+
+import advbench
+
+
+class Signs(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = advbench.load_model("digits-cnn").eval()
+
+    def forward(self, x):
+        return self.network(0.5 + 0.5 * torch.sign(x - 0.4))
+"""
+
 CODE = """
 import torch
 from torch import nn
@@ -114,6 +129,20 @@ def test_a_distilled_one_is_kept_and_distilled_again(home: Path) -> None:
     )
 
 
+def test_soft_steps_are_graded_and_softened_again(home: Path) -> None:
+    (home / "signs.py").write_text(SIGNS)
+    own: dict[str, Any] = {"model": "signs.py:Signs"}
+    settings = {**SMALL, **own, "ladder": False}
+    run = advbench.run(surrogate="soft-steps", out=home / "run", **settings)
+    assert run.manifest["settings"]["surrogate"] == {"name": "soft-steps"}
+    assert run.rows[0].substitute.startswith("soft-steps:width=")
+    assert not _wrong(advbench.verify(run.path, deep=True, **own))
+    manifest = json.loads((run.path / "run.json").read_text())
+    del manifest["candidates"][-1]
+    (run.path / "run.json").write_text(json.dumps(manifest))
+    assert any("is not what was graded" in said for said in _wrong(advbench.verify(run.path, **own)))
+
+
 def test_objects_and_sources_of_python_are_taken_and_no_static_rung_if_so_said(home: Path) -> None:
     network = advbench.load_model("digits-cnn").eval()
     settings = {**SMALL, "gradient_free": "square:queries=5", "ladder": False}
@@ -130,7 +159,7 @@ def test_objects_and_sources_of_python_are_taken_and_no_static_rung_if_so_said(h
 
 
 REFUSED = [
-    ({"surrogate": "soft"}, "a surrogate is distill, or code of your own"),
+    ({"surrogate": "soft"}, "a surrogate is distill, soft-steps, or code of your own"),
     ({"surrogate": "own.py:soft@input"}, "has no place"),
     ({"surrogate": "away.py:soft"}, "there is no file 'away.py'"),
     ({"surrogate": "own.py:Hard"}, "is the model itself"),

@@ -151,7 +151,7 @@ class RunSettings:
         (),
         word="--test",
         help="binarization: also attack a readout that has an adversarial example in every ball, and say how "
-        "often the attack finds it; implies --ladder.",
+        "often the attack finds it; auto: where that adds a tenth to the run at most. Implies --ladder.",
         panel=_ATTACK,
         shown="none",
     )

@@ -36,7 +36,8 @@ MEMBERS: Final = Option(
 )
 SURROGATE: Final = Option(
     help="Take the gradients of --bpda, which it implies, from another model; this one is judged: "
-    "file.py:soft_model or package.module:soft_model, or distill for a network fitted to the model.",
+    "file.py:soft_model or package.module:soft_model, distill for a network fitted to the model, or "
+    "soft-steps for the model itself with soft steps in place of sign, round and comparisons.",
     panel=MODEL,
     shown="none",
 )

@@ -1,0 +1,1 @@
+"""Binarised networks on MNIST: do gradients find as much as a search without them?"""
