@@ -41,6 +41,13 @@ ATTACKS: Final = {
         needs="scores",
         cost="queries x F",
     ),
+    "hard-label": Entry(
+        factory="advbench.attacks.hard_label:HardLabel",
+        summary="the shortest ray to another class: signs flipped in windows, or the boundary's normal",
+        source="Chen, Gu 2020; Chen, Jordan, Wainwright 2020",
+        needs="labels",
+        cost="queries x F",
+    ),
     "autoattack": Entry(
         factory="advbench.attacks.suites:autoattack",
         summary="apgd-ce, apgd-t, fab-t and square in turn, on what still stands",
