@@ -27,9 +27,9 @@ def search_normals(rays: Rays, draws: Draws) -> None:
     by whether a small step along them from the boundary fools, their mean answer taken off. Differs from the
     paper: the ray is bent towards the normal, as in GeoDA and SurFree (Rahmati et al. 2020; Maho, Furon, Le
     Merrer 2021), and must get shorter at once, because a step that is bisected afterwards costs more; an
-    estimate takes few queries and goes on from the ones before, because the normal hardly turns between them; every
-    other direction is smooth, because gradients of classifiers are (Li et al. 2020, QEBA); and the border of the
-    ball is asked about first.
+    estimate takes few queries and goes on from the ones before, because the normal hardly turns between
+    them; every other direction is smooth, because gradients of classifiers are (Li et al. 2020, QEBA); and
+    the border of the ball is asked about first.
 
     Args:
         rays: the images' rays; takes what is found.

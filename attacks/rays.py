@@ -122,7 +122,7 @@ class Rays:
         return (self.x + radius.view(-1, 1, 1, 1) * self.direction).clamp(0.0, 1.0)
 
     def deepened(self) -> Tensor:
-        """The examples to hand back: where one lies inside the ball, that at its border, if that fools too."""
+        """The examples to hand back: for one inside the ball that at its border, if that fools too."""
         x_adv = self.examples()
         rows = ((self.radius < self.threat.eps) & (self.queries < self.budget)).nonzero().flatten()
         if self.goal < self.threat.eps and len(rows) > 0:

@@ -55,6 +55,13 @@ ATTACKS: Final = {
         needs="gradient, scores",
         cost="19 steps x (F + B) + 9 steps x F + queries x F",
     ),
+    "auto": Entry(
+        factory="advbench.attacks.auto:auto",
+        summary="the strongest attack that the model allows: strongest, square or hard-label",
+        source="as theirs",
+        needs="as the model gives",
+        cost="as that attack",
+    ),
     "strongest": Entry(
         factory="advbench.attacks.suites:strongest",
         summary="ascents, FAB, and a Square that goes on from there; more near the boundary",

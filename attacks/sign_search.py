@@ -59,8 +59,8 @@ class _Strides:
 def search_signs(rays: Rays, draws: Draws) -> None:
     """Shorten each image's ray through the corners of the L-inf ball, until it ends inside.
 
-    As in RayS (Chen, Gu 2020, algorithm 3) a direction is a pattern of signs, of which a block is flipped; what
-    counts is the distance at which the class changes. Differs from the paper: blocks are square windows,
+    As in RayS (Chen, Gu 2020, algorithm 3) a direction is a pattern of signs, of which a block is flipped;
+    what counts is the distance at which the class changes. Differs from the paper: blocks are square windows,
     whose size follows the queries as in Square, because images are smooth in both directions; a flip must
     shorten the ray by a stride that adapts, so that a window that does not help costs one query and one that
     does needs no bisection from the start; and nothing is searched more precisely than the radius asks.

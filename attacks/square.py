@@ -91,9 +91,10 @@ class Square:
 
 
 def share_of_windows(query: int, queries: int, first: float) -> float:
-    """The share of the pixels that a window covers at one of the queries: the first, halved again and again."""
+    """The share of the pixels that a window covers at one of the queries, halved again and again."""
     passed = query * _SCHEDULE // queries
-    return first / 2 ** sum(passed > part for part in _HALVINGS)
+    halvings = sum(passed > part for part in _HALVINGS)
+    return first * 0.5**halvings
 
 
 def _offer(best: Best, rows: Tensor, x_adv: Tensor, logits: Tensor, y: Tensor) -> None:

@@ -63,7 +63,7 @@ def perform(
     watcher.begin("checking clean images", None)
     for remark in job.subject.classifier.remarks:
         watcher.note(remark)
-    notes = [*job.subject.classifier.all_notes, *sentences_of(job.subject.defenses.objects)]
+    notes = [*job.subject.classifier.all_notes, *sentences_of(job.subject.defenses.objects), *job.remarks]
     accept = partial(_notes_of_order, job, notes, settings.subject)
     recorder = Recorder(settings, job, manifest, ranks, watcher, carried=carried, accept=accept)
     try:
@@ -115,6 +115,7 @@ def _evaluate(settings: RunSettings, job: Job, recorder: Recorder, ranks: Ranks)
         defenses=subject.defenses.objects,
         rungs=(*job.rungs, *job.tests),
         gradient_free=job.gradient_free.objects,
+        label_only=job.label_only.objects,
         substitute=settings.substitutes,
         calibration=settings.calibration,
         indices=share_of(subject.indices, settings.defenses, ranks),
