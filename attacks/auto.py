@@ -14,7 +14,7 @@ Gives = Literal["gradients", "scores", "labels"]
 CANNOT: Final[dict[Gives, str]] = {
     "gradients": "",
     "scores": "the model gives no gradient, so that no attack has followed one: Square, by scores alone",
-    "labels": "the model gives classes alone, so that no attack has followed a gradient or a score: hard-label",
+    "labels": "the model gives classes alone, so that nothing has followed gradients or scores: hard-label",
 }
 """What a row is to say of what could not be done."""
 

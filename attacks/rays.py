@@ -31,6 +31,7 @@ class Rays:
         direction: unit length in the norm, `(n, c, h, w)`.
         radius: of the nearest example, `(n,)`; infinite where none is known.
         queries: spent on each image, `(n,)` int64.
+        nearest: the points at the ends of the rays as they were asked about, `(n, c, h, w)`.
     """
 
     model: Model
@@ -41,13 +42,14 @@ class Rays:
     direction: Tensor
     radius: Tensor
     queries: Tensor
+    nearest: Tensor
 
     @classmethod
     def unknown(cls, model: Model, x: Tensor, y: Tensor, threat: Threat, budget: int) -> "Rays":
         """The state before the first query."""
         radius = torch.full((len(x),), torch.inf, device=x.device)
         queries = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        return cls(model, x, y, threat, budget, torch.zeros_like(x), radius, queries)
+        return cls(model, x, y, threat, budget, torch.zeros_like(x), radius, queries, x.clone())
 
     @property
     def goal(self) -> float:
@@ -86,7 +88,7 @@ class Rays:
         if self.threat.norm != "linf":
             radius = self.threat.distance(points, self.x[rows])
             direction = (points - self.x[rows]) / radius.clamp_min(_TINY).view(-1, 1, 1, 1)
-        self.radius[rows] = radius
+        self.radius[rows], self.nearest[rows] = radius, points
         self.direction[rows] = direction
 
     def offer(self, rows: Tensor, direction: Tensor, radius: Tensor) -> Tensor:
@@ -117,9 +119,11 @@ class Rays:
             low[left] = torch.where(fell, low[left], middle)
 
     def examples(self) -> Tensor:
-        """The nearest example of each image, `(n, c, h, w)`, also where it is outside of the ball."""
-        radius = torch.where(self.radius.isinf(), 0.0, self.radius)
-        return (self.x + radius.view(-1, 1, 1, 1) * self.direction).clamp(0.0, 1.0)
+        """The nearest example of each image, `(n, c, h, w)`, also where it is outside of the ball.
+
+        It is the very point that fooled: another one on the ray may not, by rounding alone.
+        """
+        return self.nearest.clone()
 
     def deepened(self) -> Tensor:
         """The examples to hand back: for one inside the ball that at its border, if that fools too."""
