@@ -10,6 +10,7 @@ their defaults; steps that the queries do not allow are cut off. What is not ins
 """
 
 import argparse
+import importlib
 import importlib.metadata
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,10 +25,12 @@ from torch import Tensor, nn
 from advbench import Draws, Threat
 from advbench.attacks import HardLabel
 from advbench.errors import InputError, first_line
+from advbench.threat.threat import Norm
 from benchmarks.peer_points import Case, Point, Source, Work, case_of
 
 _STEPS = 200  # more than any number of queries here allows
 _ROUNDING = 1e-6
+_NORMS: tuple[Norm, ...] = ("linf", "l2")
 
 
 class Setting(NamedTuple):
@@ -85,13 +88,11 @@ def ours(case: Case, setting: Setting) -> int:
 
 def of_foolbox(case: Case, setting: Setting) -> int:
     """How many images foolbox's HopSkipJump leaves standing; one by one, as its start may fail for some."""
-    import foolbox  # noqa: PLC0415  # optional
-
-    constraint: Any = setting.threat.norm
+    foolbox: Any = importlib.import_module("foolbox")  # optional
 
     def attack(meter: Meter) -> None:
         model = foolbox.PyTorchModel(meter, bounds=(0, 1), device="cpu")
-        made = foolbox.attacks.HopSkipJumpAttack(steps=_STEPS, constraint=constraint)
+        made = foolbox.attacks.HopSkipJumpAttack(steps=_STEPS, constraint=setting.threat.norm)
         made(model, meter.x, meter.y, epsilons=None)
 
     return sum(_one_by_one(case, setting, attack))
@@ -99,13 +100,13 @@ def of_foolbox(case: Case, setting: Setting) -> int:
 
 def of_art(case: Case, setting: Setting) -> int:
     """How many images ART's HopSkipJump leaves standing."""
-    from art.attacks.evasion import HopSkipJump  # noqa: PLC0415  # optional
-    from art.estimators.classification import PyTorchClassifier  # noqa: PLC0415
+    evasion: Any = importlib.import_module("art.attacks.evasion")  # optional
+    classification: Any = importlib.import_module("art.estimators.classification")
 
     norm = np.inf if setting.threat.norm == "linf" else 2
 
     def attack(meter: Meter) -> None:
-        classifier = PyTorchClassifier(
+        classifier = classification.PyTorchClassifier(
             meter,
             nn.CrossEntropyLoss(),
             tuple(meter.x.shape[1:]),
@@ -113,7 +114,7 @@ def of_art(case: Case, setting: Setting) -> int:
             clip_values=(0.0, 1.0),
             device_type="cpu",
         )
-        made = HopSkipJump(classifier, norm=norm, max_iter=_STEPS, verbose=False)
+        made = evasion.HopSkipJump(classifier, norm=norm, max_iter=_STEPS, verbose=False)
         made.generate(meter.x.numpy())
 
     return sum(_one_by_one(case, setting, attack))
@@ -182,7 +183,7 @@ def main(given: Sequence[str] | None = None) -> int:
             Setting(name, Threat.parse(norm, eps), int(queries))
             for queries in words.queries.split(",")
             for name in cases
-            for norm, eps in zip(("linf", "l2"), radii[name], strict=True)
+            for norm, eps in zip(_NORMS, radii[name], strict=True)
         ]
         for line in compare(settings, cases):
             print(line, flush=True)

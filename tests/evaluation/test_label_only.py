@@ -21,7 +21,7 @@ RUNGS: Any = ("gradient_free", "label_only", "worst")
 
 
 class Lying(nn.Module):
-    """The right class by the mean pixel, at scores that rise towards the boundary and so lead away from it."""
+    """The right class by the mean pixel, at scores that rise towards the boundary."""
 
     def forward(self, x: Tensor) -> Tensor:
         mean = x.flatten(1).mean(1)
