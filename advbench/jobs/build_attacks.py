@@ -10,7 +10,7 @@ from advbench.data.batches import read_batch
 from advbench.data.load import find_dataset
 from advbench.defended.surrogate import NO_STAND_INS, StandIns
 from advbench.errors import InputError, SpecError
-from advbench.jobs.auto_attack import resolved
+from advbench.jobs.auto_attack import AUTO, resolved
 from advbench.jobs.build_subject import (
     Named,
     Subject,
@@ -83,9 +83,11 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
     if len(subject.indices) < ranks.count:
         raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
     stand_ins = _stand_ins(options, objects, subject)
-    x = read_batch(subject.images, subject.indices[:1]).to(subject.device).x
-    options, remarks = resolved(options, subject.classifier.model, x)
-    attacks = make_attacks(options, threat, objects.attacks) if remarks else attacks
+    remarks: tuple[str, ...] = ()
+    if any(text.startswith(AUTO) for text in options.attacks):
+        x = read_batch(subject.images, subject.indices[:1]).to(subject.device).x
+        options, remarks = resolved(options, subject.classifier.model, x)
+        attacks = make_attacks(options, threat, objects.attacks)
     tests = attack_tests(options)
     return Job(subject, attacks, rungs, tests, queries, objects.nameless, stand_ins, labels, remarks)
 
