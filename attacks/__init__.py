@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .apgd import APGD as APGD
     from .fab import FAB as FAB
     from .fmn import FMN as FMN
+    from .hard_label import HardLabel as HardLabel
     from .pgd import PGD as PGD
     from .pgd import fgsm as fgsm
     from .registry import ATTACKS as ATTACKS
@@ -25,6 +26,7 @@ __getattr__, __dir__ = lazy_names(
         "ATTACKS": ".registry",
         "FAB": ".fab",
         "FMN": ".fmn",
+        "HardLabel": ".hard_label",
         "PGD": ".pgd",
         "Relay": ".relay",
         "Selective": ".selective",

@@ -41,12 +41,26 @@ ATTACKS: Final = {
         needs="scores",
         cost="queries x F",
     ),
+    "hard-label": Entry(
+        factory="advbench.attacks.hard_label:HardLabel",
+        summary="the shortest ray to another class: signs flipped in windows, or the boundary's normal",
+        source="Chen, Gu 2020; Chen, Jordan, Wainwright 2020",
+        needs="labels",
+        cost="queries x F",
+    ),
     "autoattack": Entry(
         factory="advbench.attacks.suites:autoattack",
         summary="apgd-ce, apgd-t, fab-t and square in turn, on what still stands",
         source="Croce, Hein 2020",
         needs="gradient, scores",
         cost="19 steps x (F + B) + 9 steps x F + queries x F",
+    ),
+    "auto": Entry(
+        factory="advbench.attacks.auto:auto",
+        summary="the strongest attack that the model allows: strongest, square or hard-label",
+        source="as theirs",
+        needs="as the model gives",
+        cost="as that attack",
     ),
     "strongest": Entry(
         factory="advbench.attacks.suites:strongest",

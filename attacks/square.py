@@ -103,8 +103,7 @@ class Square:
 
     def _side(self, query: int, x: Tensor) -> int:
         """The side of a window: its share of the pixels halves at fixed parts of the queries."""
-        passed = query * _SCHEDULE // self.queries
-        share = self.share / 2 ** sum(passed > share for share in _HALVINGS)
+        share = share_of_windows(query, self.queries, self.share)
         return int(max(1, min(round(math.sqrt(share * x.shape[2] * x.shape[3])), *x.shape[2:])))
 
 
@@ -112,9 +111,16 @@ def _rank(logits: Tensor, y: Tensor) -> Tensor:
     return fooled(predict(logits), y).long()
 
 
+def share_of_windows(query: int, queries: int, first: float) -> float:
+    """The share of the pixels that a window covers at one of the queries, halved again and again."""
+    passed = query * _SCHEDULE // queries
+    halvings = sum(passed > part for part in _HALVINGS)
+    return first * 0.5**halvings
+
+
 def stripes(x: Tensor, threat: Threat, draws: Draws) -> Tensor:
     """Vertical stripes a pixel wide, a sign each and colour (section 3.3)."""
-    signs = _signs(draws.stream("stripes").uniform((x.shape[1], 1, x.shape[3])))
+    signs = signs_of(draws.stream("stripes").uniform((x.shape[1], 1, x.shape[3])))
     return threat.project(x + threat.eps * signs, x)
 
 
@@ -122,7 +128,7 @@ def tiles(x: Tensor, threat: Threat, draws: Draws) -> Tensor:
     """A grid of five by five bumps, a sign each and colour (section 3.4)."""
     side = max(1, min(x.shape[2:]) // 5)
     down, across = x.shape[2] // side, x.shape[3] // side
-    signs = _signs(draws.stream("tiles").uniform((x.shape[1], down, across)))
+    signs = signs_of(draws.stream("tiles").uniform((x.shape[1], down, across)))
     bumps = torch.kron(signs, bump(side).to(x))
     delta = torch.zeros_like(x)
     delta[:, :, : bumps.shape[2], : bumps.shape[3]] = bumps
@@ -142,10 +148,10 @@ def window_lp(x_best: Tensor, x: Tensor, threat: Threat, side: int, numbers: Ten
     n, c = x.shape[:2]
     side = min(max(3, side + (side + 1) % 2), *x.shape[2:])
     delta = x_best - x
-    first, second = _window(x, side, numbers[:, :2]), _window(x, side, numbers[:, 2:4])
+    first, second = window_of(x, side, numbers[:, :2]), window_of(x, side, numbers[:, 2:4])
     shape = bump(side).to(x)
     shape = torch.where(numbers[:, 4].view(-1, 1, 1) < 0.5, shape, shape.T)[:, None]
-    new = shape * _signs(numbers[:, 5 : 5 + c])[:, :, None, None]
+    new = shape * signs_of(numbers[:, 5 : 5 + c])[:, :, None, None]
     old = delta[first.expand_as(delta)].view(n, c, side, side)
     mixed = new + old / _length(old, threat).clamp_min(_TINY)
     new = torch.where(_length(mixed, threat) > _TINY, mixed, new)  # a window of one pixel may cancel
@@ -195,7 +201,7 @@ def _hump(height: int, width: int) -> Tensor:
     return unit
 
 
-def _window(x: Tensor, side: int, corners: Tensor) -> Tensor:
+def window_of(x: Tensor, side: int, corners: Tensor) -> Tensor:
     """Where a window of each image is, `(n, 1, h, w)` bool; `corners` are draws in [0, 1), `(n, 2)`."""
     room = torch.tensor([x.shape[2] - side + 1, x.shape[3] - side + 1], device=x.device)
     top, left = (corners * room).long().unbind(1)
@@ -205,7 +211,8 @@ def _window(x: Tensor, side: int, corners: Tensor) -> Tensor:
     return (down[:, :, None] & across[:, None, :])[:, None]
 
 
-def _signs(uniform: Tensor) -> Tensor:
+def signs_of(uniform: Tensor) -> Tensor:
+    """A sign for each draw in [0, 1), of the same shape."""
     return torch.where(uniform < 0.5, -1.0, 1.0)
 
 

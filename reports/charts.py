@@ -120,7 +120,8 @@ def ladder(rows: Sequence[Row], style: Style = PLAIN) -> Dots | None:
 def radius_curve(rows: Sequence[Row], style: Style = PLAIN) -> Curves | None:
     """Accuracy against the radius, of what was attacked at three radii or more; None where nothing was.
 
-    Of each row the last rung that it climbed, which is the strongest: worst, gradient-free, BPDA, shattered.
+    Of each row the last rung that it climbed, which is the strongest: worst, label-only, gradient-free,
+    BPDA, shattered.
     """
     scale = 100 if style.percent else 1
     lines: dict[tuple[str, ...], list[tuple[float, float]]] = {}

@@ -18,6 +18,7 @@ TITLES: Final[dict[Rung, str]] = {
     "shattered": "shattered",
     "bpda": "BPDA",
     "gradient_free": "gradient-free",
+    "label_only": "label-only",
     "worst": "worst",
 }
 

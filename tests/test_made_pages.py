@@ -31,6 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ab.Run:
         attacks=["fmn:steps=10"],
         ladder=True,
         gradient_free="square:queries=5",
+        label_only="hard-label:queries=5",
         eot=2,
         judge_draws=3,
         out=tmp_path_factory.mktemp("runs") / "run",

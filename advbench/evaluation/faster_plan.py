@@ -62,7 +62,7 @@ def _compiled(plan: Plan, x: Tensor, count: int, note: Callable[[str], None]) ->
         note("not compiled: a random model draws anew in every pass, and a compiled one might not")
         return plan
     batch = x.expand(plan.size.images, -1, -1, -1).contiguous()
-    attacks = [*plan.attacks.values(), *plan.gradient_free.values()]
+    attacks = [*plan.attacks.values(), *plan.gradient_free.values(), *plan.label_only.values()]
     passes = count * len(plan.chains) * sum(gradient_passes(attack) or math.inf for attack in attacks)
     steps = plan.model if plan.working is None else plan.working, plan.rough
     copies = [network for network in steps if network is not None]

@@ -79,6 +79,7 @@ def evaluate(
     defenses: Mapping[str, Chain] | None = None,
     rungs: Sequence[Rung | Test] = ("bpda",),
     gradient_free: Mapping[str, Attack] = MappingProxyType({}),
+    label_only: Mapping[str, Attack] = MappingProxyType({}),
     substitute: str | Sequence[str] = (),
     calibration: int = CALIBRATION,
     indices: Sequence[int] | None = None,
@@ -105,11 +106,12 @@ def evaluate(
         attacks: the attacks by the name that the table gives them.
         defenses: the defenses by the name that the table gives them; the undefended model, called
             `none`, is always there too.
-        rungs: what to run beside the clean and the shattered rung: `records.LADDER` is all there is. On the
+        rungs: what to run beside the clean and the shattered rung: `records.ASKABLE` is all there is. On the
             static rung each defense is shown the examples that the same attack made on the undefended model;
             worst counts the images that stand on every rung that is run. `binarization` beside `worst` also
             tests the attacks (`advbench.evaluation.binarization`).
         gradient_free: the attack of the gradient-free rung by its name, for all rows of a defense.
+        label_only: likewise of the label-only rung, which is run where it is named.
         substitute: what stands in for the defenses in the bpda rung: a name, of a chain `a+b`, several to
             choose from, or `search`; by default what each defense lists, and a search where it lists several
             (see `advbench.evaluation.search_substitutes`). The best two then attack, the second what the
@@ -161,6 +163,7 @@ def evaluate(
         images=chosen if population is None else chosen_images(dataset, population),
         calibrate_on=calibration,
         gradient_free=gradient_free,
+        label_only=label_only,
         surrogate=stand_ins.named[0],
         source=stand_ins.named[1],
         without_static=stand_ins.without_static,

@@ -21,7 +21,7 @@ from advbench.errors import InputError
 from advbench.names.grammar import INPUT, LOGITS
 from advbench.results.indicators import TESTS, Test
 from advbench.results.judging import JUDGED, MAJORITY, Judge, Judging, judge_of
-from advbench.results.records import RUNGS, UNDEFENDED, Rung
+from advbench.results.records import ASKABLE, RUNGS, UNDEFENDED, Rung
 from advbench.results.surrogates import LEFT_OUT, Likeness
 from advbench.results.table import Cell, Heading
 from advbench.speed.batch_size import BatchSize
@@ -70,6 +70,7 @@ class Plan:
             their decision.
         source: the network that static examples are made on; None for the surrogate or the undefended model.
         without_static: whether the static rung was left out on purpose.
+        label_only: the attack of the label-only rung, by its name.
 
     Raises:
         InputError: nothing to attack with, or a model that cannot be computed with.
@@ -97,23 +98,26 @@ class Plan:
     stepwise: bool = False
     source: Surrogate | None = None
     without_static: bool = False
+    label_only: Mapping[str, Attack] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _ = self.judge
         for name in ("eot", "calibrate_on"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        _check_adversary(self.threat, self.attacks, self.gradient_free)
+        _check_adversary(self.threat, self.attacks, self.gradient_free, self.label_only)
         if not self.attacks:
             raise InputError("there are no attacks to run.")
-        unknown = [rung for rung in self.rungs if rung not in RUNGS[1:]]
+        unknown = [rung for rung in self.rungs if rung not in ASKABLE]
         if unknown:
-            known = ", ".join((*RUNGS[1:], *TESTS))
+            known = ", ".join((*ASKABLE, *TESTS))
             raise InputError(f"there is no rung {unknown[0]!r}; known: {known}.")
         if self.tests and "worst" not in self.rungs:
             raise InputError(f"the test {self.tests[0]!r} belongs to the rung 'worst', which gives verdicts.")
         if ("gradient_free" in self.rungs) != (len(self.gradient_free) == 1):
             raise InputError("the rung 'gradient_free' and one attack for it belong together.")
+        if ("label_only" in self.rungs) != (len(self.label_only) == 1):
+            raise InputError("the rung 'label_only' and one attack for it belong together.")
         if not isinstance(self.model, nn.Module):
             raise InputError(f"the model must be a torch.nn.Module, got {type(self.model).__name__}.")
         wrong = {
@@ -184,7 +188,8 @@ class Plan:
 
     def attack_of(self, cell: Cell) -> Attack:
         """What attacks on one rung."""
-        return (self.gradient_free if cell.rung == "gradient_free" else self.attacks)[cell.attack]
+        shared = {"gradient_free": self.gradient_free, "label_only": self.label_only}
+        return shared.get(cell.rung, self.attacks)[cell.attack]
 
     def judged(self, defense: str, judge: Judge | None = None) -> DefendedModel:
         """The model behind one of the defenses, as the judge sees it; by default as for clean images."""
@@ -258,6 +263,7 @@ class Plan:
             substitutes=substitutes_of(self.chains, self.surrogate),
             rungs=tuple(rung for rung in RUNGS if rung in self.rungs),
             gradient_free="".join(self.gradient_free),
+            label_only="".join(self.label_only),
             doubts=doubts,
             judging=judging_of(self.judge, self.chains, self.model),
             surrogate=None if self.surrogate is None else Likeness(name=self.surrogate.name),

@@ -3,13 +3,15 @@
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from advbench.attacks import ATTACKS
+from advbench.data.batches import read_batch
 from advbench.data.load import find_dataset
 from advbench.defended.surrogate import NO_STAND_INS, StandIns
 from advbench.errors import InputError, SpecError
-from advbench.jobs.affordable_tests import AUTO, affordable
+from advbench.jobs import affordable_tests
+from advbench.jobs.auto_attack import AUTO, resolved
 from advbench.jobs.build_subject import (
     Named,
     Subject,
@@ -29,10 +31,13 @@ from advbench.jobs.words_or_objects import usable_name, written
 from advbench.names import registry
 from advbench.names.grammar import Spec, has_detector, parse_spec
 from advbench.results.indicators import TESTS, Test
-from advbench.results.records import LADDER, Rung
+from advbench.results.records import ASKABLE, LADDER, Rung
 from advbench.results.surrogates import LEFT_OUT
 from advbench.threat.attack import Attack
 from advbench.threat.threat import Threat
+
+LABEL_ONLY: Final = "hard-label:queries=500"
+"""The attack of the label-only rung where nobody names another."""
 
 
 class Job(NamedTuple):
@@ -50,6 +55,10 @@ class Job(NamedTuple):
     stand_ins: StandIns = NO_STAND_INS
     left_out: str = ""
     """Why a test is left out that was to be run where it is cheap."""
+    label_only: Named = Named({}, {})
+    """The attack of the label-only rung, where that is run."""
+    remarks: tuple[str, ...] = ()
+    """What the rows say of attacks that could not be made."""
 
 
 def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) -> Job:
@@ -73,6 +82,7 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
     attacks, rungs = make_attacks(options, threat, objects.attacks), rungs_of(options, objects)
     no_queries = "gradient_free" not in rungs
     queries = Named({}, {}) if no_queries else _gradient_free(options, threat, objects.gradient_free)
+    labels = label_only_attack(options, threat) if "label_only" in rungs else Named({}, {})
     subject = load_subject(options.subject, ranks, options.batch_size, objects)
     if no_queries and lacks_gradient(subject.classifier.provenance):
         rungs = tuple(rung for rung in LADDER if rung in (*rungs, "gradient_free"))
@@ -80,12 +90,34 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
     if len(subject.indices) < ranks.count:
         raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
     stand_ins = _stand_ins(options, objects, subject)
-    tests = attack_tests(options)
-    left_out = ""
-    if options.tests == (AUTO,):
-        defenses = len(subject.defenses.objects)
-        tests, left_out = affordable(len(subject.indices), defenses, attacks.objects, queries.objects)
-    return Job(subject, attacks, rungs, tests, queries, objects.nameless, stand_ins, left_out)
+    remarks: tuple[str, ...] = ()
+    if any(text.startswith(AUTO) for text in options.attacks):
+        x = read_batch(subject.images, subject.indices[:1]).to(subject.device).x
+        options, remarks = resolved(options, subject.classifier.model, x)
+        attacks = make_attacks(options, threat, objects.attacks)
+    tests, left_out = _tests(options, subject, attacks, queries)
+    return Job(
+        subject,
+        attacks,
+        rungs,
+        tests,
+        queries,
+        objects.nameless,
+        stand_ins,
+        left_out=left_out,
+        label_only=labels,
+        remarks=remarks,
+    )
+
+
+def _tests(
+    options: RunSettings, subject: Subject, attacks: Named, queries: Named
+) -> tuple[tuple[Test, ...], str]:
+    """The tests of the attacks, and why one is left out that was to be run where it is cheap."""
+    if options.tests != (affordable_tests.AUTO,):
+        return attack_tests(options), ""
+    defenses = len(subject.defenses.objects)
+    return affordable_tests.affordable(len(subject.indices), defenses, attacks.objects, queries.objects)
 
 
 def _stand_ins(options: RunSettings, objects: Objects, subject: Subject) -> StandIns:
@@ -174,19 +206,20 @@ def rungs_of(options: RunSettings, objects: Objects = NO_OBJECTS) -> tuple[Rung,
         SpecError: a rung that there is not.
     """
     left_out = objects.source is None and options.source == LEFT_OUT
-    allowed: tuple[Rung, ...] = tuple(rung for rung in LADDER if not (left_out and rung == "static"))
+    allowed: tuple[Rung, ...] = tuple(rung for rung in ASKABLE if not (left_out and rung == "static"))
+    asked = [*listed(options.rungs), *(["label_only"] if options.label_only is not None else [])]
     if options.wants_ladder:
-        return allowed
+        return tuple(rung for rung in allowed if rung in LADDER or rung in asked)
     links = [link for chain in objects.defenses.values() for link in chain]
     may_refuse = any(link.detector is not None for link in links) or any(
         has_detector(text) for text in options.defenses if text not in objects.defenses
     )
-    wanted = ["shattered", *(["bpda"] if options.wants_bpda else []), *listed(options.rungs)]
+    wanted = ["shattered", *(["bpda"] if options.wants_bpda else []), *asked]
     elsewhere = options.surrogate is not None or options.source is not None
     wanted += ["static"] if may_refuse or elsewhere else []
-    unknown = [rung for rung in wanted if rung not in LADDER]
+    unknown = [rung for rung in wanted if rung not in ASKABLE]
     if unknown:
-        raise SpecError(f"there is no rung {unknown[0]!r}; known: {', '.join(LADDER)}.")
+        raise SpecError(f"there is no rung {unknown[0]!r}; known: {', '.join(ASKABLE)}.")
     return tuple(rung for rung in allowed if rung in wanted)
 
 
@@ -214,6 +247,23 @@ def gradient_free_attack(options: RunSettings) -> tuple[str, Attack]:
     """
     full = full_attack(options.gradient_free, {})
     return str(full.spec), registry.build(full.factory, full.spec, "attack")
+
+
+def label_only_attack(options: RunSettings, threat: Threat) -> Named:
+    """The attack of the label-only rung, by its name.
+
+    Raises:
+        SpecError: none that there is, or one that asks for more than labels.
+    """
+    full = full_attack(options.label_only or LABEL_ONLY, {})
+    entry = ATTACKS.get(full.spec.name)
+    if entry is not None and entry.needs != "labels":
+        raise SpecError(
+            f"the label-only rung takes an attack that asks for labels alone; {full.spec.name} asks for "
+            f"{entry.needs}. Give --label-only {LABEL_ONLY}."
+        )
+    attack = registry.build(full.factory, full.spec, "attack")
+    return Named({str(full.spec): attack}, {str(full.spec): _settings_of(attack, threat, {})})
 
 
 def _gradient_free(options: RunSettings, threat: Threat, own: Mapping[str, Attack]) -> Named:

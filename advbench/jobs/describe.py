@@ -53,6 +53,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             "rungs": job.rungs,
             **({"tests": list(job.tests)} if job.tests else {}),
             "gradient_free": job.gradient_free.settings,
+            **({"label_only": job.label_only.settings} if job.label_only.objects else {}),
             "substitute": list(options.substitutes) or None,
             "calibration": options.calibration if "bpda" in job.rungs else None,
             "eot": options.eot,

@@ -65,7 +65,7 @@ def perform(
         watcher.note(remark)
     if job.left_out:
         watcher.note(job.left_out)
-    notes = [*job.subject.classifier.all_notes, *sentences_of(job.subject.defenses.objects)]
+    notes = [*job.subject.classifier.all_notes, *sentences_of(job.subject.defenses.objects), *job.remarks]
     accept = partial(_notes_of_order, job, notes, settings.subject)
     recorder = Recorder(settings, job, manifest, ranks, watcher, carried=carried, accept=accept)
     try:
@@ -117,6 +117,7 @@ def _evaluate(settings: RunSettings, job: Job, recorder: Recorder, ranks: Ranks)
         defenses=subject.defenses.objects,
         rungs=(*job.rungs, *job.tests),
         gradient_free=job.gradient_free.objects,
+        label_only=job.label_only.objects,
         substitute=settings.substitutes,
         calibration=settings.calibration,
         indices=share_of(subject.indices, settings.defenses, ranks),

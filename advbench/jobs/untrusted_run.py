@@ -6,7 +6,7 @@ read as weights, and code of the user's own must be named again by whoever verif
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -20,7 +20,7 @@ from advbench.names.grammar import parse_chain, parse_spec
 from advbench.names.user_code import names_user_code
 from advbench.results.indicators import TESTS, Test
 from advbench.results.judging import MAJORITY, Judge, check_rule
-from advbench.results.records import LADDER, Rung
+from advbench.results.records import ASKABLE, Rung
 from advbench.results.table import Heading
 from advbench.runs.manifest import Manifest
 from advbench.runs.typed_json import Count, Index
@@ -86,6 +86,7 @@ class _Settings:
     preparation: Mapping[str, Any] | None = None
     surrogate: _StandIn | None = None
     source: _StandIn | None = None
+    label_only: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +123,7 @@ class Claims:
         rungs: what was run beside the clean rung.
         tests: what was measured beside the ladder.
         gradient_free: the attack of the gradient-free rung; empty without.
+        label_only: the attack of the label-only rung; empty without.
         substitutes: what was to stand in for the defenses; empty for what each lists.
         heading: what the run says its table is about: its doubts, notes and indicators are nowhere else.
         kept: which examples were kept.
@@ -141,6 +143,7 @@ class Claims:
     rungs: tuple[Rung, ...]
     tests: tuple[Test, ...]
     gradient_free: str
+    label_only: str
     substitutes: tuple[str, ...]
     heading: Heading
     kept: Kept
@@ -164,6 +167,7 @@ class Claims:
             "radius": (heading.eps, subject.eps),
             "attack": (heading.attacks, self.attacks),
             "gradient-free attack": (heading.gradient_free, self.gradient_free),
+            "label-only attack": (heading.label_only, self.label_only),
             "rung": (heading.rungs, self.rungs),
             "surrogate": ("" if heading.surrogate is None else heading.surrogate.name, self.surrogate.name),
             "source": (heading.source, self.source),
@@ -197,9 +201,10 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
         ),
         model=run_settings.model,
         attacks=tuple(run_settings.attacks),
-        rungs=tuple(rung for rung in LADDER if rung in run_settings.rungs),
+        rungs=tuple(rung for rung in ASKABLE if rung in run_settings.rungs),
         tests=tuple(test for test in TESTS if test in run_settings.tests),
         gradient_free="".join(run_settings.gradient_free),
+        label_only="".join(run_settings.label_only),
         substitutes=run_settings.substitute or (),
         heading=manifest.heading,
         kept=kept,

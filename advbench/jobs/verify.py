@@ -264,6 +264,7 @@ def _heading(claims: Claims, subject: Subject) -> Heading:
         source=claims.source,
         rungs=claims.rungs,
         gradient_free=claims.gradient_free,
+        label_only=claims.label_only,
         indicators=claims.heading.indicators,
         doubts=claims.heading.doubts,
         notes=claims.heading.notes,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
@@ -47,6 +47,7 @@ class _Settings:
 
     attacks: Mapping[str, Any]
     gradient_free: Mapping[str, Any]
+    label_only: Mapping[str, Any] = field(default_factory=dict)
     eot: Count
     judge_draws: Count
     calibration: Count | None = None
@@ -54,6 +55,11 @@ class _Settings:
     fast: bool = True
     precision: Precision = "fp32"
     compile: bool = False
+
+    @property
+    def all_attacks(self) -> dict[str, Any]:
+        """Those of every rung, by their names."""
+        return {**self.attacks, **self.gradient_free, **self.label_only}
 
 
 class Slack(NamedTuple):
@@ -106,10 +112,8 @@ def check_deeply(  # noqa: PLR0917  # a run, and what is known of it
             return
     settings = claims.manifest.group("settings", _Settings)
     if not no_limit:
-        check_attack_budget(
-            (*settings.attacks, *settings.gradient_free), subject.defenses.objects, settings.eot
-        )
-    attacks, strange = _attacks({**settings.attacks, **settings.gradient_free})
+        check_attack_budget(tuple(settings.all_attacks), subject.defenses.objects, settings.eot)
+    attacks, strange = _attacks(settings.all_attacks)
     if strange:
         yield Check(
             "measured again",
@@ -117,7 +121,7 @@ def check_deeply(  # noqa: PLR0917  # a run, and what is known of it
             f"nothing: {strange} is no attack of the package's own, which --deep needs",
         )
         return
-    wrong = _misdescribed(attacks, {**settings.attacks, **settings.gradient_free}, subject)
+    wrong = _misdescribed(attacks, settings.all_attacks, subject)
     yield Check("attacks", not wrong, wrong or f"{', '.join(attacks)}: as the settings describe them")
     again = _measured(
         settings,
@@ -192,6 +196,7 @@ def _measured(
         judge_draws=claims.judge,
         images=subject.indices,
         gradient_free={name: attacks[name] for name in settings.gradient_free},
+        label_only={name: attacks[name] for name in settings.label_only},
         calibrate_on=CALIBRATION if settings.calibration is None else settings.calibration,
         surrogate=None if surrogate is None else replace(surrogate, name=claims.surrogate.name),
     )

@@ -15,6 +15,7 @@ KNOWING: Final[Mapping[Rung, str]] = {
     "shattered": "attacks along the detector's own gradient",
     "bpda": "attacks with BPDA through the detector",
     "gradient_free": "gradient-free attacks on both",
+    "label_only": "label-only attacks on both",
 }
 """The rungs whose attacks know the detector."""
 

@@ -9,11 +9,25 @@ import pandas as pd
 
 from advbench.results.statistics import Interval, PairedCounts
 
-Rung = Literal["clean", "static", "shattered", "bpda", "gradient_free", "worst"]
-RUNGS: Final[tuple[Rung, ...]] = ("clean", "static", "shattered", "bpda", "gradient_free", "worst")
+Rung = Literal["clean", "static", "shattered", "bpda", "gradient_free", "label_only", "worst"]
+RUNGS: Final[tuple[Rung, ...]] = (
+    "clean",
+    "static",
+    "shattered",
+    "bpda",
+    "gradient_free",
+    "label_only",
+    "worst",
+)
 
-LADDER: Final = RUNGS[1:]
+ASKABLE: Final = RUNGS[1:]
 """All that an evaluation can be asked for; the clean images are always judged."""
+
+LADDER: Final = tuple(rung for rung in ASKABLE if rung != "label_only")
+"""What `--ladder` runs. `label_only` costs about as much as all gradient rungs together, and is asked for."""
+
+SHARED: Final[tuple[Rung, ...]] = ("clean", "gradient_free", "label_only")
+"""The rungs that belong to every attack of a defense."""
 
 UNDEFENDED: Final = "none"
 

@@ -16,6 +16,7 @@ from advbench.results.over_draws import over_draws
 from advbench.results.records import (
     REFUSED,
     RUNGS,
+    SHARED,
     UNDECIDED,
     UNDEFENDED,
     Rate,
@@ -74,6 +75,7 @@ class Heading:
         surrogate: what the gradients of the bpda rungs come from, where that is not the model.
         source: what the static examples are made on; empty for the undefended model, `none` where the rung is
             left out.
+        label_only: the attack of the label-only rung; empty without.
     """
 
     model: str
@@ -92,10 +94,11 @@ class Heading:
     judging: Judging | None = None
     surrogate: Likeness | None = None
     source: str = ""
+    label_only: str = ""
 
     def as_record(self) -> dict[str, Any]:
         """The heading for `run.json`, without what came later and says nothing."""
-        late = ("detectors", "judging", "surrogate", "source")
+        late = ("detectors", "judging", "surrogate", "source", "label_only")
         return {name: value for name, value in asdict(self).items() if name not in late or value}
 
     def notes_of(self, defense: str) -> tuple[str, ...]:
@@ -144,6 +147,8 @@ class Heading:
                 cells += [Cell(defense, attack, rung) for rung in ATTACKED if self.has(rung, defense)]
             if "gradient_free" in self.rungs:
                 cells.append(Cell(defense, self.gradient_free, "gradient_free"))
+            if "label_only" in self.rungs:
+                cells.append(Cell(defense, self.label_only, "label_only"))
         return cells
 
     def has(self, rung: Rung, defense: str) -> bool:
@@ -273,8 +278,8 @@ def pairs_of(standing: pd.DataFrame) -> dict[Rung, PairedCounts]:
 
 
 def of_row(samples: pd.DataFrame, defense: str, attack: str) -> pd.DataFrame:
-    """The records of one row; the clean and the gradient-free rung belong to every attack."""
-    shared = samples["rung"].isin(["clean", "gradient_free"])
+    """The records of one row; some rungs belong to every attack."""
+    shared = samples["rung"].isin(SHARED)
     return samples[(samples["defense"] == defense) & (shared | (samples["attack"] == attack))]
 
 
@@ -286,7 +291,7 @@ def rates_of(
     Args:
         samples: columns as in `records.SAMPLE_TYPES`.
         defense: whose row.
-        attack: whose row; the clean and the gradient-free rung belong to every attack.
+        attack: whose row; the rungs in `SHARED` belong to every attack.
         worst: whether to count also the images that no rung fells.
         may_refuse: whether to count what is refused.
     """

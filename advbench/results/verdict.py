@@ -93,6 +93,7 @@ _NAMES: Final[Mapping[Rung, str]] = {
     "static": "examples made on the undefended model",
     "bpda": "attacks with BPDA",
     "gradient_free": "gradient-free attacks",
+    "label_only": "attacks that see labels alone",
 }
 _OF_STEPS: Final = ("plateau", "one_step", "noise", "wider")
 
@@ -326,7 +327,7 @@ def _unsettled(case: Case) -> Iterator[Ground]:
         yield sentence, (by_margin(setup),)
     best = case.strongest
     yield from misled(case, case.resting)
-    weaker: tuple[Rung, ...] = ("static", "gradient_free")
+    weaker: tuple[Rung, ...] = ("static", "gradient_free", "label_only")
     for rung in weaker:
         if rung in standing and _better(case, rung, best):
             pairs = paired(standing, best, rung)

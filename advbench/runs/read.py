@@ -10,7 +10,7 @@ import pandas as pd
 
 from advbench.errors import RunFolderError
 from advbench.regular_files import read_regular
-from advbench.results.records import LADDER, Row
+from advbench.results.records import ASKABLE, Row
 from advbench.results.table import Heading, rows_of
 from advbench.runs.manifest import Manifest, open_manifest
 from advbench.runs.provenance import origin_of
@@ -43,6 +43,7 @@ class _Named:
     eps: str
     attacks: Mapping[str, Any]
     gradient_free: Mapping[str, Any] = field(default_factory=dict)
+    label_only: Mapping[str, Any] = field(default_factory=dict)
     rungs: tuple[str, ...]
 
 
@@ -116,6 +117,7 @@ def _misnamed(manifest: Manifest) -> str:
         "radius": (heading.eps, settings.eps),
         "attack": (heading.attacks, tuple(settings.attacks)),
         "gradient-free attack": (heading.gradient_free, "".join(settings.gradient_free)),
-        "rung": (heading.rungs, tuple(rung for rung in LADDER if rung in settings.rungs)),
+        "label-only attack": (heading.label_only, "".join(settings.label_only)),
+        "rung": (heading.rungs, tuple(rung for rung in ASKABLE if rung in settings.rungs)),
     }
     return next((name for name, (claim, known) in pairs.items() if claim != known), "")

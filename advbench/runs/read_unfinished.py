@@ -17,7 +17,7 @@ from advbench.files import is_named_after
 from advbench.regular_files import read_regular
 from advbench.results.judging import MAJORITY, Judge, check_rule
 from advbench.results.over_draws import over_draws
-from advbench.results.records import LADDER, LOSS_COLUMNS, UNDEFENDED, Row, Rung, SoFar, join_samples
+from advbench.results.records import ASKABLE, LOSS_COLUMNS, UNDEFENDED, Row, Rung, SoFar, join_samples
 from advbench.results.surrogates import Likeness
 from advbench.results.table import Heading, of_row, pairs_of, rates_of, warnings_of
 from advbench.results.verdict import standing_of
@@ -46,6 +46,7 @@ class _Settings:
     defenses: Mapping[str, Any]
     gradient_free: Mapping[str, Any]
     rungs: tuple[str, ...]
+    label_only: Mapping[str, Any] = field(default_factory=dict)
     substitute: Any = None
     judge: str = MAJORITY
     judge_draws: Count = 1
@@ -150,7 +151,7 @@ def _so_far(
     progress: dict[Rung, SoFar] = {
         "clean": SoFar(len(seen), int((seen["clean_prediction"] == seen["label"]).sum()))
     }
-    rungs = [rung for rung in LADDER if rung != "worst" and heading.has(rung, defense)]
+    rungs = [rung for rung in ASKABLE if rung != "worst" and heading.has(rung, defense)]
     for rung in rungs:
         stands = attacked.loc[attacked["rung"] == rung, "robust"]
         progress[rung] = SoFar(len(stands), int(stands.sum()))
@@ -209,8 +210,9 @@ def _heading(manifest: Manifest) -> Heading:
         eps=settings.eps,
         attacks=tuple(settings.attacks),
         substitutes={UNDEFENDED: surrogate, **dict.fromkeys(settings.defenses, settings.only_substitute)},
-        rungs=tuple(rung for rung in LADDER if rung == "shattered" or rung in settings.rungs),
+        rungs=tuple(rung for rung in ASKABLE if rung == "shattered" or rung in settings.rungs),
         gradient_free="".join(settings.gradient_free),
+        label_only="".join(settings.label_only),
         surrogate=Likeness(name=surrogate) if surrogate else None,
         source=source or surrogate,
     )

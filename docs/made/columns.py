@@ -26,7 +26,7 @@ ORIGIN: Final = {
 _SAMPLES: Final = {
     "index": "the image's index in the data set",
     "label": "its class",
-    "rung": "`clean`, `static`, `shattered`, `bpda`, `gradient_free`",
+    "rung": "`clean`, `static`, `shattered`, `bpda`, `gradient_free`, `label_only`",
     "defense": "the defense as it was written, or `none`",
     "attack": "the attack as it was written; empty on the clean rung",
     "clean_prediction": "the class that the defended model gives the clean image",

@@ -13,12 +13,14 @@ from advbench.attacks import (
     FAB,
     FMN,
     PGD,
+    HardLabel,
     Selective,
     Square,
     autoattack,
     orthogonal,
     strongest,
 )
+from advbench.attacks.auto import auto
 from advbench.threat.judge import fooled, predict
 from advbench.threat.threat import Norm
 from tests.attacks.counted import Model
@@ -34,6 +36,8 @@ SMALL: dict[str, Attack] = {
     "fmn": FMN(steps=6),
     "fmn-t": FMN(steps=6, targets=9, early_stop=True),
     "square": Square(queries=12),
+    "hard-label": HardLabel(queries=60),
+    "auto": auto(gives="labels", queries=60),
     "autoattack": autoattack(steps=4, queries=12),
     "autoattack-rand": autoattack(version="rand", steps=4),
     "strongest": strongest(steps=4, queries=24),

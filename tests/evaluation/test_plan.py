@@ -24,7 +24,8 @@ from tests.evaluation.models import Sum, levels, plan_of
         ({"attacks": {}}, "there are no attacks to run."),
         (
             {"rungs": ("clean",)},
-            "there is no rung 'clean'; known: static, shattered, bpda, gradient_free, worst, binarization.",
+            "there is no rung 'clean'; known: static, shattered, bpda, gradient_free, label_only, worst, "
+            "binarization.",
         ),
         ({"rungs": ("gradient_free",)}, "the rung 'gradient_free' and one attack for it belong together."),
         (

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from advbench.results.records import (
+    ASKABLE,
     LADDER,
     LOSS_COLUMNS,
     LOSS_MARKS,
@@ -93,6 +94,7 @@ def test_joined_samples_keep_their_order_and_have_the_types_of_their_columns() -
 
 
 def test_the_ladder_is_all_rungs_but_the_clean_one_and_losses_are_kept_at_powers_of_two() -> None:
-    assert ("clean", *LADDER) == RUNGS
+    assert ("clean", *ASKABLE) == RUNGS
+    assert set(ASKABLE) - set(LADDER) == {"label_only"}
     assert [*LOSS_MARKS] == [2**k for k in range(11)]
     assert (*(f"loss_{mark}" for mark in LOSS_MARKS), "loss_end") == LOSS_COLUMNS

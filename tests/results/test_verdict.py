@@ -175,7 +175,12 @@ def test_the_better_of_shattered_and_bpda_is_what_others_are_compared_with() -> 
 
 @pytest.mark.parametrize(
     ("rung", "named"),
-    [("bpda", "BPDA"), ("static", "made on the undefended"), ("gradient_free", "gradient-free")],
+    [
+        ("bpda", "BPDA"),
+        ("static", "made on the undefended"),
+        ("gradient_free", "gradient-free"),
+        ("label_only", "labels alone"),
+    ],
 )
 def test_what_another_rung_fells_was_hidden(rung: str, named: str) -> None:
     found = row(**{**FULL, rung: 60})

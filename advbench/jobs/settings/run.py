@@ -173,7 +173,7 @@ class RunSettings:
     )
     rungs: str = option(
         "",
-        help="Rungs beside clean and shattered: static, bpda, gradient_free, worst.",
+        help="Rungs beside clean and shattered: static, bpda, gradient_free, label_only, worst.",
         panel=_ATTACK,
         shown="none",
     )
@@ -182,6 +182,13 @@ class RunSettings:
         help="Attack of the gradient-free rung.",
         panel=_ATTACK,
         shown="square, 1000 queries",
+    )
+    label_only: str | None = option(
+        None,
+        help="Attack of the label-only rung, which it adds: hard-label:queries=500; for models whose scores "
+        "may lie.",
+        panel=_ATTACK,
+        shown="the rung is not run; hard-label, 500 queries with --rungs label_only",
     )
     substitutes: tuple[str, ...] = option(
         (),

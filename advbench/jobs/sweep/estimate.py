@@ -8,7 +8,7 @@ from advbench.data.batches import read_batch
 from advbench.data.load import find_dataset
 from advbench.defended.gradient import seconds_a_gradient
 from advbench.defended.left_as_found import prepared
-from advbench.jobs.build_attacks import gradient_free_attack, rungs_of
+from advbench.jobs.build_attacks import gradient_free_attack, label_only_attack, rungs_of
 from advbench.jobs.build_subject import (
     choose_device,
     names_of,
@@ -21,6 +21,7 @@ from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.sweep.cells import NOWHERE, Cell
 from advbench.results.records import UNDEFENDED
 from advbench.speed.attack_cost import gradient_passes
+from advbench.threat.threat import Threat
 
 _IMAGES: Final = 64  # at a time
 _ROUNDS: Final = 3
@@ -53,6 +54,9 @@ class Estimates:
         passes *= 2 if "bpda" in rungs and defended else 1
         if "gradient_free" in rungs:
             passes += gradient_passes(gradient_free_attack(options)[1]) or 0.0
+        if "label_only" in rungs:
+            labels = label_only_attack(options, Threat("linf", 1.0)).objects
+            passes += sum(gradient_passes(attack) or 0.0 for attack in labels.values())
         return self.known[subject] * passes * (options.eot if cell.is_random else 1)
 
 

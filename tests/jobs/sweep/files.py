@@ -53,6 +53,7 @@ VALUES: dict[str, Any] = {
     "test": ["binarization"],
     "rungs": "static,worst",
     "gradient_free": "square:queries=9",
+    "label_only": "hard-label:queries=9",
     "substitute": "smooth",
     "calibration": 20,
     "attack": "fgsm",
