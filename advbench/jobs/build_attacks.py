@@ -9,6 +9,8 @@ from advbench.attacks import ATTACKS
 from advbench.data.load import find_dataset
 from advbench.defended.surrogate import NO_STAND_INS, StandIns
 from advbench.errors import InputError, SpecError
+from advbench.jobs.black_box import refuse_several
+from advbench.jobs.black_box_attacks import allowed
 from advbench.jobs.build_subject import (
     Named,
     Subject,
@@ -72,8 +74,28 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
     subject = load_subject(options.subject, ranks, options.batch_size, objects)
     if len(subject.indices) < ranks.count:
         raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
+    refuse_several(options.subject, ranks.count)
     stand_ins = _stand_ins(options, objects, subject)
-    return Job(subject, attacks, rungs, attack_tests(options), queries, objects.nameless, stand_ins)
+    runs = allowed(
+        subject.classifier.model,
+        attacks,
+        rungs,
+        queries,
+        _gradient_free(options, threat, objects.gradient_free),
+        has_surrogate=stand_ins.surrogate is not None,
+        own=objects.attacks.keys(),
+    )
+    notes = (*subject.classifier.notes, *runs.notes)
+    subject = subject._replace(classifier=subject.classifier._replace(notes=notes))
+    return Job(
+        subject,
+        runs.attacks,
+        runs.rungs,
+        attack_tests(options),
+        runs.gradient_free,
+        objects.nameless,
+        stand_ins,
+    )
 
 
 def _stand_ins(options: RunSettings, objects: Objects, subject: Subject) -> StandIns:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from advbench.errors import RunFolderError
+from advbench.jobs.black_box import names_pickle
 from advbench.jobs.budget import check_budget
 from advbench.jobs.settings.subject import NormName, SpaceName, SubjectOptions
 from advbench.jobs.settings.verify import VerifySettings
@@ -84,6 +85,7 @@ class _Settings:
     preparation: Mapping[str, Any] | None = None
     surrogate: _StandIn | None = None
     source: _StandIn | None = None
+    black_box: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,6 +255,8 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
         random_model=run_settings.random_model,
         smooth=run_settings.smooth,
         space=run_settings.space,
+        black_box=run_settings.black_box is not None,
+        black_box_form=run_settings.black_box,
     )
     return Recorded(run_settings.save_adversarial, subject, run_settings)
 
@@ -273,7 +277,7 @@ def _model(recorded: str, program: bool, settings: VerifySettings) -> str | None
     if settings.model is not None or program:
         return settings.model
     name = parse_spec(recorded).name
-    if names_user_code(name) and not names_library(name):
+    if (names_user_code(name) and not names_library(name)) or names_pickle(name):
         raise RunFolderError(
             f"the run's model is {recorded!r}, code that no run folder can ask to be run. Where it is yours, "
             "name it again with --model."
