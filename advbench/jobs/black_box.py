@@ -126,7 +126,6 @@ def _named(options: SubjectOptions) -> tuple[Any, dict[str, Any]]:
         raise SpecError("--black-box asks a function of your own: --model file.py:function.")
     if names_pickle(name):
         return _unpickled(Path(name), trusted=options.trust_program), {
-            "path": name,
             "sha256": digest_of(Path(name)),
             "source": "a pickle",
         }
