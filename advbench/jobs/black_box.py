@@ -86,6 +86,7 @@ def load_box(
         InputError: nothing that can be asked, or words that belong to networks.
     """
     check_black_box(options)
+    # No digest of what was given in Python: a counter or a connection that it holds changes as it is asked.
     thing, record = (own.function, {}) if isinstance(own, GivenFunction) else _named(options)
     function = function_of(thing, options.model or "the model")
     meter = Meter(

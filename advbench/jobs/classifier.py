@@ -35,7 +35,6 @@ from advbench.jobs.normalizing import (
 )
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
-from advbench.jobs.state_digest import state_digest
 from advbench.models.checkpoint.load import Loaded
 from advbench.models.hub import digest_of
 from advbench.models.registry import PIXELS, Normalization
@@ -185,8 +184,6 @@ def _black_box(
         "source": "a function given in Python",
         "arguments": {},
     }
-    if own is not None:
-        provenance["sha256"] = state_digest(own)
     name = model or ""
     return Classifier(box, name, provenance | record, chosen, None, notes, looks=box.meter.asked), images
 
