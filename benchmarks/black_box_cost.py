@@ -28,6 +28,7 @@ class Busy:
         self.seconds, self.calls = 0.0, 0
 
     def __call__(self, images: Any) -> Any:
+        """Scores of a batch, `(n, 10)`."""
         began = time.process_time()
         while time.process_time() - began < _SECONDS:
             pass
@@ -51,7 +52,8 @@ def main() -> None:
     seconds = time.process_time() - began
     share = seconds / function.seconds - 1.0
     print(
-        f"{function.calls} calls, {function.seconds:.1f} s in the function, {seconds:.1f} s in all: {share:.1%} beside"
+        f"{function.calls} calls, {function.seconds:.1f} s in the function, "
+        f"{seconds:.1f} s in all: {share:.1%} beside"
     )
 
 

@@ -88,7 +88,7 @@ def test_another_answer_than_at_first_is_refused() -> None:
 def test_a_form_reads_as_it_is_written() -> None:
     assert parse_form("labels, nhwc") == ("nhwc", None, "labels")
     assert str(Form(Takes("hwc", "uint8"), "labels")) == "hwc,uint8,labels"
-    with pytest.raises(SpecError, match="no 'nhcw'. Did you mean 'nhwc'"):
+    with pytest.raises(SpecError, match=r"no 'nhcw'\. Did you mean 'nhwc'"):
         parse_form("nhcw")
     with pytest.raises(SpecError, match="nhwc or nchw, got both"):
         parse_form("nhwc,nchw")

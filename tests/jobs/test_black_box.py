@@ -102,7 +102,7 @@ def test_repeated_calls_are_counted_apart(tmp_path: Path) -> None:
 def test_a_run_stops_at_its_bound_keeps_everything_and_goes_on(tmp_path: Path) -> None:
     whole = _run(Digits(), tmp_path / "whole", seed=3)
     function = Digits()
-    with pytest.raises(StoppedError, match="--max-queries|max_queries"):
+    with pytest.raises(StoppedError, match=r"--max-queries|max_queries"):
         _run(function, tmp_path / "box", seed=3, max_queries=250)
     assert function.images <= 250
     assert json.loads((tmp_path / "box" / "run.json").read_text())["status"] == "interrupted"
