@@ -219,7 +219,8 @@ def _of_single(flat: Array, gives: Answer, classes: int) -> Array:
     if not bool(((flat >= 0.0) & (flat <= 1.0)).all()):
         raise UnreadableError("returns a probability that is not in [0, 1]")
     both = np.stack([1.0 - flat, flat], axis=1)
-    return np.log(np.maximum(both, _LEAST)).astype(np.float32)
+    logits: Array = np.log(np.maximum(both, _LEAST)).astype(np.float32)
+    return logits
 
 
 def check_classes(form: Form, classes: int) -> None:

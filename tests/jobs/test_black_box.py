@@ -237,7 +237,8 @@ def test_an_endpoint_is_a_function(here: Path, address: str) -> None:
 
 def test_estimators_on_pixels(here: Path) -> None:
     linear = pytest.importorskip("sklearn.linear_model")
-    x, y = zip(*advbench.load_data("digits", split="train"), strict=True)
+    data: Any = advbench.load_data("digits", split="train")
+    x, y = zip(*data, strict=True)
     forest = linear.LogisticRegression(max_iter=200).fit(torch.stack(x).flatten(1).numpy(), y)
     usual: dict[str, Any] = {"data": "digits", "first": 20, "attacks": "square:queries=20"}
     usual["black_box_form"] = "float"  # as good with 255 times these numbers: the command asks
