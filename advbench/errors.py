@@ -32,6 +32,10 @@ class RunError(AdvbenchError):
     """A run that could not go on: a disk that is full, for example."""
 
 
+class StoppedError(AdvbenchError):
+    """A run that has begun and cannot go on now; the same command goes on with it later."""
+
+
 class InputError(AdvbenchError, ValueError):
     """What the user gave cannot be used: a name, a number, a file, a model or a data set."""
 

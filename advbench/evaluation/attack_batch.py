@@ -14,6 +14,7 @@ from advbench.data.batches import Batch
 from advbench.defended.model import DefendedModel
 from advbench.draws.draws import Draws
 from advbench.evaluation.by_label import attempted
+from advbench.evaluation.pixel_levels import levels_of, on_levels, reachable
 from advbench.evaluation.plan import Links, Plan
 from advbench.evaluation.worst_case import Outcome, still_standing, worst_of
 from advbench.results.records import LOSS_COLUMNS, SAMPLE_TYPES, Rung
@@ -167,13 +168,15 @@ def _attacked_once(plan: Plan, model: DefendedModel, target: Target, number: int
     draws = Draws(plan.seed, indices).stream(cell.rung)
     if number > 0:  # the first choice attacks as it would alone
         draws = draws.stream(f"choice {number}")
+    levels = levels_of(plan.model)
     with plan.shown.attacking() as query_counts:
-        attempt = attempted(plan.attack_of(cell), model, (x, y), plan.threat, draws, name=cell.attack)
+        threat = reachable(plan.threat, levels)
+        attempt = attempted(plan.attack_of(cell), model, (x, y), threat, draws, name=cell.attack)
         passes = len(model.draws())
         attempt = attempt._replace(steps=passes * attempt.steps, queries=passes * attempt.queries)
         query_counts.append(int(attempt.queries.sum()))
     iterates = attempt.x_adv.detach()
-    x_adv = plan.threat.project(iterates, x)
+    x_adv = on_levels(plan.threat.project(iterates, x), x, plan.threat, levels)
     with plan.shown.counted_as("judging"):
         judged, smallest = _judge_iterates(plan, cell.defense, (iterates, x_adv, x, y))
     samples = samples_of(cell, batch, judged, attempt).assign(smallest=smallest.double().cpu().numpy())

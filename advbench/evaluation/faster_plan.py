@@ -8,6 +8,7 @@ from typing import Final, Literal
 from torch import Tensor
 
 from advbench.data.batches import read_batch
+from advbench.defended.black_box import black_box_in
 from advbench.defended.gradient import seconds_a_gradient
 from advbench.defended.lanes import LANES
 from advbench.defended.random_model import draws_inside
@@ -38,6 +39,10 @@ def at_speed(
         copies: what attacks may differentiate.
         note: is told in a sentence what could not be done.
     """
+    box = black_box_in(plan.model)
+    if box is not None:  # nothing of it can be copied, and each probe is a query
+        count = box.at_once if batch_size == AUTO else batch_size
+        return replace(plan, size=BatchSize(count, note, shown=plan.shown))
     # All processes of a run compare the copies on the same images, and so decide alike.
     x = read_batch(plan.dataset, plan.sample(LANES)).to(plan.device).x
     lanes = fitting_lanes(plan.model, (), x[:1])

@@ -311,6 +311,8 @@ def _rung(plan: Plan, target: Target, clean: Clean, done: Mapping[Cell, set[int]
     todo = set(own[own["robust"]]["index"]) - {
         index for index in own["index"] if all(index in indices for indices in done.values())
     }
+    if plan.lacks_gradient(target.cell):
+        own, todo = own.assign(flat_gradient=own["robust"]), set()
 
     def attack(batch: Batch) -> list[RungDone]:
         check_unchanged(clean, batch)
@@ -328,7 +330,7 @@ def _rung(plan: Plan, target: Target, clean: Clean, done: Mapping[Cell, set[int]
     for outcomes in in_batches(plan.dataset, images, plan.size, attack, growing=growing):
         yield from (new for part in outcomes if len((new := part.without(done[part.cell])).samples))
     for cell, known in done.items():
-        own = clean.samples[cell.defense]
+        own = own if cell == target.cell else clean.samples[cell.defense]
         rest = own[~(own["robust"] & own["index"].isin(todo)) & ~own["index"].isin(known)]
         if len(rest):
             yield RungDone(cell, rest.assign(rung=cell.rung, attack=cell.attack), None)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from advbench.data.batches import Images
 from advbench.defended.adaptation import Adaptation, adaptation_in
 from advbench.defended.backward import name_of
-from advbench.defended.counting import CountedModel, Shown
+from advbench.defended.black_box import black_box_in, counting_in
+from advbench.defended.counting import Shown
 from advbench.defended.model import DefendedModel, Placement, usual_place
 from advbench.defended.random_model import draws_inside
 from advbench.defended.surrogate import AlongItself, Surrogate, along_surrogate
@@ -130,7 +131,7 @@ class Plan:
 
     def counted(self) -> "Plan":
         """The same, with a model that counts what it is shown."""
-        return replace(self, model=CountedModel(self.model, self.shown))
+        return replace(self, model=counting_in(self.model, self.shown))
 
     @property
     def judge(self) -> Judge:
@@ -190,6 +191,13 @@ class Plan:
         """What attacks on one rung."""
         shared = {"gradient_free": self.gradient_free, "label_only": self.label_only}
         return shared.get(cell.rung, self.attacks)[cell.attack]
+
+    def lacks_gradient(self, cell: Cell) -> bool:
+        """Whether an attack that steps along a gradient meets a black box, which has none of its own."""
+        if cell.rung != "shattered" or self.surrogate is None or black_box_in(self.model) is None:
+            return False
+        attack = self.attack_of(cell)
+        return hasattr(attack, "steps") or not hasattr(attack, "queries")
 
     def judged(self, defense: str, judge: Judge | None = None) -> DefendedModel:
         """The model behind one of the defenses, as the judge sees it; by default as for clean images."""

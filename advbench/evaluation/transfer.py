@@ -12,6 +12,7 @@ from advbench.data.batches import Batch
 from advbench.defended.model import DefendedModel
 from advbench.draws.draws import Draws
 from advbench.evaluation.attack_batch import RungDone, Target, replayed
+from advbench.evaluation.pixel_levels import levels_of, on_levels
 from advbench.evaluation.plan import Plan
 from advbench.results.table import Cell
 from advbench.speed.batch_size import in_batches
@@ -85,7 +86,8 @@ def made_on_source(plan: Plan, name: str, batch: Batch) -> Tensor:
     draws = Draws(plan.seed, indices).stream("static")
     attempt = _to_the_end(plan.attacks[name])(model, x, y, plan.threat, draws)
     with torch.no_grad():
-        return plan.threat.project(attempt.x_adv.detach(), x)
+        x_adv = plan.threat.project(attempt.x_adv.detach(), x)
+        return on_levels(x_adv, x, plan.threat, levels_of(plan.model))
 
 
 def _to_the_end(attack: Attack) -> Attack:

@@ -8,10 +8,13 @@ from typing import Any, Final, NamedTuple
 from advbench.attacks import ATTACKS
 from advbench.data.batches import read_batch
 from advbench.data.load import find_dataset
+from advbench.defended.black_box import black_box_in
 from advbench.defended.surrogate import NO_STAND_INS, StandIns
 from advbench.errors import InputError, SpecError
 from advbench.jobs import affordable_tests
 from advbench.jobs.auto_attack import AUTO, resolved
+from advbench.jobs.black_box import refuse_several
+from advbench.jobs.black_box_attacks import allowed
 from advbench.jobs.build_subject import (
     Named,
     Subject,
@@ -89,25 +92,43 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
         queries = _gradient_free(options, threat, objects.gradient_free)
     if len(subject.indices) < ranks.count:
         raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
+    refuse_several(options.subject, ranks.count)
     stand_ins = _stand_ins(options, objects, subject)
     remarks: tuple[str, ...] = ()
     if any(text.startswith(AUTO) for text in options.attacks):
         x = read_batch(subject.images, subject.indices[:1]).to(subject.device).x
         options, remarks = resolved(options, subject.classifier.model, x)
         attacks = make_attacks(options, threat, objects.attacks)
-    tests, left_out = _tests(options, subject, attacks, queries)
-    return Job(
-        subject,
+    runs = allowed(
+        subject.classifier.model,
         attacks,
         rungs,
-        tests,
         queries,
+        _instead(options, threat, objects, subject),
+        has_surrogate=stand_ins.surrogate is not None,
+        own=objects.attacks.keys(),
+    )
+    tests, left_out = _tests(options, subject, runs.attacks, runs.gradient_free)
+    return Job(
+        subject,
+        runs.attacks,
+        runs.rungs,
+        tests,
+        runs.gradient_free,
         objects.nameless,
         stand_ins,
         left_out=left_out,
         label_only=labels,
-        remarks=remarks,
+        remarks=(*remarks, *runs.notes),
     )
+
+
+def _instead(options: RunSettings, threat: Threat, objects: Objects, subject: Subject) -> Named:
+    """What attacks a black box where no attack that was asked for can."""
+    box = black_box_in(subject.classifier.model)
+    if box is not None and box.gives == "labels":
+        return label_only_attack(options, threat)
+    return _gradient_free(options, threat, objects.gradient_free)
 
 
 def _tests(

@@ -197,6 +197,8 @@ def make_source(  # noqa: PLR0917  # what a source is made of
         random_model=False,
         reject_class=None,
         untrained=False,
+        black_box=False,
+        black_box_form=None,
     )
     name = str(replace(spec, parameters=parameters))
     images, entry, indices = data

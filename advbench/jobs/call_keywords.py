@@ -12,6 +12,7 @@ from advbench.jobs.objects import Objects
 from advbench.jobs.settings.keywords import plain_value, said_in_keywords, settings_from_keywords
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.words_or_objects import (
+    box_of,
     data_of,
     defenses_of,
     guarded,
@@ -51,7 +52,8 @@ def read_keywords(function: str, given: Mapping[str, Any]) -> tuple[RunSettings,
         raise InputError("data and dataset mean the same; give one of them.")
     own: dict[str, Any] = {}
     if "model" in words:
-        words["model"], own["model"] = model_of(words["model"])
+        asks = bool(words.get("black_box")) or "black_box_form" in words
+        words["model"], own["model"] = (box_of if asks else model_of)(words["model"])
         _refuse_beside(own["model"], "a model that is an object", _OF_A_NAMED_MODEL, words)
     if "data" in words or "dataset" in words:
         words["dataset"], own["images"] = data_of(words.pop("data", words.get("dataset")))

@@ -22,6 +22,7 @@ from advbench.defended.smoothed import Smoothing, read_smoothing, smoothed
 from advbench.draws.sampling import takes_draws
 from advbench.errors import ModelError, SpecError
 from advbench.jobs.adapting import adapting
+from advbench.jobs.black_box import is_black_box, load_box
 from advbench.jobs.channels import fitted
 from advbench.jobs.library_model import OfLibrary, of_library
 from advbench.jobs.load_network import Source, given_network, load_network
@@ -105,6 +106,8 @@ def load_classifier(
         at_once: how many images at a time the user asks for; a network may take no other number.
         own: a module that is the model, with its weights in it and called `model`; it is left as it is.
     """
+    if is_black_box(options):
+        return _black_box(options, model, images, own, at_once)
     given = given_normalization(options, dataset)
     smoothing = _smoothing(options)
     spec = None if model is None or own is not None else parse_spec(model)
@@ -163,6 +166,26 @@ def load_classifier(
         wrapped.to(device), name, provenance, chosen, head, notes, remarks, looked, takes, library
     )
     return classifier, images
+
+
+def _black_box(
+    options: SubjectOptions,
+    model: str | None,
+    images: LabelledImages,
+    own: nn.Module | None,
+    at_once: int | str,
+) -> tuple[Classifier, LabelledImages]:
+    """A function, an estimator or an endpoint, which takes pixels and hides everything else."""
+    box, images, record, notes = load_box(options, images, own, at_once)
+    chosen = Chosen(PIXELS, "a black box takes pixels")
+    provenance: dict[str, Any] = {
+        "path": None,
+        "sha256": None,
+        "source": "a function given in Python",
+        "arguments": {},
+    }
+    name = model or ""
+    return Classifier(box, name, provenance | record, chosen, None, notes, looks=box.meter.asked), images
 
 
 def _smoothing(options: SubjectOptions) -> Smoothing | None:

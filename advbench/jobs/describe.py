@@ -10,6 +10,7 @@ import numpy as np
 from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
 from advbench.files import sha256
+from advbench.jobs.black_box import black_box_settings
 from advbench.jobs.build_attacks import Job
 from advbench.jobs.build_surrogate import settings_of
 from advbench.jobs.channels import channels_of
@@ -60,6 +61,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             "judge_draws": options.judge_draws,
             **({"members": [sha256(path) for path in options.members]} if options.members else {}),
             **({"smooth": options.smooth} if options.smooth else {}),
+            **black_box_settings(subject.classifier.model),
             **({"random_model": True} if options.random_model else {}),
             **({} if options.judging.rule == MAJORITY else {"judge": options.judging.rule}),
             **settings_of(job.stand_ins),

@@ -11,11 +11,12 @@ import pandas as pd
 import torch
 
 from advbench.defended.counting import Tally, looks_counted
-from advbench.errors import InputError, RunError
+from advbench.errors import InputError, RunError, StoppedError
 from advbench.evaluation.attack_batch import RungDone
 from advbench.evaluation.clean_pass import fingerprint
 from advbench.evaluation.ladder import Evaluation, merge
 from advbench.evaluation.observer import Checked
+from advbench.jobs.black_box import box_begins
 from advbench.jobs.build_attacks import Job
 from advbench.jobs.carry_over import Carried
 from advbench.jobs.describe import announcement
@@ -126,6 +127,8 @@ class Recorder:
         overwrite = self.ranks.may_overwrite(self.settings.overwrite, out, manifest)
         self.folder = open_folder(out, label, manifest, overwrite=overwrite)
         self.tally.go_on(self.folder.manifest[SHOWN], self.folder.shown)
+        earlier = sum(self.tally.earlier.values())
+        box_begins(self.job.subject.classifier.model, self.settings.max_queries, earlier)
         self._announce(self.folder, checked, manifest["data"]["n"])
         self.ranks.post("folder", str(self.folder.path.resolve()).encode())
         return self._with_carried(self.folder)
@@ -211,7 +214,7 @@ class Recorder:
         if isinstance(error, InputError) and untouched:
             self.folder.discard()
         elif not isinstance(error, RunError):  # a disk that is full takes no last word either
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            status = "interrupted" if isinstance(error, KeyboardInterrupt | StoppedError) else "failed"
             shown = added_up([self.tally.earlier, self.tally.shown.images])
             self.folder.update(status=status, finished=now(), **{SHOWN: shown})
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from advbench.evaluation.ladder import Evaluation, evaluate
+from advbench.jobs.black_box import left_of
 from advbench.jobs.build_attacks import Job, assemble
 from advbench.jobs.carry_over import Carried
 from advbench.jobs.describe import manifest_of
@@ -52,7 +53,7 @@ def perform(
     ranks = Ranks() if ranks is None else ranks
     watcher = Unwatched() if watcher is None else watcher
     asked = formats_of(settings.formats, [*FILE_NAMES, HTML])
-    job = assemble(settings, ranks, objects)
+    job = assemble(left_of(settings), ranks, objects)
     manifest = manifest_of(settings, job, ranks)
     if adapts(settings.defenses):  # a batch is attacked whole
         carried = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from advbench.errors import RunFolderError
+from advbench.jobs.black_box import names_pickle
 from advbench.jobs.budget import check_budget
 from advbench.jobs.settings.subject import NormName, SpaceName, SubjectOptions
 from advbench.jobs.settings.verify import VerifySettings
@@ -87,6 +88,7 @@ class _Settings:
     surrogate: _StandIn | None = None
     source: _StandIn | None = None
     label_only: Mapping[str, Any] = field(default_factory=dict)
+    black_box: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +193,8 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
             subject,
             checkpoint=settings.checkpoint or (None if checkpoint.path is None else Path(checkpoint.path)),
             model=_model(run_settings.model, checkpoint.source in _PROGRAMS, settings),
-            mean=_constants("mean", run_settings.mean),
-            std=_constants("std", run_settings.std),
+            mean=None if subject.black_box else _constants("mean", run_settings.mean),
+            std=None if subject.black_box else _constants("std", run_settings.std),
             weights=run_settings.weights,
             trust_program=settings.trust_program,
             members=settings.members or tuple(map(Path, checkpoint.members)),
@@ -262,6 +264,8 @@ def recorded_of(manifest: Manifest, data_root: Path | None) -> Recorded:
         random_model=run_settings.random_model,
         smooth=run_settings.smooth,
         space=run_settings.space,
+        black_box=run_settings.black_box is not None,
+        black_box_form=run_settings.black_box,
     )
     return Recorded(run_settings.save_adversarial, subject, run_settings)
 
@@ -282,7 +286,7 @@ def _model(recorded: str, program: bool, settings: VerifySettings) -> str | None
     if settings.model is not None or program:
         return settings.model
     name = parse_spec(recorded).name
-    if names_user_code(name) and not names_library(name):
+    if (names_user_code(name) and not names_library(name)) or names_pickle(name):
         raise RunFolderError(
             f"the run's model is {recorded!r}, code that no run folder can ask to be run. Where it is yours, "
             "name it again with --model."

@@ -10,6 +10,7 @@ from torch import nn
 from advbench.data.images import LabelledImages
 from advbench.defended.backward import BPDA, name_of
 from advbench.defended.detector import Detector
+from advbench.defended.estimators import is_estimator
 from advbench.defended.head import Head
 from advbench.defended.model import Placement
 from advbench.defended.own_functions import adapted
@@ -41,6 +42,21 @@ def model_of(given: Any) -> tuple[str, nn.Module | None]:
         hint = " Call it to make one." if callable(model) else ""
         raise ModelError(f"model must be a name or a torch.nn.Module, got {model!r:.60}.{hint}")
     return usable_name(name or type(model).__name__, "model"), model
+
+
+def box_of(given: Any) -> tuple[str, nn.Module | None]:
+    """A black box's word; or a function or an estimator in a module that holds it, with its name.
+
+    Raises:
+        ModelError: neither.
+    """
+    name, thing = _single(given, "model")
+    if isinstance(thing, str):
+        return model_of(given)
+    if inspect.isclass(thing) or not (callable(thing) or is_estimator(thing)):
+        hint = " Call it to make one." if inspect.isclass(thing) else ""
+        raise ModelError(f"a black box must be a word, a function or an estimator, got {thing!r:.60}.{hint}")
+    return usable_name(name or name_of(thing), "model"), Function(thing)
 
 
 def stand_in_of(given: Any, what: str) -> Surrogate:

@@ -12,7 +12,7 @@ PURPOSES: Final[Mapping[Purpose, str]] = {
     "probe": "to check the model and its copies, and to choose the batch size",
     "search": "to grade and fit substitutes",
     "indicators": "to measure indicators of attack failure",
-    "repeated": "in batches that did not fit the memory and were done again",
+    "repeated": "in batches that were done again: they did not fit the memory, or a black box failed",
 }
 """What images are shown for, each with its meaning; one image in one forward pass counts once."""
 

@@ -67,12 +67,52 @@ class RunSettings:
         "--judge. It sees one image at a time, unless its forward pass takes draws.",
         panel=shared.MODEL,
     )
-    space: SpaceName | None = option(
-        None,
-        help="Of a timm: or hf: model: whether the pixels under attack are the network's own, behind its "
-        "resize and crop (input), or the picture's before them (image).",
+    space: SpaceName | None = option(None, like=shared.SPACE)
+    black_box: bool = option(
+        False,
+        help="The model is a function on NumPy arrays, an estimator or an endpoint, of which only answers "
+        "are known: what it takes and gives is found out. It has no gradient but a --surrogate's.",
         panel=shared.MODEL,
-        shown="input",
+    )
+    black_box_form: str | None = option(
+        None,
+        help="What it takes and gives instead, or parts of it: nhwc, nchw, or hwc, chw for one image at a "
+        "time; float or uint8; scores, probabilities, log-probabilities, labels, logit or probability.",
+        panel=shared.MODEL,
+        shown="found out on the first calls",
+    )
+    max_queries: int | None = option(
+        None,
+        help="Images that a black box may be shown in all: the run then stops, with exit code 1, and the "
+        "same command with more goes on.",
+        panel=shared.MODEL,
+        least=1,
+        shown="any number",
+        changes_numbers=False,
+    )
+    max_rate: int | None = option(
+        None,
+        help="Calls of a black box in a second, at most.",
+        panel=shared.MODEL,
+        least=1,
+        shown="any number",
+        changes_numbers=False,
+    )
+    retries: int = option(
+        3,
+        help="How often a call of a black box that fails is repeated.",
+        panel=shared.MODEL,
+        least=0,
+        most=1000,
+        changes_numbers=False,
+    )
+    retry_wait: int = option(
+        1,
+        help="Seconds before the first repetition; each further wait is twice as long.",
+        panel=shared.MODEL,
+        least=0,
+        most=3600,
+        changes_numbers=False,
     )
     surrogate: str | None = option(None, like=shared.SURROGATE)
     source: str | None = option(None, like=shared.SOURCE)

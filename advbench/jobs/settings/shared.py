@@ -47,6 +47,12 @@ SOURCE: Final = Option(
     panel=MODEL,
     shown="the surrogate, or the undefended model",
 )
+SPACE: Final = Option(
+    help="Of a timm: or hf: model: whether the pixels under attack are the network's own, behind its "
+    "resize and crop (input), or the picture's before them (image).",
+    panel=MODEL,
+    shown="input",
+)
 WEIGHTS: Final = Option(
     help="Which of several networks in the checkpoint: model_ema, state_dict.0, module.teacher.",
     panel=MODEL,

@@ -53,6 +53,12 @@ class SubjectOptions:
     members: tuple[Path, ...] = ()
     smooth: str | None = None
     space: SpaceName | None = None
+    black_box: bool = False
+    black_box_form: str | None = None
+    max_queries: int | None = None
+    max_rate: int | None = None
+    retries: int = 3
+    retry_wait: int = 1
 
     @property
     def columns(self) -> dict[str, str]:

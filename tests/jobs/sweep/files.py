@@ -22,6 +22,12 @@ def cells_of(text: str) -> list[Cell]:
 VALUES: dict[str, Any] = {
     "checkpoint": "weights.pt",
     "model": "resnet20",
+    "black_box": False,
+    "black_box_form": "nhwc,uint8",
+    "max_queries": 1000,
+    "max_rate": 10,
+    "retries": 2,
+    "retry_wait": 2,
     "weights": "model_ema",
     "mean": [0.5, 0.25],
     "std": "1,1",
