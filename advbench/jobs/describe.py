@@ -9,6 +9,7 @@ import numpy as np
 
 from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
+from advbench.draws.calls import ATTACK_DRAWS
 from advbench.files import sha256
 from advbench.jobs.build_attacks import Job
 from advbench.jobs.build_surrogate import settings_of
@@ -58,6 +59,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             **({"members": [sha256(path) for path in options.members]} if options.members else {}),
             **({"smooth": options.smooth} if options.smooth else {}),
             **({"random_model": True} if options.random_model else {}),
+            **({"attack_draws": ATTACK_DRAWS} if subject.draws else {}),
             **({} if options.judging.rule == MAJORITY else {"judge": options.judging.rule}),
             **settings_of(job.stand_ins),
             "fast": options.fast,

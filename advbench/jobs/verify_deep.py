@@ -9,6 +9,7 @@ import pandas as pd
 
 from advbench.attacks import ATTACKS
 from advbench.defended.surrogate import Surrogate
+from advbench.draws.calls import ATTACK_DRAWS
 from advbench.errors import InputError
 from advbench.evaluation.choose_substitutes import options_for
 from advbench.evaluation.measure_again import Again, measured_again
@@ -54,6 +55,7 @@ class _Settings:
     fast: bool = True
     precision: Precision = "fp32"
     compile: bool = False
+    attack_draws: str = ""
 
 
 class Slack(NamedTuple):
@@ -105,6 +107,9 @@ def check_deeply(  # noqa: PLR0917  # a run, and what is known of it
         if not holds:
             return
     settings = claims.manifest.group("settings", _Settings)
+    if subject.draws and settings.attack_draws != ATTACK_DRAWS:
+        yield Check("measured again", True, "nothing: the attacks of an earlier version met other draws")
+        return
     if not no_limit:
         check_attack_budget(
             (*settings.attacks, *settings.gradient_free), subject.defenses.objects, settings.eot
