@@ -101,5 +101,5 @@ def test_a_run_that_draws_says_how_and_goes_on_with_none_that_drew_otherwise(
         RunFolderError, match=r"another run \(attack_draws was null, now \"by image and pass\"\)"
     ):
         advbench.run(**settings, judge_draws=2, ladder=True, save_adversarial=True, out=tmp_path / "run")
-    again = next(check for check in advbench.verify(run.path, deep=True) if check.name == "measured again")
+    again = next(check for check in advbench.verify(run.path, deep=True) if check.what == "measured again")
     assert again.said == "nothing: the attacks of an earlier version met other draws"
