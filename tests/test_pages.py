@@ -26,6 +26,7 @@ OTHERS_OPTIONS = {
     "--index-url",  # pip's
     *("--build-arg", "--rm", "--gpus"),  # docker's
     "--rounds",  # of `benchmarks.purify_cost`
+    "--minutes",  # of `benchmarks.soak`
     *("--nnodes", "--nproc-per-node", "--max-restarts", "--rdzv-backend", "--rdzv-endpoint", "--rdzv-id"),
     *("--nodes", "--ntasks-per-node", "--gpus-per-node", "--requeue", "--signal"),  # SLURM's
 }
