@@ -16,6 +16,9 @@ _OUT_OF_MEMORY: Final = (
 )
 """What messages say where memory ran out, of which torch has no type."""
 
+_UNMAPPED: Final = "failed to map segment from shared object"
+"""What a loader says where memory is denied to a library."""
+
 _CIRCLE: Final = "Symlink loop from "
 
 INTERRUPTED: Final = 130
@@ -124,6 +127,8 @@ def reason_of(error: Exception) -> str:
         return f"{name!r} is no name that a file can have."
     if type(error).__name__ == "OutOfMemoryError":
         return "the device is out of memory: lower --batch-size."
+    if ran_out_of_memory(error) or (isinstance(error, ImportError) and _UNMAPPED in str(error)):
+        return f"memory ran out ({first_line(error)}): allow the process more of it."
     return f"{type(error).__name__}: {error} (a fault of advbench or of the model; --debug shows where)"
 
 

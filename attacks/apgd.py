@@ -88,6 +88,7 @@ class APGD:
     """
 
     chunked: ClassVar[bool] = True
+    tells_rows: ClassVar[bool] = True
     bfloat16: ClassVar[bool] = True
 
     steps: int = 100

@@ -46,6 +46,7 @@ class FAB:
     """
 
     chunked: ClassVar[bool] = True
+    tells_rows: ClassVar[bool] = True
 
     steps: int = 100
     targets: int = 9

@@ -53,6 +53,7 @@ class FMN:
     """
 
     chunked: ClassVar[bool] = True
+    tells_rows: ClassVar[bool] = True
 
     steps: int = 100
     targets: int = 0

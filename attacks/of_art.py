@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from torch import Tensor, nn
 
@@ -77,6 +77,8 @@ class ARTAttack:
         settings: what its constructor is given beside that, and before it.
         version: of ART.
     """
+
+    tells_rows: ClassVar[bool] = True  # by `Watched`
 
     name: str
     settings: Mapping[str, Any]

@@ -4,7 +4,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from torch import Tensor
 
@@ -57,6 +57,8 @@ class FoolboxAttack:
         settings: what its constructor is given; the norm is the threat's where the attack takes one.
         version: of foolbox.
     """
+
+    tells_rows: ClassVar[bool] = True  # by `Watched`
 
     name: str
     settings: Mapping[str, Any]

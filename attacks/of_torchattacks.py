@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from torch import Tensor, nn
 
@@ -88,6 +88,8 @@ class TorchattacksAttack:
         settings: what its constructor is given beside that, and before it.
         version: of torchattacks.
     """
+
+    tells_rows: ClassVar[bool] = True  # by `Watched`
 
     name: str
     settings: Mapping[str, Any]

@@ -50,6 +50,7 @@ class PGD:
     """
 
     chunked: ClassVar[bool] = True
+    tells_rows: ClassVar[bool] = True
     bfloat16: ClassVar[bool] = True
 
     steps: int = 40

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
+from advbench.defended.attacked_as import attacked_as, showing
 from advbench.defended.gradient import Model
 from advbench.defended.model import DefendedModel
 from advbench.draws.draws import Draws
@@ -83,6 +84,8 @@ class Relay:
             (`doubt`); no margin is doubted without.
     """
 
+    tells_rows: ClassVar[bool] = True
+
     legs: Mapping[str, Leg | WarmLeg]
     look_after: str = field(default="", metadata={LATER: True})
 
@@ -101,9 +104,10 @@ class Relay:
                 stream = draws.take(rows) if leg.doubted else draws.take(rows).stream(name)
                 images = (x[rows], y[rows])
                 if isinstance(leg, WarmLeg):
-                    attempt = leg.attack(model, *images, threat, stream, start=best.x_adv[rows])
+                    seen = attacked_as(leg.attack, model, stream)
+                    attempt = leg.attack(seen, *images, threat, stream, start=best.x_adv[rows])
                 else:
-                    attempt = leg.attack(model, *images, threat, stream)
+                    attempt = leg.attack(attacked_as(leg.attack, model, stream), *images, threat, stream)
                 course.note(rows, attempt)
                 before = best.loss[rows]
                 _offer(model, best, (rows, threat.project(attempt.x_adv, images[0]), images[1]))
@@ -165,12 +169,12 @@ class _Course:
         """Doubt margins that do not follow their gradients."""
         rows = (self.best.rank < self.best.goal).nonzero().flatten()
         if len(rows) > 0:
-            self.doubted[rows] = doubtful(model, (rows, x[rows], y[rows]), threat, self.best)
+            self.doubted[rows] = doubtful(showing(model, rows), (rows, x[rows], y[rows]), threat, self.best)
         self.looked = True
 
 
 @torch.no_grad()
 def _offer(model: Model, best: Best, images: tuple[Tensor, Tensor, Tensor]) -> None:
     rows, x_adv, y = images
-    logits = model(x_adv)
+    logits = showing(model, rows)(x_adv)
     best.offer(rows, x_adv, fooled(predict(logits), y).long(), margin(logits, y))

@@ -47,6 +47,7 @@ class Selective:
     """
 
     chunked: ClassVar[bool] = True
+    tells_rows: ClassVar[bool] = True
 
     steps: int = 40
     step_size: float | None = None

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from advbench.defended.attacked_as import showing
 from advbench.defended.gradient import Model
 from advbench.threat.judge import fooled, predict
 from advbench.threat.losses import margin
@@ -57,7 +58,7 @@ def search_back(model: Model, images: Images, threat: Threat, best: Best) -> Non
     images = images.take((best.rank > 0) & (best.rank < best.goal))
     if len(images.rows) == 0:
         return
-    far = best.x_adv[images.rows]
+    far, model = best.x_adv[images.rows], showing(model, images.rows)
     low, high = (torch.full(far.shape[:1], bound, device=far.device) for bound in (0.0, 1.0))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0

@@ -43,6 +43,7 @@ class Square:
     """
 
     chunked: ClassVar[bool] = True
+    tells_rows: ClassVar[bool] = True
 
     queries: int = 5000
     share: float = 0.8

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
+from advbench.defended.attacked_as import showing
 from advbench.defended.gradient import Model
 
 
@@ -47,10 +48,10 @@ class Watched(nn.Module):
         rows = self._rows(x.detach())
         self.queries.index_add_(0, rows, torch.ones_like(rows))
         if not (torch.is_grad_enabled() and x.requires_grad):
-            return self._model[0](x).to(asked)
+            return showing(self._model[0], rows)(x).to(asked)
         x = x.view_as(x)  # a tensor of this pass alone, so that the hook hears of no other
         x.register_hook(lambda grad: self._note(rows, grad))  # type: ignore[no-untyped-call]  # torch has no types here
-        return _tied(self._model[0](x), x).to(asked)
+        return _tied(showing(self._model[0], rows)(x), x).to(asked)
 
     def let_go(self) -> None:
         """Hold the model and the images no longer: torchattacks keeps every model that it was ever given."""

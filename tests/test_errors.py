@@ -109,3 +109,15 @@ def test_links_that_go_in_a_circle_are_no_fault_of_ours(tmp_path: Path) -> None:
     assert refused_name(error) is not None
     assert reason_of(error) == f"the links of {str(tmp_path / 'circle')!r} lead round in a circle."
     assert refused_name(RuntimeError("something else")) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_denied_memory_is_no_fault_of_advbench(error: Exception) -> None:
+    assert reason_of(error) == f"memory ran out ({error}): allow the process more of it."
+    assert "a fault of advbench" in reason_of(ImportError("no module"))

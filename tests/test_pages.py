@@ -27,6 +27,7 @@ OTHERS_OPTIONS = {
     *("--no-bpda", "--no-ladder"),  # ours, which take back what a settings file says, and no help lists
     *("--build-arg", "--rm", "--gpus"),  # docker's
     "--rounds",  # of `benchmarks.purify_cost`
+    "--minutes",  # of `benchmarks.soak`
     *("--nnodes", "--nproc-per-node", "--max-restarts", "--rdzv-backend", "--rdzv-endpoint", "--rdzv-id"),
     *("--nodes", "--ntasks-per-node", "--gpus-per-node", "--requeue", "--signal"),  # SLURM's
 }

@@ -43,13 +43,18 @@ def loss_and_gradient(model: Model, x: Tensor, loss: Loss) -> Ascent:
     Raises:
         ModelError: a model that computes logits, but none where a gradient is taken.
     """
-    draws, pieces = [model], [slice(0, len(x))]
     if isinstance(model, DefendedModel):
-        draws, pieces = list(model.draws()), model.pieces(len(x))
+        pieces = model.pieces(len(x))
+        seen = [model.draws()] if len(pieces) == 1 else [model.showing(piece).draws() for piece in pieces]
     else:
         network = model if isinstance(model, nn.Module) else None
-        draws = [partial(clipped_from_inside, model, network=network)]
-    ascents = [_joined([_one_piece(draw, x, loss, piece) for piece in pieces], torch.cat) for draw in draws]
+        pieces, seen = [slice(0, len(x))], [[partial(clipped_from_inside, model, network=network)]]
+    ascents = [
+        _joined(
+            [_one_piece(draw, x, loss, piece) for draw, piece in zip(draws, pieces, strict=True)], torch.cat
+        )
+        for draws in zip(*seen, strict=True)
+    ]
     return _joined(ascents, lambda tensors: torch.stack(tensors).mean(0))
 
 

@@ -28,6 +28,7 @@ from advbench.defended.readouts import Readouts
 from advbench.defended.reject import OUTPUTS, WithoutRefusal
 from advbench.defended.substitutes import unwrapped
 from advbench.defended.surrogate import UNDER_GRADIENT, decider_of
+from advbench.draws.calls import Calls
 from advbench.draws.draws import Draws
 from advbench.draws.sampling import ONE_DRAW, Sampling
 from advbench.errors import DefenseError, nearest
@@ -88,6 +89,7 @@ class DefendedModel(nn.Module):
             self.lanes, self.at_once = 1, None
         self.episode = self._first_episode("held" if bpda else "whole")
         self.mates: Mates | None = None
+        self.calls: Calls | None = None
         self.is_random = draws_inside(model) or any(placement.is_random for placement in placements)
         self.abstains = any(placement.abstains for placement in placements)
         self.stages = nn.ModuleList(placement.stage(bpda=bpda) for placement in placements)
@@ -179,6 +181,14 @@ class DefendedModel(nn.Module):
         seen.mates, seen.episode = mates, episode
         return seen
 
+    def showing(self, rows: Tensor | slice) -> "DefendedModel":
+        """The model for some of the images of an attack, as an index, a mask or a slice of them."""
+        if self.calls is None:
+            return self
+        seen = copy.copy(self)
+        seen.calls = self.calls.take(rows)
+        return seen
+
     @property
     def goes_together(self) -> bool:
         """Whether the answer to an image depends on the others: an attack then keeps its images together."""
@@ -193,29 +203,37 @@ class DefendedModel(nn.Module):
     def draws(self) -> list[Map]:
         """The defended model under each of its draws, pixels `(n, c, h, w)` to logits `(n, k)`."""
         count = self.sampling.count if self.is_random else 1
-        draws = [partial(self._in_pieces, number=number) for number in range(count)]
-        return [partial(clipped_from_inside, draw, network=self.model) for draw in draws]
+        return [partial(self._draw, number=number) for number in range(count)]
 
     def pieces(self, count: int) -> list[slice]:
         """The parts of a batch of `count` images that the network sees one after another."""
         size = self.at_once or max(1, count)
         return [slice(first, min(first + size, count)) for first in range(0, max(1, count), size)]
 
-    def _in_pieces(self, x: Tensor, number: int) -> Tensor:
+    def _draw(self, x: Tensor, number: int) -> Tensor:
+        passing = None if self.calls is None else self.calls.advance(number, len(x))
+        logits = partial(self._in_pieces, number=number, passing=passing)
+        return clipped_from_inside(logits, x, network=self.model)
+
+    def _in_pieces(self, x: Tensor, number: int, passing: Draws | None) -> Tensor:
         if self.mates is not None:
             logits = self._filled_up(self.mates.with_images(x), number)[self.mates.rows]
             self.mates.seen(x, logits)
             return logits
-        pieces = [self._filled_up(x[piece], number) for piece in self.pieces(len(x))]
+        pieces = [
+            self._filled_up(x[piece], number, passing and passing.take(piece))
+            for piece in self.pieces(len(x))
+        ]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
-    def _filled_up(self, x: Tensor, number: int) -> Tensor:
+    def _filled_up(self, x: Tensor, number: int, passing: Draws | None = None) -> Tensor:
         spare = 0 if self.lanes == 1 else roomy(len(x), self.lanes) - len(x)
         if spare == 0 or len(x) == 0:
-            return self._logits(x, number)
+            return self._logits(x, number, passing)
         filled = torch.cat([x, x[-1:].expand(spare, *x.shape[1:])])
+        passing = passing and passing.filled_up(spare)
         with self._counting(spare, len(filled)):
-            logits: Any = self._logits(filled, number)
+            logits: Any = self._logits(filled, number, passing)
         if isinstance(logits, Tensor):  # what is no tensor is handed on: whoever asked will say so
             logits = logits[: len(x)]
         return logits  # type: ignore[no-any-return]  # a user's model may return anything
@@ -224,8 +242,8 @@ class DefendedModel(nn.Module):
         model = decider_of(self.model)
         return model.shown.filled_up(spare, size) if isinstance(model, CountedModel) else nullcontext()
 
-    def _logits(self, x: Tensor, number: int) -> Tensor:
-        draws = self.sampling.draws(x, number) if self.is_random else None
+    def _logits(self, x: Tensor, number: int, passing: Draws | None = None) -> Tensor:
+        draws = self.sampling.draws(x, number, passing) if self.is_random else None
         is_asked = self.tells_scores or self.label is not None
         scores = dict[int, Tensor]() if is_asked or self.heads else None
         x = self._through(INPUT, x, draws, scores)

@@ -42,9 +42,13 @@ class Draws:
         """The stream called `name` below this one."""
         return Draws(self.seed, self.indices, f"{self.name}/{name}")
 
-    def take(self, rows: Tensor) -> "Draws":
-        """The same streams for some images of the batch; `rows` is an index or a mask of it."""
+    def take(self, rows: Tensor | slice) -> "Draws":
+        """The same streams for some images of the batch; `rows` is an index, a mask or a slice of it."""
         return Draws(self.seed, self.indices[rows], self.name)
+
+    def filled_up(self, spare: int) -> "Draws":
+        """The same streams, and those of the last image so many times more."""
+        return Draws(self.seed, torch.cat([self.indices, self.indices[-1:].expand(spare)]), self.name)
 
     def uniform(self, shape: Sequence[int]) -> Tensor:
         """Independent uniform draws in [0, 1), multiples of 2**-24, `(n, *shape)` float32."""

@@ -2,9 +2,10 @@
 
 A random defense carries `random = True`. If it takes a parameter `draws` it is given the images' streams
 (`Draws`); if not, it is called for one image after another, with torch's, NumPy's and Python's generators
-seeded for each. Streams are keyed by the contents of the image that the defended model is given, so that a
-draw depends on neither batch nor order, and a kept example can be judged again under the same draws. An
-attack's streams have other names than the judge's.
+seeded for each. The judge's streams are keyed by the contents of the image that the defended model is given,
+so that a draw depends on neither batch nor order, and a kept example can be judged again under the same
+draws. An attack's have other names, and are keyed by image and pass (`Calls`) where the attack says which
+images it shows; else by contents too.
 """
 
 import inspect
@@ -39,8 +40,16 @@ class Sampling:
     count: int = 1
     fixed: bool = False
 
-    def draws(self, x: Tensor, number: int) -> Draws:
-        """The streams of one of the draws for some images."""
+    def draws(self, x: Tensor, number: int, passing: Draws | None = None) -> Draws:
+        """The streams of one of the draws for some images.
+
+        Args:
+            x: the images, `(n, c, h, w)`.
+            number: of the draw.
+            passing: the streams of this pass of an attack (`Calls.advance`); by default the contents decide.
+        """
+        if passing is not None:
+            return Draws(self.seed, passing.indices, f"/random/{self.name}{passing.name}/{number}")
         keys = torch.full((len(x),), _FIXED, device=x.device) if self.fixed else content_keys(x)
         return Draws(self.seed, keys, f"/random/{self.name}/{number}")
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from advbench.data.batches import Batch, read_batch
+from advbench.defended.attacked_as import attacked_as
 from advbench.defended.counting import CountedModel
 from advbench.defended.model import DefendedModel
 from advbench.defended.readouts import Readout, Readouts
@@ -64,9 +65,9 @@ class Problem(NamedTuple):
 class PlantedModel(DefendedModel):
     """A defended network that reads an image by the readout of its own anchor."""
 
-    def _logits(self, x: Tensor, number: int) -> Tensor:
+    def _logits(self, x: Tensor, number: int, passing: Draws | None = None) -> Tensor:
         readouts(self).choose(x.detach())
-        return super()._logits(x, number)
+        return super()._logits(x, number, passing)
 
 
 def readouts(model: DefendedModel) -> Readouts:
@@ -235,7 +236,8 @@ class _Test:
         model = self._model(bpda=self.subject.rung == "bpda", sampling=attacked.sampling)
         x, y = self.batch.x[list(rows)], torch.zeros_like(self.batch.y[list(rows)])
         draws = self.draws.take(torch.tensor(list(rows), device=y.device)).stream(name)
-        attempt = self.plan.attacks[name](model, x, y, self.plan.threat, draws)
+        attack = self.plan.attacks[name]
+        attempt = attack(attacked_as(attack, model, draws), x, y, self.plan.threat, draws)
         x_adv = self.plan.threat.project(attempt.x_adv.detach(), x)
         return int((~self._stands(x_adv, rows)).sum())
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from advbench.data.batches import Batch
+from advbench.defended.attacked_as import attacked_as
 from advbench.defended.model import DefendedModel
 from advbench.draws.draws import Draws
 from advbench.errors import InputError
@@ -52,11 +53,13 @@ def attempted(
     """
     x, y = images
     if not model.detectors:
-        return _checked(attack(model, x, y, threat, draws), name)
+        return _checked(attack(attacked_as(attack, model, draws), x, y, threat, draws), name)
     parts, places = [], []
     for label in torch.unique(y).tolist():
         rows = (y == label).nonzero().flatten()
-        of_label = attack(model.against(label), x[rows], y[rows], threat, draws.take(rows))
+        streams = draws.take(rows)
+        seen = attacked_as(attack, model.against(label), streams)
+        of_label = attack(seen, x[rows], y[rows], threat, streams)
         parts.append(_checked(of_label, name))
         places.append(rows)
     back = torch.cat(places).argsort()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from advbench.data.batches import Batch
+from advbench.defended.attacked_as import attacked_as
 from advbench.defended.gradient import loss_and_gradient
 from advbench.defended.model import DefendedModel
 from advbench.draws.draws import Draws
@@ -224,7 +225,8 @@ class _Probe:
         standing = torch.ones_like(rows)
         if bool(rows.any()):
             draws = self.draws.take(rows.nonzero().flatten()).stream(name)
-            attempt = attack(self._model(f"probe/{name}"), x[rows], y[rows], threat, draws)
+            model = attacked_as(attack, self._model(f"probe/{name}"), draws)
+            attempt = attack(model, x[rows], y[rows], threat, draws)
             x_adv = x.clone()
             x_adv[rows] = threat.project(attempt.x_adv.detach(), x[rows])
             standing[rows] = self._judged(x_adv, threat)[rows]

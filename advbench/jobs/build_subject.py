@@ -26,6 +26,7 @@ from advbench.defended.every_place import at_every_place
 from advbench.defended.head import Head
 from advbench.defended.model import DefendedModel, Placement
 from advbench.defended.own_functions import Plugin
+from advbench.defended.random_model import draws_inside
 from advbench.defended.substitutes import listed
 from advbench.errors import InputError, SpecError, first_line
 from advbench.jobs.build_chain import asked_for, make_chain, with_heads
@@ -69,6 +70,14 @@ class Subject(NamedTuple):
     threat: Threat
     defenses: Named
     device: torch.device
+
+    @property
+    def draws(self) -> bool:
+        """Whether the model or a defense draws random numbers."""
+        chains = self.defenses.objects.values()
+        return draws_inside(self.classifier.model) or any(
+            link.is_random for chain in chains for link in chain
+        )
 
 
 def load_subject(

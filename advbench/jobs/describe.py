@@ -9,6 +9,7 @@ import numpy as np
 
 from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
+from advbench.draws.calls import ATTACK_DRAWS
 from advbench.files import sha256
 from advbench.jobs.black_box import black_box_settings
 from advbench.jobs.build_attacks import Job
@@ -63,6 +64,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             **({"smooth": options.smooth} if options.smooth else {}),
             **black_box_settings(subject.classifier.model),
             **({"random_model": True} if options.random_model else {}),
+            **({"attack_draws": ATTACK_DRAWS} if subject.draws else {}),
             **({} if options.judging.rule == MAJORITY else {"judge": options.judging.rule}),
             **settings_of(job.stand_ins),
             "fast": options.fast,

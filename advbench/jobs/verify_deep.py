@@ -9,6 +9,7 @@ import pandas as pd
 
 from advbench.attacks import ATTACKS
 from advbench.defended.surrogate import Surrogate
+from advbench.draws.calls import ATTACK_DRAWS
 from advbench.errors import InputError
 from advbench.evaluation.choose_substitutes import options_for
 from advbench.evaluation.measure_again import Again, measured_again
@@ -55,6 +56,7 @@ class _Settings:
     fast: bool = True
     precision: Precision = "fp32"
     compile: bool = False
+    attack_draws: str = ""
 
     @property
     def all_attacks(self) -> dict[str, Any]:
@@ -111,6 +113,9 @@ def check_deeply(  # noqa: PLR0917  # a run, and what is known of it
         if not holds:
             return
     settings = claims.manifest.group("settings", _Settings)
+    if subject.draws and settings.attack_draws != ATTACK_DRAWS:
+        yield Check("measured again", True, "nothing: the attacks of an earlier version met other draws")
+        return
     if not no_limit:
         check_attack_budget(tuple(settings.all_attacks), subject.defenses.objects, settings.eot)
     attacks, strange = _attacks(settings.all_attacks)

@@ -34,7 +34,10 @@ class Attack(Protocol):
 
     It may say of itself, as attributes of its class: `chunked = True`, that it takes gradients by
     `loss_and_gradient` alone, so that it may be given more images than go through the network together;
-    `bfloat16 = True`, that a gradient and a loss of 8 bits are enough for it.
+    `bfloat16 = True`, that a gradient and a loss of 8 bits are enough for it; `tells_rows = True`, that every
+    call of a random model is with all images of the batch in their order, or by `model.showing(rows)` with
+    those at some places. Only then do an image's draws follow the number of the pass, and not the last bits
+    of an iterate.
     """
 
     def __call__(
@@ -60,3 +63,8 @@ def is_chunked(attack: Attack) -> bool:
 def tolerates_bfloat16(attack: Attack) -> bool:
     """Whether an attack can do with a network in bfloat16; see `Attack`."""
     return getattr(attack, "bfloat16", False) is True
+
+
+def tells_rows(attack: Attack) -> bool:
+    """Whether an attack says which images it shows a random model; see `Attack`."""
+    return getattr(attack, "tells_rows", False) is True

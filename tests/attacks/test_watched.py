@@ -5,7 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from advbench import DefendedModel, Draws, Placement
+from advbench.attacks import PGD
 from advbench.attacks.watched import Watched
+from advbench.defended.attacked_as import attacked_as
 
 
 def images(n: int) -> Tensor:
@@ -79,3 +82,22 @@ def test_what_is_done_to_the_module_is_not_done_to_the_model(linear_model: nn.Se
     assert linear_model.get_parameter("1.weight").dtype == torch.float32
     assert [each.numel() for each in watched.parameters()] == [0], "enough to tell the device"
     assert list(watched.modules()) == [watched]
+
+
+def test_some_of_the_images_meet_the_draws_that_are_theirs() -> None:
+    x = images(4)
+    draws = Draws(0, torch.tensor([8, 2, 5, 3]))
+
+    def noisy(images: Tensor, draws: Draws) -> Tensor:
+        return images + draws.uniform((1, 4, 4))
+
+    noisy.random = True  # type: ignore[attr-defined]  # so a function says it
+
+    def watched() -> Watched:
+        model = DefendedModel(nn.Flatten(), [Placement(noisy)])
+        return Watched(attacked_as(PGD(), model, draws), x)
+
+    whole = watched()(x)
+    assert torch.equal(watched()(x[[2, 1]]), whole[[2, 1]])
+    twice = watched()
+    assert not torch.equal(twice(x), twice(x))

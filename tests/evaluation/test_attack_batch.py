@@ -1,11 +1,15 @@
 """The rungs beside clean, shattered and BPDA: static, gradient-free and the worst of all."""
 
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+import advbench
 from advbench import Evaluation
 from advbench.attacks import PGD, Square
 from advbench.defenses import Round
@@ -14,6 +18,7 @@ from advbench.evaluation.attack_batch import RungDone
 from advbench.evaluation.ladder import merge
 from advbench.evaluation.observer import Checked
 from advbench.results.records import LADDER, SAMPLE_TYPES, join_samples
+from advbench.speed.working_copy import Precision
 from tests.small import Network, run
 
 QUERIES = {"square:queries=20": Square(queries=20)}
@@ -147,3 +152,23 @@ def test_a_static_rung_needs_no_other(network: Network, data: TensorDataset) -> 
         of(found, defense, rung)["robust"] for defense, rung in (("same", "static"), ("none", "shattered"))
     ]
     assert standing[0].equals(standing[1])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_behind_a_random_defense_the_records_of_a_fast_copy_are_those_of_the_model(
+    tmp_path: Path, precision: Precision
+) -> None:
+    settings: dict[str, Any] = {
+        "defenses": ["noise:sigma=0.15"],
+        "attacks": ["pgd:steps=4", "strongest:steps=2,queries=12"],
+        **{"data": "digits", "first": 16, "eps": 0.1, "eot": 2, "judge_draws": 5},
+    }
+    plain = advbench.run(**settings, fast=False, out=tmp_path / "plain").samples
+    other = advbench.run(**settings, precision=precision, batch_size=5, out=tmp_path / "other").samples
+    keys = ["defense", "attack", "rung", "index"]
+    plain, other = (samples.sort_values(keys, ignore_index=True) for samples in (plain, other))
+    if precision == "fp32":
+        exact = [*keys, "prediction", "robust", "steps", "queries"]
+        pd.testing.assert_frame_equal(plain[exact], other[exact])
+    random = plain["defense"] != "none"
+    assert int((plain["robust"] != other["robust"])[random].sum()) <= 1

@@ -155,10 +155,10 @@ def test_labels_alone_are_attacked_by_labels(here: Path) -> None:
     run = advbench.run(
         model="boxes.py:labels", black_box=True, black_box_form="float", data="digits", first=5, eps=0.15
     )
-    assert list(run.settings["attacks"]) == ["hard-label:queries=500"]
     row = run.rows[0]
+    assert row.attack == "hard-label:queries=500"
     assert any(note.startswith("pgd follows a gradient, which a black box has not") for note in row.notes)
-    assert row.counts["shattered"] < row.counts["clean"]
+    assert row.rates["shattered"].count < row.rates["clean"].count
 
 
 def test_readings_that_are_near_each_other_are_listed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """A run in words: what `run.json` says of it, and the line that the user sees."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,16 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
+import advbench
 from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
+from advbench.errors import RunFolderError
 from advbench.jobs.build_attacks import Job, assemble
 from advbench.jobs.describe import announcement, class_settings, manifest_of, selection_hash
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
 from advbench.models.registry import Normalization
+from advbench.runs.manifest import run_hash
 
 Y = torch.tensor([2, 0, 1])
 PIXELS = TensorDataset(torch.zeros(3, 1, 4, 4), Y)
@@ -78,3 +82,24 @@ def test_what_numbers_depend_on_is_a_setting_and_what_they_do_not_is_not(job: Jo
         assert manifest_of(replace(options, **change), job, Ranks(0, 3))["settings"] == settings
     for change in other:
         assert manifest_of(replace(options, **change), job, Ranks())["settings"] != settings
+
+
+def test_a_run_that_draws_says_how_and_goes_on_with_none_that_drew_otherwise(
+    tmp_path: Path, job: Job
+) -> None:
+    assert "attack_draws" not in manifest_of(RunSettings(), job, Ranks())["settings"]
+    settings: dict[str, Any] = {"data": "digits", "defenses": ["noise"], "first": 8, "steps": 1, "eot": 1}
+    run = advbench.run(**settings, judge_draws=2, ladder=True, save_adversarial=True, out=tmp_path / "run")
+    assert run.manifest["settings"]["attack_draws"] == "by image and pass"
+    deep = advbench.verify(run.path, deep=True)
+    assert all(check.holds for check in deep), [check.said for check in deep if not check.holds]
+    account = tmp_path / "run/run.json"
+    manifest = json.loads(account.read_text(encoding="utf-8"))
+    del manifest["settings"]["attack_draws"], manifest["seal"]
+    account.write_text(json.dumps({**manifest, "hash": run_hash(manifest)}), encoding="utf-8")
+    with pytest.raises(
+        RunFolderError, match=r"another run \(attack_draws was null, now \"by image and pass\"\)"
+    ):
+        advbench.run(**settings, judge_draws=2, ladder=True, save_adversarial=True, out=tmp_path / "run")
+    again = next(check for check in advbench.verify(run.path, deep=True) if check.what == "measured again")
+    assert again.said == "nothing: the attacks of an earlier version met other draws"
