@@ -211,7 +211,10 @@ def _of_single(flat: Array, gives: Answer, classes: int) -> Array:
     if gives == "labels":
         whole = flat.astype(np.int64)
         if not bool((whole == flat).all()) or not bool(((whole >= 0) & (whole < max(2, classes))).all()):
-            raise UnreadableError(f"returns a label that is none of 0 to {max(2, classes) - 1}")
+            raise UnreadableError(
+                f"returns a label that is none of the data set's, 0 to {max(2, classes) - 1}: give images of "
+                "its highest class too, or a function that returns scores"
+            )
         one_hot: Array = np.eye(max(2, classes), dtype=np.float32)[whole]
         return one_hot
     if gives == "logit":

@@ -14,7 +14,7 @@ from advbench.data.batches import Batch
 from advbench.defended.model import DefendedModel
 from advbench.draws.draws import Draws
 from advbench.evaluation.by_label import attempted
-from advbench.evaluation.pixel_levels import levels_of, on_levels, reachable
+from advbench.evaluation.pixel_levels import as_seen, levels_of, on_levels, reachable
 from advbench.evaluation.plan import Links, Plan
 from advbench.evaluation.worst_case import Outcome, still_standing, worst_of
 from advbench.results.records import LOSS_COLUMNS, SAMPLE_TYPES, Rung
@@ -175,7 +175,7 @@ def _attacked_once(plan: Plan, model: DefendedModel, target: Target, number: int
         passes = len(model.draws())
         attempt = attempt._replace(steps=passes * attempt.steps, queries=passes * attempt.queries)
         query_counts.append(int(attempt.queries.sum()))
-    iterates = attempt.x_adv.detach()
+    iterates = as_seen(attempt.x_adv.detach(), levels)
     x_adv = on_levels(plan.threat.project(iterates, x), x, plan.threat, levels)
     with plan.shown.counted_as("judging"):
         judged, smallest = _judge_iterates(plan, cell.defense, (iterates, x_adv, x, y))

@@ -18,6 +18,7 @@ from advbench.defended.model import DefendedModel
 from advbench.draws.draws import Draws
 from advbench.evaluation.by_label import alike
 from advbench.evaluation.grade_gradients import foretold_differences, true_differences
+from advbench.evaluation.pixel_levels import levels_of, on_levels, reachable
 from advbench.evaluation.plan import Links, Plan
 from advbench.results.indicators import Indicator, added
 from advbench.results.records import Rung
@@ -226,7 +227,8 @@ class _Probe:
         if bool(rows.any()):
             draws = self.draws.take(rows.nonzero().flatten()).stream(name)
             model = attacked_as(attack, self._model(f"probe/{name}"), draws)
-            attempt = attack(model, x[rows], y[rows], threat, draws)
+            within = reachable(threat, levels_of(self.plan.model))
+            attempt = attack(model, x[rows], y[rows], within, draws)
             x_adv = x.clone()
             x_adv[rows] = threat.project(attempt.x_adv.detach(), x[rows])
             standing[rows] = self._judged(x_adv, threat)[rows]
@@ -234,6 +236,7 @@ class _Probe:
 
     @torch.no_grad()
     def _judged(self, x_adv: Tensor, threat: Threat) -> Tensor:
+        x_adv = on_levels(x_adv, self.batch.x, threat, levels_of(self.plan.model))
         answers, rule = self.judged.answers(x_adv), self.plan.judge
         x, y, refused = self.batch.x, self.batch.y, answers.refused
         return judge(answers.logits, x_adv, x, y, threat, rule=rule, refused=refused).robust

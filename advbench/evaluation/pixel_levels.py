@@ -1,7 +1,8 @@
 """Attacks on a model that takes 8-bit pixels: examples are among its levels, and still inside the ball.
 
-The function rounds what it is given. What is judged and kept is therefore what it sees, and a rounding must
-neither undo an example nor carry it out of the ball.
+The model rounds what it is given. What is judged and kept is therefore what it sees. In L-inf a rounding
+neither undoes an example nor carries it out of the ball; in L2 and L1 one that is carried out is drawn back,
+and may fool no more.
 """
 
 import math
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from advbench.defended.black_box import black_box_in
+from advbench.defended.model import network_of
 from advbench.threat.threat import ROUNDING, Threat
 
 _HALVINGS: Final = 10
@@ -20,7 +22,10 @@ _HALVINGS: Final = 10
 def levels_of(model: nn.Module) -> int | None:
     """Steps between black and white of the pixels that a model takes; None for any number."""
     box = black_box_in(model)
-    return None if box is None else box.levels
+    if box is not None:
+        return box.levels
+    levels: int | None = getattr(network_of(model), "pixel_levels", None)
+    return levels
 
 
 def reachable(threat: Threat, levels: int | None) -> Threat:
@@ -47,7 +52,7 @@ def on_levels(x_adv: Tensor, x: Tensor, threat: Threat, levels: int | None) -> T
     """
     if levels is None:
         return x_adv
-    rounded = _rounded(x_adv, levels)
+    rounded = as_seen(x_adv, levels)
     outside = ~threat.contains(rounded, x)
     if not bool(outside.any()):
         return rounded
@@ -56,7 +61,7 @@ def on_levels(x_adv: Tensor, x: Tensor, threat: Threat, levels: int | None) -> T
     high, best = torch.ones_like(low), near.clone()
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
-        candidate = _rounded(near + middle * (far - near), levels)
+        candidate = as_seen(near + middle * (far - near), levels)
         inside = threat.contains(candidate, near).view(-1, 1, 1, 1)
         best = torch.where(inside, candidate, best)
         low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
@@ -64,5 +69,6 @@ def on_levels(x_adv: Tensor, x: Tensor, threat: Threat, levels: int | None) -> T
     return rounded
 
 
-def _rounded(x: Tensor, levels: int) -> Tensor:
-    return (x * levels).round() / levels
+def as_seen(x: Tensor, levels: int | None) -> Tensor:
+    """Images `(n, c, h, w)` as a model sees them that takes pixels among some levels; None for any number."""
+    return x if levels is None else (x * levels).round() / levels

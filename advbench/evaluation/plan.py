@@ -197,7 +197,7 @@ class Plan:
         if cell.rung != "shattered" or self.surrogate is None or black_box_in(self.model) is None:
             return False
         attack = self.attack_of(cell)
-        return hasattr(attack, "steps") or not hasattr(attack, "queries")
+        return hasattr(attack, "steps") or hasattr(attack, "legs")
 
     def judged(self, defense: str, judge: Judge | None = None) -> DefendedModel:
         """The model behind one of the defenses, as the judge sees it; by default as for clean images."""

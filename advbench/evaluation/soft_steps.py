@@ -4,8 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+import torch
+
 from advbench.data.batches import read_batch
-from advbench.defended.counting import CountedModel
+from advbench.defended.black_box import black_box_in
+from advbench.defended.counting import CountedModel, count_also
+from advbench.defended.lanes import LANES
 from advbench.defended.random_model import draws_inside
 from advbench.defended.softened import WIDTHS, Softened, soft_name, steps_inside
 from advbench.defended.surrogate import DISTILLED, Surrogate
@@ -23,8 +27,6 @@ TAKES_STEPS: Final = (
     f"the model takes steps inside (sign, round or a comparison): --surrogate {SOFT_STEPS} attacks it along "
     "soft ones"
 )
-
-_FEW: Final = 4
 
 
 def softest(plan: Plan, store: Store) -> tuple[Surrogate, Choice]:
@@ -54,7 +56,7 @@ def softest(plan: Plan, store: Store) -> tuple[Surrogate, Choice]:
 
 def note_steps(plan: Plan, note: Callable[[str], None]) -> None:
     """Say of a model that takes steps how it is to be attacked, where nobody has said that."""
-    known = plan.surrogate is not None or "bpda" not in plan.rungs
+    known = plan.surrogate is not None or "bpda" not in plan.rungs or black_box_in(plan.model) is not None
     if known or draws_inside(plan.model) or plan.adaptation(UNDEFENDED) is not None:
         return
     try:
@@ -66,7 +68,10 @@ def note_steps(plan: Plan, note: Callable[[str], None]) -> None:
 
 def _takes_steps(plan: Plan) -> bool:
     model = plan.model.model if isinstance(plan.model, CountedModel) else plan.model
-    return steps_inside(model, read_batch(plan.dataset, plan.sample(_FEW)).to(plan.device).x) > 0
+    x = read_batch(plan.dataset, plan.sample(LANES)).to(plan.device).x
+    x = torch.cat([x, x[-1:].expand(LANES - len(x), *x.shape[1:])])  # as many as copies of it may count on
+    count_also(plan.model, x)
+    return steps_inside(model, x) > 0
 
 
 def _soft(plan: Plan, width: float) -> Surrogate:

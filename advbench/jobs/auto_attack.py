@@ -1,5 +1,6 @@
 """`--attack auto`: the model is asked what it gives, once, before the run begins."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final, get_args
 
@@ -16,18 +17,23 @@ from advbench.names.grammar import Spec, parse_spec
 AUTO: Final = "auto"
 
 
-def resolved(options: RunSettings, model: nn.Module, x: Tensor) -> tuple[RunSettings, tuple[str, ...]]:
+def resolved(
+    options: RunSettings, model: nn.Module, x: Tensor, own: Collection[str] = ()
+) -> tuple[RunSettings, tuple[str, ...]]:
     """The settings whose `auto` says what the model gives, and what the rows are to say of it.
 
     Args:
         options: as they were given.
         model: pixels to logits, normalisation inside.
         x: an image to look with, `(1, c, h, w)`.
+        own: the names of attacks that are objects, which stay what they are.
 
     Raises:
         ModelError: a model that says of itself that it gives what there is not.
     """
-    specs = [parse_spec(text) if text.startswith(AUTO) else None for text in options.attacks]
+    specs = [
+        parse_spec(text) if text.startswith(AUTO) and text not in own else None for text in options.attacks
+    ]
     open_ones = [spec is not None and spec.name == AUTO and "gives" not in spec.parameters for spec in specs]
     if not any(open_ones):
         return options, ()
@@ -54,11 +60,18 @@ def given_by(model: nn.Module, x: Tensor) -> Gives:
     Raises:
         ModelError: an attribute that says something else.
     """
-    said = getattr(network_of(model), "gives", None)
-    if isinstance(said, str):
-        if said not in get_args(Gives):
-            raise ModelError(f"a model gives {', '.join(get_args(Gives))}; this one says {said!r:.40}.")
-        return said  # type: ignore[return-value]  # it is one of them
+    own_word = getattr(network_of(model), "gives", None)
+    if isinstance(own_word, str):
+        if own_word not in get_args(Gives):
+            raise ModelError(f"a model gives {', '.join(get_args(Gives))}; this one says {own_word!r:.40}.")
+        return own_word  # type: ignore[return-value]  # it is one of them
     with prepared(model), torch.enable_grad():
-        logits = model(x.detach().clone().requires_grad_())
+        try:
+            logits = model(x.detach().clone().requires_grad_())
+        except Exception:  # NumPy inside takes no tensor with a gradient
+            with torch.no_grad():
+                model(x)  # a model that always fails says so itself
+            return "scores"
+    if not isinstance(logits, Tensor):  # which the clean pass will say
+        return "gradients"
     return "gradients" if logits.requires_grad and logits.grad_fn is not None else "scores"

@@ -8,6 +8,7 @@ from torch import nn
 from advbench.attacks import ATTACKS
 from advbench.defended.black_box import black_box_in
 from advbench.errors import ModelError, SpecError
+from advbench.jobs.auto_attack import AUTO
 from advbench.jobs.build_subject import Named
 from advbench.names import registry
 from advbench.names.grammar import parse_spec
@@ -60,7 +61,8 @@ def allowed(
     kept = list(attacks.objects)
     if has_surrogate:
         notes.append(
-            "the black box has no gradient of its own: the shattered rung is left as the clean images"
+            "the black box has no gradient of its own: on the shattered rung attacks that follow one leave "
+            "the clean images as they are"
         )
     else:
         out = [name for name in kept if name not in own and "gradient" in _needs(name)]
@@ -76,8 +78,11 @@ def allowed(
         if not kept:
             raise ModelError(_LABELS)
         if any(_needs(name) == "scores" for name in gradient_free.objects):
-            notes.append(f"{''.join(gradient_free.objects)} needs scores, of which the black box gives none")
-            rungs, gradient_free = tuple(rung for rung in rungs if rung != "gradient_free"), Named({}, {})
+            notes.append(
+                f"{''.join(gradient_free.objects)} needs scores, of which the black box gives none: "
+                f"{''.join(instead.objects)} attacks on the gradient-free rung"
+            )
+            gradient_free = instead
     return Allowed(_only(attacks, kept), rungs, gradient_free, tuple(notes))
 
 
@@ -91,6 +96,10 @@ def _only(attacks: Named, names: Collection[str]) -> Named:
 def _needs(name: str) -> str:
     """What an attack asks a model for; empty where nobody says."""
     try:
-        return registry.find(ATTACKS, parse_spec(name).name, "attack").needs
+        spec = parse_spec(name)
+        if spec.name == AUTO:
+            gives = spec.parameters.get("gives", "gradients")
+            return {"gradients": "gradient, scores"}.get(gives, gives)
+        return registry.find(ATTACKS, spec.name, "attack").needs
     except SpecError:
         return ""

@@ -95,9 +95,9 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
     refuse_several(options.subject, ranks.count)
     stand_ins = _stand_ins(options, objects, subject)
     remarks: tuple[str, ...] = ()
-    if any(text.startswith(AUTO) for text in options.attacks):
+    if stand_ins.surrogate is None and any(text.startswith(AUTO) for text in options.attacks):
         x = read_batch(subject.images, subject.indices[:1]).to(subject.device).x
-        options, remarks = resolved(options, subject.classifier.model, x)
+        options, remarks = resolved(options, subject.classifier.in_own_batches, x, objects.attacks.keys())
         attacks = make_attacks(options, threat, objects.attacks)
     runs = allowed(
         subject.classifier.model,
@@ -280,8 +280,8 @@ def label_only_attack(options: RunSettings, threat: Threat) -> Named:
     entry = ATTACKS.get(full.spec.name)
     if entry is not None and entry.needs != "labels":
         raise SpecError(
-            f"the label-only rung takes an attack that asks for labels alone; {full.spec.name} asks for "
-            f"{entry.needs}. Give --label-only {LABEL_ONLY}."
+            f"the label-only rung takes an attack that asks for labels alone; {full.spec.name} needs "
+            f"more. Give --label-only {LABEL_ONLY}."
         )
     attack = registry.build(full.factory, full.spec, "attack")
     return Named({str(full.spec): attack}, {str(full.spec): _settings_of(attack, threat, {})})

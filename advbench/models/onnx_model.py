@@ -81,6 +81,11 @@ class OnnxModel(nn.Module):
         self._parts = (judge, twin)
         self.register_buffer("anchor", torch.zeros((), device=device), persistent=False)
 
+    @property
+    def pixel_levels(self) -> int | None:
+        """Steps between black and white of the pixels that the file takes; None for any number."""
+        return 255 if self._parts[0].interface.dtype == torch.uint8 else None
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """A copy that shares the session, of which there is nothing to change."""
         return type(self)(*self._parts, self.anchor.device)

@@ -57,7 +57,8 @@ class Comparison(NamedTuple):
     @property
     def sentence(self) -> str:
         """What is said of it."""
-        through = f" straight through its {self.straight} roundings (BPDA)" if self.straight else ""
+        roundings = "rounding" if self.straight == 1 else "roundings"
+        through = f" straight through its {self.straight} {roundings} (BPDA)" if self.straight else ""
         alike = (
             "its logits move too little to compare gradients"
             if self.likeness is None

@@ -12,7 +12,7 @@ from tests.attacks.fakes import named
 OURS = [name for name in ATTACKS if not name.endswith(ANY_NAME)]
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [name for name in OURS if name != "auto"])  # asks as the model gives
 def test_an_attack_asks_for_what_its_entry_says(name: str, linear_model: nn.Sequential) -> None:
     short = {"queries": "20", "steps": "3"}
     known = parameters(ATTACKS[name].load())

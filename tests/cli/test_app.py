@@ -10,7 +10,7 @@ from advbench.cli import main
 from advbench.cli.app import app
 from advbench.version import VERSION
 
-COMMANDS = ("attack", "sweep", "init", "report", "export", "verify", "finetune", "list", "doctor")
+COMMANDS = ("attack", "sweep", "init", "report", "view", "export", "verify", "finetune", "list", "doctor")
 
 
 def test_every_command_has_a_line_of_help_in_the_order_of_a_users_way(

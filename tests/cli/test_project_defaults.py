@@ -43,9 +43,9 @@ def test_defaults_of_a_file_hold_are_told_and_kept(project: Path, capsys: pytest
     manifest = json.loads(Path("run/run.json").read_text())
     assert manifest["settings"]["seed"] == 6
     assert manifest["settings"]["first"] == 4
-    told = manifest["settings_file"]
-    assert (told["file"], told["table"], len(told["sha256"])) == ("advbench.toml", "[attack]", 64)
-    assert told["values"] == {
+    recorded = manifest["settings_file"]
+    assert (recorded["file"], recorded["table"], len(recorded["sha256"])) == ("advbench.toml", "[attack]", 64)
+    assert recorded["values"] == {
         "first": 4,
         "steps": 2,
         "bpda": True,

@@ -218,7 +218,7 @@ def test_no_images_and_unknown_places_are_refused(network: Network, data: Tensor
 def test_an_evaluation_takes_few_parameters_and_no_copies_can_be_said_in_two_ways(
     network: Network, data: TensorDataset
 ) -> None:
-    assert len(inspect.signature(evaluate).parameters) <= 18
+    assert len(inspect.signature(evaluate).parameters) <= 19
     own = {"threat": Threat("linf", 0.05), "attacks": {"pgd": PGD(steps=3)}, "rungs": ()}
     said: list[list[str]] = [[], []]
     short = evaluate(network, data, **own, fast=False, observer=Hooks(note=said[0].append))  # type: ignore[arg-type]  # a table of settings

@@ -167,8 +167,8 @@ def find_project_file(
         own, shared = (shown / name for name in (SETTINGS_FILE, PYPROJECT))
         text = _pyproject_of_ours(folder, shared)
         if os.path.lexists(folder / own):
-            found = _read(own, _read_there(folder, own), is_pyproject=False, named=False)
-            return replace(found, passed_over=PYPROJECT if text else "")
+            settings = _read(own, _read_there(folder, own), is_pyproject=False, named=False)
+            return replace(settings, passed_over=PYPROJECT if text else "")
         if text:
             return _read(shared, text, is_pyproject=True, named=False)
     return None
@@ -327,7 +327,7 @@ class _Reading:
         if _holds_paths(setting):
             return str(home / Path(read).expanduser())
         if isinstance(read, str):
-            return _OWN_FILE.sub(lambda found: str(home / found.group()), read)
+            return _OWN_FILE.sub(lambda match: str(home / match.group()), read)
         return read
 
     def _line(self, place: toml_lines.Path) -> int:
