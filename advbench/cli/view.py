@@ -33,7 +33,7 @@ def _view(settings: ViewSettings) -> None:
 
 
 def _serve(page: str, settings: ViewSettings) -> None:
-    from advbench.cli.serve import HOST, page_server  # noqa: PLC0415
+    from advbench.reports.serve import HOST, page_server  # noqa: PLC0415
 
     with page_server(page, settings.port) as server:
         address = f"http://{HOST}:{server.server_port}/"

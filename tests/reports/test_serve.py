@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from advbench.cli.serve import HOST, page_server
 from advbench.errors import InputError
+from advbench.reports.serve import HOST, page_server
 
 PAGE = "<!doctype html><p>– a page"
 
