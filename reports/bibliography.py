@@ -22,6 +22,13 @@ _PAPERS: Final[dict[str, tuple[str, str, str, str, str]]] = {
         "International Conference on Learning Representations",
         "2015",
     ),
+    "chen2020": (
+        "inproceedings",
+        "Chen, Jinghui and Gu, Quanquan",
+        "RayS: A Ray Searching Method for Hard-label Adversarial Attack",
+        "ACM SIGKDD International Conference on Knowledge Discovery and Data Mining",
+        "2020",
+    ),
     "croce2020autoattack": (
         "inproceedings",
         "Croce, Francesco and Hein, Matthias",
@@ -271,6 +278,7 @@ _OF_NAMES: Final = {
     "autoattack": "croce2020autoattack",
     "fab": "croce2020fab",
     "square": "andriushchenko2020",
+    "hard-label": "chen2020",
     "fmn": "pintor2021",
     "selective": "bryniarski2022",
     "orthogonal": "bryniarski2022",

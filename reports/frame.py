@@ -1,6 +1,7 @@
 """The table as data: one line a row, stable columns."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -46,15 +47,20 @@ def flat_rows(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     judged = any(row.judge for row in rows)
     drawn = [rung for rung in rungs if any(_over_draws(row, rung) for row in rows)]
     for row in rows:
-        yield {
-            **_flat(row, rungs, spread, median),
-            **_paired(row, compared),
-            **({"error": row.error} if failed else {}),
-            **{f"{rung}_done": _done(row, rung) for rung in begun},
-            **_refused(row, refusing),
-            **({"judge": row.judge} if judged else {}),
-            **_by_draws(row, drawn),
-        }
+        cells = _flat(row, rungs, spread, median)
+        if compared:
+            cells |= _paired(row, compared)
+        if failed:
+            cells["error"] = row.error
+        for rung in begun:
+            cells[f"{rung}_done"] = _done(row, rung)
+        if refusing:
+            cells |= _refused(row, refusing)
+        if judged:
+            cells["judge"] = row.judge
+        if drawn:
+            cells |= _by_draws(row, drawn)
+        yield cells
 
 
 def _over_draws(row: Row, rung: Rung) -> OverDraws | None:
@@ -126,15 +132,17 @@ def _flat(row: Row, rungs: Sequence[Rung], spread: Sequence[Rung], median: Seque
     }
     for rung in rungs:
         rate = row.rates.get(rung)
-        low, high = rate.interval if rate else (None, None)
-        cells[f"{rung}_accuracy"] = rate.accuracy if rate else None
-        cells[f"{rung}_low"] = low
-        cells[f"{rung}_high"] = high
-        cells[f"{rung}_count"] = rate.count if rate else None
+        figures = (None,) * 4 if rate is None else (rate.accuracy, *rate.interval, rate.count)
+        cells.update(zip(_columns(rung), figures, strict=True))
         if rung in spread:
             over_draws = rate.spread if rate else None
             cells[f"{rung}_draws_mean"] = over_draws.mean if over_draws else None
             cells[f"{rung}_draws_std"] = over_draws.deviation if over_draws else None
         if rung in median:
             cells[f"{rung}_median_distance"] = _median(row, rung)
-    return {**cells, "masking_gap": row.masking_gap, "substitute": row.substitute, "verdict": row.verdict}
+    return cells | {"masking_gap": row.masking_gap, "substitute": row.substitute, "verdict": row.verdict}
+
+
+@cache
+def _columns(rung: Rung) -> tuple[str, str, str, str]:
+    return f"{rung}_accuracy", f"{rung}_low", f"{rung}_high", f"{rung}_count"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 import pandas as pd
@@ -73,6 +74,7 @@ where an attack does not tell. `loss` is the cross-entropy that the judge found.
 """
 
 
+@lru_cache(maxsize=4096)  # tables ask for the same few again and again
 def wilson_interval(count: float, n: int, z: float = 1.959963984540054) -> Interval:
     """Wilson's score interval of `count` successes in `n` trials (Wilson 1927), 95 % by default.
 

@@ -11,7 +11,7 @@ from advbench.reports.bibliography import bibtex
 from advbench.results.records import Row
 from tests.reports.records import HOSTILE, NONE, RANDOM, ROUND, ROWS
 
-OURS = ("webp", "strongest")  # what has no paper
+OURS = ("webp", "strongest", "auto")  # what has no paper of its own
 SOURCES = {name: entry.source for name, entry in {**ATTACKS, **DEFENSES}.items() if name not in OURS}
 ENTRY = re.compile(r"@(\w+)\{(\w+),\n((?:  \w+ = \{.*\},\n)+)\}\n")
 
