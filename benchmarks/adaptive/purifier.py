@@ -69,7 +69,7 @@ BLOCKED = Line(
     kind="purifier",
     paper="Nie et al. 2022",
     options="--defense purify:denoiser=benchmarks.adaptive.purifier:blocked,steps=6 "
-    f"--substitute benchmarks.adaptive.purifier:differentiable {_SETTINGS}",
+    f"--substitute benchmarks.adaptive.purifier:differentiable {_SETTINGS} --steps 60",
     adaptive=against_purifier,
     right=("masked",),
     eps=0.2,
