@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from advbench.results.records import SHARED, UNDEFENDED, Row, Rung
+from advbench.results.records import UNDEFENDED, Row, Rung
 from advbench.results.statistics import PairedCounts, count_pairs
+from advbench.results.table import of_row
 
 from .grid import MISSING, TITLES, Grid
 from .style import PLAIN, Style
@@ -94,8 +95,7 @@ def _compared(
 
 def _standing(samples: pd.DataFrame, row: Row, rung: Rung) -> "pd.Series[bool]":
     """Whether each image of a row stands on a rung, by its index; on the worst, whether on all of them."""
-    shared = samples["rung"].isin(SHARED)
-    records = samples[(samples["defense"] == row.defense) & (shared | (samples["attack"] == row.attack))]
+    records = of_row(samples, row.defense, row.attack)
     return (records if rung == "worst" else records[records["rung"] == rung]).groupby("index")["robust"].all()
 
 

@@ -68,3 +68,8 @@ def column_head(name: str, *, number: bool = False) -> str:
 def section(title: str, body: str) -> str:
     """A section with its title, which is HTML."""
     return f"<section><h2>{title}</h2>{body}</section>"
+
+
+def notes_list(notes: Sequence[str]) -> str:
+    """Remarks below a table, in plain text; '' for none."""
+    return f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>' if notes else ""

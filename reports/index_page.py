@@ -8,7 +8,7 @@ from typing import Final
 
 from advbench.results.records import RUNGS, Row, Rung
 
-from .document import MOODS, column_head, document, heading, section
+from .document import MOODS, column_head, document, heading, notes_list, section
 from .frame import rungs_run
 from .gallery import gallery_section
 from .grid import MISSING, TITLES, of_all
@@ -66,7 +66,7 @@ def index_page(content: Index) -> str:
         counts += f"; {len(content.closed)} that could not be read: see the end"
     body = [
         heading(content.title, f"{counts}."),
-        _notes(content.notes),
+        notes_list(content.notes),
         _table(content),
         _comparison(content),
         gallery_section(content.pictures),
@@ -98,7 +98,7 @@ def _table(content: Index) -> str:
         f'<label>verdict<select data-row="verdict"><option value="">all</option>{options}</select></label>'
         '</div><div class="wide tall" tabindex="0" role="region" aria-label="Runs">'
         f'<table class="sortable"><thead><tr>{"".join(heads)}</tr></thead><tbody>\n'
-        f"{chr(10).join(lines)}\n</tbody></table></div>{_notes([note])}",
+        f"{chr(10).join(lines)}\n</tbody></table></div>{notes_list([note])}",
     )
 
 
@@ -200,7 +200,3 @@ def _closed(closed: Sequence[tuple[str, str]]) -> str:
         '<th scope="col">folder</th><th scope="col">reason</th></tr></thead>'
         f"<tbody>{lines}</tbody></table></div>",
     )
-
-
-def _notes(notes: Sequence[str]) -> str:
-    return f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>' if notes else ""

@@ -10,7 +10,7 @@ from advbench.results.records import Row, Rung
 from .baseline import Comparison, paired_grid
 from .bibliography import bibtex
 from .charts import Chart
-from .document import MOODS, column_head, document, heading, section
+from .document import MOODS, column_head, document, heading, notes_list, section
 from .formats import Origin, render
 from .gallery import gallery_section
 from .grid import MISSING, TITLES, Grid, by_draws, interval_text, layout, notes_of, of_all, so_far_text
@@ -111,7 +111,7 @@ def _table(rows: Sequence[Row], style: Style) -> str:
         '<div class="tools"><label>Filter rows<input id="filter" type="search" autocomplete="off"></label>'
         '</div><div class="wide" tabindex="0" role="region" aria-label="Table"><table class="sortable">'
         f"<thead><tr>{''.join(heads)}</tr></thead><tbody>\n{chr(10).join(lines)}\n</tbody></table></div>"
-        f"{_notes(notes)}",
+        f"{notes_list(notes)}",
     )
 
 
@@ -154,7 +154,7 @@ def _paired(content: Page) -> str:
     if content.comparisons is None:
         return ""
     words = paired_grid(content.comparisons, content.style)
-    return section("Against the baseline", _plain_table(words) + _notes(words.notes))
+    return section("Against the baseline", _plain_table(words) + notes_list(words.notes))
 
 
 def _plain_table(words: Grid) -> str:
@@ -209,7 +209,3 @@ def _settings(settings: Mapping[str, Mapping[str, str]]) -> str:
         items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>" for key, text in entries.items())
         blocks.append(f"<details><summary>{escape(name)}</summary><dl>{items}</dl></details>")
     return section("Settings and provenance", "".join(blocks)) if blocks else ""
-
-
-def _notes(notes: Sequence[str]) -> str:
-    return f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>' if notes else ""

@@ -99,15 +99,16 @@ def open_tables(
     column = ""
     names: list[str] = []
     for path in paths:
-        with _reading(path):
-            schema = _schema(path)
+        with _reading(path), open_regular(path) as file:
+            source = pyarrow.parquet.ParquetFile(file) if _is_parquet(path) else _stream(file)
+            schema = source.schema_arrow if _is_parquet(path) else source.schema
             features = _features(schema)
             if not column:
                 column, label = _columns(schema, features, image_column, label_column)
                 classes = features.get(label, {}).get("names")
                 names = [str(name) for name in classes] if isinstance(classes, list) else []
             _check_column(path, schema, column)
-            own_labels, starts = _labels(path, label)
+            own_labels, starts = _labels(path, source, label)
         tables.append(_Table(path, starts))
         begins.append(begins[-1] + starts[-1])
         values += own_labels
@@ -135,13 +136,6 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _is_parquet(path: Path) -> bool:
     return path.suffix.lower() != ".arrow"
-
-
-def _schema(path: Path) -> pyarrow.Schema:
-    with open_regular(path) as file:
-        if _is_parquet(path):
-            return pyarrow.parquet.ParquetFile(file).schema_arrow
-        return _stream(file).schema
 
 
 def _stream(file: Any) -> Any:
@@ -206,25 +200,23 @@ def _check_column(path: Path, schema: pyarrow.Schema, column: str) -> None:
         raise DatasetError(f"column {column!r} of {path.name} holds {kind}, not the bytes of pictures.")
 
 
-def _labels(path: Path, column: str) -> tuple[list[Any], tuple[int, ...]]:
+def _labels(path: Path, source: Any, column: str) -> tuple[list[Any], tuple[int, ...]]:
     """The values of a column, and the rows at which reading can begin."""
-    with open_regular(path) as file:
-        if not _is_parquet(path):
-            values: list[Any] = []
-            for batch in _stream(file):
-                values += batch.column(column).to_pylist()
-                _check_count(path, len(values))
-            return values, (0, len(values))
-        parquet = pyarrow.parquet.ParquetFile(file)
-        groups = [parquet.metadata.row_group(number) for number in range(parquet.num_row_groups)]
-        starts = (0, *itertools.accumulate(group.num_rows for group in groups))
-        _check_count(path, starts[-1])
-        if pyarrow.types.is_nested(parquet.schema_arrow.field(column).type):
-            raise DatasetError(f"column {column!r} of {path.name} holds no labels.")
-        leaf = next(i for i in range(len(parquet.schema)) if parquet.schema.column(i).path == column)
-        if sum(group.column(leaf).total_uncompressed_size for group in groups) > _LARGEST_LABELS:
-            raise DatasetError(f"column {column!r} of {path.name} is larger than labels are.")
-        return parquet.read(columns=[column], use_threads=False).column(column).to_pylist(), starts
+    if not _is_parquet(path):
+        values: list[Any] = []
+        for batch in source:
+            values += batch.column(column).to_pylist()
+            _check_count(path, len(values))
+        return values, (0, len(values))
+    groups = [source.metadata.row_group(number) for number in range(source.num_row_groups)]
+    starts = (0, *itertools.accumulate(group.num_rows for group in groups))
+    _check_count(path, starts[-1])
+    if pyarrow.types.is_nested(source.schema_arrow.field(column).type):
+        raise DatasetError(f"column {column!r} of {path.name} holds no labels.")
+    leaf = next(i for i in range(len(source.schema)) if source.schema.column(i).path == column)
+    if sum(group.column(leaf).total_uncompressed_size for group in groups) > _LARGEST_LABELS:
+        raise DatasetError(f"column {column!r} of {path.name} is larger than labels are.")
+    return source.read(columns=[column], use_threads=False).column(column).to_pylist(), starts
 
 
 def _check_count(path: Path, rows: int) -> None:

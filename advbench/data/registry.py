@@ -147,4 +147,3 @@ DATASETS: Final[Mapping[str, DatasetEntry]] = {
         named=True,
     ),
 }
-"""The data sets by their names; those that are any images of the user's take the place behind a colon too."""

@@ -58,6 +58,11 @@ class Place:
     image_column: str | None = None
     label_column: str | None = None
 
+    @property
+    def columns(self) -> dict[str, str | None]:
+        """The columns of a table of pictures, as far as they are told."""
+        return {"image_column": self.image_column, "label_column": self.label_column}
+
 
 def digits(place: Place) -> LabelledImages:
     """scikit-learn's handwritten digits, 8x8 grey, in a fixed stratified split of 1,437 and 360."""
@@ -110,30 +115,19 @@ def imagefolder(place: Place) -> LabelledImages:
 def npz(place: Place) -> LabelledImages:
     """Arrays `x` and `y` of an `.npz` file; uint8 pixels are divided by 255, object arrays are refused."""
     _as_they_are(place)
-    path = place.root if place.root.is_file() else place.root / f"{place.split}.npz"
-    if not path.is_file():
-        raise DatasetError(f"there is no {path.name}.")
-    return open_npz(path)
+    return open_npz(_file(place, f"{place.split}.npz"))
 
 
 def npy(place: Place) -> LabelledImages:
     """Images in an `.npy` file that stays on the disk, labels beside it; as `npz` otherwise."""
     _as_they_are(place)
-    within = [place.root / f"{place.split}.npy", place.root / place.split / "x.npy", place.root / "x.npy"]
-    path = place.root if place.root.is_file() else next(filter(Path.is_file, within), within[-1])
-    if not path.is_file():
-        raise DatasetError(f"there is no {path.name}.")
-    return open_npy(path)
+    return open_npy(_file(place, f"{place.split}.npy", f"{place.split}/x.npy", "x.npy"))
 
 
 def csv(place: Place) -> LabelledImages:
     """Picture files that a `.csv` or `.tsv` file lists with their labels."""
-    places = [place.root / f"{place.split}{ending}" for ending in (".csv", ".tsv")]
-    path = place.root if place.root.is_file() else next(filter(Path.is_file, places), places[0])
-    if not path.is_file():
-        raise DatasetError(f"there is no {path.name}.")
-    columns = {"image_column": place.image_column, "label_column": place.label_column}
-    return _pictures(place, *read_list(path, place.split, **columns))
+    path = _file(place, f"{place.split}.tsv", f"{place.split}.csv")
+    return _pictures(place, *read_list(path, place.split, **place.columns))
 
 
 def webdataset(place: Place) -> LabelledImages:
@@ -148,8 +142,21 @@ def hf(place: Place) -> LabelledImages:
     if not root.exists():
         root = dataset_snapshot(str(root), place.split, download=place.download)
     paths = files_of_split(root, place.split, ENDINGS)
-    columns = {"image_column": place.image_column, "label_column": place.label_column}
-    return _pictures(place, *open_tables(paths, **columns))
+    return _pictures(place, *open_tables(paths, **place.columns))
+
+
+def _file(place: Place, *names: str) -> Path:
+    """The file that a place is, or the first of some names that is in its folder.
+
+    Raises:
+        DatasetError: there is none; the last name is told.
+    """
+    if place.root.is_file():
+        return place.root
+    path = next((place.root / name for name in names if (place.root / name).is_file()), None)
+    if path is None:
+        raise DatasetError(f"there is no {names[-1]}.")
+    return path
 
 
 def _pictures(

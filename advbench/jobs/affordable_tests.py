@@ -1,10 +1,11 @@
 """Whether a run can afford to test its own attacks: `--test auto` does where that adds a tenth at most."""
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from advbench.evaluation.binarization import INNER, TESTED, TRIES
 from advbench.results.indicators import TESTS, Test
+from advbench.speed.attack_cost import gradient_passes
 from advbench.threat.attack import Attack
 
 AUTO: Final = "auto"
@@ -57,10 +58,5 @@ def _sentence(reason: str) -> str:
 
 def passes(attack: Attack) -> int | None:
     """Forward passes that an attack takes for an image at most; None where that cannot be told."""
-    own: Any = attack
-    known = getattr(own, "__dataclass_fields__", {})
-    if "queries" in known:
-        return int(own.queries)
-    if "steps" not in known:
-        return None
-    return _OF_A_STEP * int(own.steps) * int(getattr(own, "restarts", 1))
+    cost = gradient_passes(attack)
+    return None if cost is None else round(_OF_A_STEP * cost)

@@ -3,10 +3,8 @@
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from torch import nn
-
 from advbench.attacks import ATTACKS
-from advbench.defended.black_box import black_box_in
+from advbench.defended.black_box import BlackBox
 from advbench.errors import ModelError, SpecError
 from advbench.jobs.auto_attack import AUTO
 from advbench.jobs.build_subject import Named
@@ -21,32 +19,23 @@ _LABELS: Final = (
 
 
 class Allowed(NamedTuple):
-    """What is run against a black box."""
+    """What is run."""
 
     attacks: Named
     rungs: tuple[Rung, ...]
     gradient_free: Named
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     """What the rows say of what is left out."""
 
 
 def allowed(
-    model: nn.Module,
-    attacks: Named,
-    rungs: tuple[Rung, ...],
-    gradient_free: Named,
-    instead: Named,
-    *,
-    has_surrogate: bool,
-    own: Collection[str] = (),
+    box: BlackBox, asked_for: Allowed, instead: Named, *, has_surrogate: bool, own: Collection[str] = ()
 ) -> Allowed:
-    """What of a run's attacks and rungs a model allows; everything where it is no black box.
+    """What of a run's attacks and rungs a black box allows.
 
     Args:
-        model: what is attacked.
-        attacks: the attacks.
-        rungs: what is run beside the clean rung.
-        gradient_free: the attack of the gradient-free rung, where that is run.
+        box: what is attacked.
+        asked_for: the attacks, the rungs, and the attack of the gradient-free rung, where that is run.
         instead: what attacks where all others are left out.
         has_surrogate: whether gradients come from another model.
         own: the names of attacks that are objects, of which nobody says what they need.
@@ -54,9 +43,7 @@ def allowed(
     Raises:
         ModelError: none is left.
     """
-    box = black_box_in(model)
-    if box is None:
-        return Allowed(attacks, rungs, gradient_free, ())
+    attacks, rungs, gradient_free, _ = asked_for
     notes: list[str] = []
     kept = list(attacks.objects)
     if has_surrogate:

@@ -14,7 +14,7 @@ from advbench.errors import InputError, SpecError
 from advbench.jobs import affordable_tests
 from advbench.jobs.auto_attack import AUTO, resolved
 from advbench.jobs.black_box import refuse_several
-from advbench.jobs.black_box_attacks import allowed
+from advbench.jobs.black_box_attacks import Allowed, allowed
 from advbench.jobs.build_subject import (
     Named,
     Subject,
@@ -88,7 +88,7 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
     labels = label_only_attack(options, threat) if "label_only" in rungs else Named({}, {})
     subject = load_subject(options.subject, ranks, options.batch_size, objects)
     if no_queries and lacks_gradient(subject.classifier.provenance):
-        rungs = tuple(rung for rung in LADDER if rung in (*rungs, "gradient_free"))
+        rungs = tuple(rung for rung in ASKABLE if rung in (*rungs, "gradient_free"))
         queries = _gradient_free(options, threat, objects.gradient_free)
     if len(subject.indices) < ranks.count:
         raise InputError(f"{ranks.count} processes cannot share {len(subject.indices)} images; start fewer.")
@@ -99,15 +99,19 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
         x = read_batch(subject.images, subject.indices[:1]).to(subject.device).x
         options, remarks = resolved(options, subject.classifier.in_own_batches, x, objects.attacks.keys())
         attacks = make_attacks(options, threat, objects.attacks)
-    runs = allowed(
-        subject.classifier.model,
-        attacks,
-        rungs,
-        queries,
-        _instead(options, threat, objects, subject),
-        has_surrogate=stand_ins.surrogate is not None,
-        own=objects.attacks.keys(),
-    )
+    runs = Allowed(attacks, rungs, queries)
+    box = black_box_in(subject.classifier.model)
+    if box is not None:
+        by_labels = box.gives == "labels"
+        runs = allowed(
+            box,
+            runs,
+            label_only_attack(options, threat)
+            if by_labels
+            else _gradient_free(options, threat, objects.gradient_free),
+            has_surrogate=stand_ins.surrogate is not None,
+            own=objects.attacks.keys(),
+        )
     tests, left_out = _tests(options, subject, runs.attacks, runs.gradient_free)
     return Job(
         subject,
@@ -121,14 +125,6 @@ def assemble(options: RunSettings, ranks: Ranks, objects: Objects = NO_OBJECTS) 
         label_only=labels,
         remarks=(*remarks, *runs.notes),
     )
-
-
-def _instead(options: RunSettings, threat: Threat, objects: Objects, subject: Subject) -> Named:
-    """What attacks a black box where no attack that was asked for can."""
-    box = black_box_in(subject.classifier.model)
-    if box is not None and box.gives == "labels":
-        return label_only_attack(options, threat)
-    return _gradient_free(options, threat, objects.gradient_free)
 
 
 def _tests(
@@ -250,11 +246,12 @@ def attack_tests(options: RunSettings) -> tuple[Test, ...]:
     Raises:
         SpecError: a test that there is not, or one beside a surrogate.
     """
-    if AUTO in options.tests and len(options.tests) > 1:
-        raise SpecError(f"--test {AUTO} says itself what is run: give it alone, or name the tests.")
-    unknown = [word for word in options.tests if word not in (*TESTS, AUTO)]
+    auto = affordable_tests.AUTO
+    if auto in options.tests and len(options.tests) > 1:
+        raise SpecError(f"--test {auto} says itself what is run: give it alone, or name the tests.")
+    unknown = [word for word in options.tests if word not in (*TESTS, auto)]
     if unknown:
-        raise SpecError(f"there is no test {unknown[0]!r}; known: {', '.join((*TESTS, AUTO))}.")
+        raise SpecError(f"there is no test {unknown[0]!r}; known: {', '.join((*TESTS, auto))}.")
     if options.surrogate is not None and options.tests:
         raise SpecError("--test reads the model's own features, which no --surrogate has: give one of both.")
     return tuple(test for test in TESTS if test in options.tests)

@@ -14,18 +14,7 @@ from advbench.defended.model import DefendedModel, Placement, network_of
 from advbench.defended.softened import WIDTHS, Softened, soft_name, steps_inside
 from advbench.defended.surrogate import decider_of
 from advbench.results.surrogates import SOFT_STEPS
-
-
-class Sign(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return torch.where(x >= 0, 1.0, -1.0)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        (x,) = ctx.saved_tensors
-        return grads[0] * (x.abs() <= 1)
+from benchmarks.adaptive.binarised import StraightThrough as Sign
 
 
 class InPlace(Function):

@@ -144,3 +144,11 @@ def test_a_job_has_the_gradient_free_attack_only_where_its_rung_is_run() -> None
     assert whole.gradient_free.objects == {"square:queries=5": Square(queries=5)}
     assert whole.subject.indices == [0, 1]
     assert listed(" a, ,b,") == ["a", "b"]
+
+
+def test_a_model_without_a_gradient_gains_a_rung_and_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("advbench.jobs.build_attacks.lacks_gradient", lambda _: True)
+    job = assemble(RunSettings(label_only="hard-label:queries=5", first=4), Ranks())
+    assert list(job.rungs) == ["shattered", "gradient_free", "label_only"]
+    assert list(job.label_only.objects) == ["hard-label:queries=5"]
+    assert len(job.gradient_free.objects) == 1
