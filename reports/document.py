@@ -37,7 +37,7 @@ def document(
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    return (
+    text = (
         "<!doctype html>\n"
         f'<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
@@ -48,6 +48,7 @@ def document(
         + f'</main>\n<p id="said" class="dim" role="status" aria-live="polite"></p>\n<script>{js}</script>\n'
         "</body></html>\n"
     )
+    return text.encode(errors="backslashreplace").decode()  # names of files need not be text
 
 
 GENERATOR: Final = '<meta name="generator" content="advbench">'

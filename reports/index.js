@@ -52,15 +52,15 @@
     const naming = names.filter((name) => name === "defense" || sides.some((side) => values(side, name).length > 1));
     const apart = names.filter((name) => !naming.includes(name));
     const differing = apart.filter((name) => values(sides[0], name)[0] !== values(sides[1], name)[0]);
-    const told = differing.map((name) => `${name}: ${values(sides[0], name)[0]} → ${values(sides[1], name)[0]}`);
-    return [(row) => naming.map((name) => traits(row)[name]).join(" · "), told];
+    const differences = differing.map((name) => `${name}: ${values(sides[0], name)[0]} → ${values(sides[1], name)[0]}`);
+    return [(row) => naming.map((name) => traits(row)[name]).join(" · "), differences];
   };
 
   const compare = () => {
     compared.replaceChildren();
     if (!one.value || !other.value) return;
     const chosen = [one.value, other.value].map((run) => rows.filter((row) => row.dataset.run === run));
-    const [key, told] = naming(chosen);
+    const [key, differences] = naming(chosen);
     const sides = chosen.map((side) => new Map(side.map((row) => [key(row), row])));
     const keys = [...new Set(sides.flatMap((side) => [...side.keys()]))];
     const images = chosen.map((side) => side[0].dataset.images);
@@ -74,11 +74,12 @@
     const body = table.createTBody();
     body.append(...keys.map((key) => line(key, sides[0].get(key), sides[1].get(key))));
     compared.append(table);
-    const same = images[0] && images[0] === images[1];
-    const pairing = same
+    const pairing = !images[0] || !images[1]
+      ? "Whether the runs have the same images is not known."
+      : images[0] === images[1]
       ? "Both runs have the same images; advbench report B --baseline A has the intervals of the differences."
       : "The runs have other images each, to which a difference may be due.";
-    document.getElementById("pairing").textContent = [...told, pairing].join("; ");
+    document.getElementById("pairing").textContent = [...differences, pairing].join("; ");
     document.getElementById("said").textContent = `${keys.length} rows compared`;
   };
 

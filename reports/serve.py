@@ -1,5 +1,6 @@
 """One page, served on this machine alone."""
 
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
@@ -14,6 +15,14 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
+
+
+class _Server(ThreadingHTTPServer):
+    """Says nothing of a browser that has left."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
 
 def page_server(page: str, port: int | None = None) -> ThreadingHTTPServer:
@@ -62,7 +71,7 @@ def page_server(page: str, port: int | None = None) -> ThreadingHTTPServer:
                 self.wfile.write(body)
 
     try:
-        server = ThreadingHTTPServer((HOST, port or 0), Handler)
+        server = _Server((HOST, port or 0), Handler)
     except OSError as error:
         raise InputError(
             f"--port {port} cannot be used: {error.strerror}. Leave it out for a free one."

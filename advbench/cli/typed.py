@@ -55,6 +55,8 @@ def command(
         ignores_file = given.pop(IGNORE)
         denied = {setting.name for setting in denials if given.pop(denial(setting))}
         typed = typed_names(context, known)
+        if "dataset" in typed and ":" in (given["dataset"] or ""):
+            typed.add("data_root")  # the place stands behind the data set's name
         check_denied(denied & typed, known)
         source = None if ignores_file else from_file(context.info_name or "", frozenset(typed | denied))
         try:

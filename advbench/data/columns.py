@@ -48,25 +48,29 @@ def chosen_column(names: Sequence[str], wanted: str | None, usual: Collection[st
     raise DatasetError(f"{wrong}; name the right one with {option}.")
 
 
-def labels_of(values: Iterable[Any], where: str) -> tuple[Labels, list[str]]:
+def labels_of(values: Iterable[Any], where: str, others: Iterable[str] = ()) -> tuple[Labels, list[str]]:
     """Labels from the values of a column: whole numbers as they are, or names in alphabetical order.
+
+    Blanks around a text are no part of it.
 
     Args:
         values: whole numbers or texts, one an image.
         where: what messages call the column.
+        others: labels of the images that are not taken, of other splits, whose names count too.
 
     Returns:
         Labels `(n,)`, and the names of the classes; none where the values are numbers.
 
     Raises:
-        DatasetError: an image without a label, a negative number, or values of another kind.
+        DatasetError: an image without a label, a number that is negative or has a point, or another kind.
     """
-    listed = list(values)
+    listed = [value.strip() if isinstance(value, str) else value for value in values]
     for row, value in enumerate(listed, 1):
         if value is None or value == "" or not isinstance(value, int | str | np.integer):
             shown = "nothing" if value in (None, "") else f"{value!r:.40}"
             raise DatasetError(f"{where} has {shown} in row {row}; expected a whole number or a name.")
-    if all(not isinstance(value, str) or re.fullmatch(r"[+-]?\d{1,9}", value, re.ASCII) for value in listed):
+    everywhere = [*listed, *(text.strip() for text in others if text.strip())]
+    if all(_is_like(value, r"[+-]?\d{1,9}") for value in everywhere):
         labels = np.array([int(value) for value in listed], dtype=np.int64)
         wrong = np.flatnonzero((labels < 0) | (labels > _LARGEST_LABEL))
         if len(wrong):
@@ -74,6 +78,14 @@ def labels_of(values: Iterable[Any], where: str) -> tuple[Labels, list[str]]:
                 f"{where} has {labels[wrong[0]]} in row {wrong[0] + 1}, which is the number of no class."
             )
         return labels, []
-    classes = sorted({str(value) for value in listed})
+    if all(_is_like(value, r"[+-]?\d+(\.\d*)?") for value in everywhere):
+        pointed = next(value for value in everywhere if not _is_like(value, r"[+-]?\d{1,9}"))
+        raise DatasetError(f"{where} has {pointed!r:.40}; expected whole numbers without a point, or names.")
+    classes = sorted({str(value) for value in everywhere})
     number = {name: index for index, name in enumerate(classes)}
     return np.array([number[str(value)] for value in listed], dtype=np.int64), classes
+
+
+def _is_like(value: Any, pattern: str) -> bool:
+    """Whether a value is a number, or a text of a pattern."""
+    return not isinstance(value, str) or re.fullmatch(pattern, value, re.ASCII) is not None

@@ -47,17 +47,18 @@ def read_list(
     names = [str(name) for name in table.columns]
     images = chosen_column(names, image_column, PICTURES, "--image-column")
     label = chosen_column(names, label_column, LABELS, "--label-column")
+    everywhere = table[label]
     if "split" in names:
         splits = sorted(table["split"].unique())
         table = table[table["split"] == split]
         if table.empty:
             listed = printable(", ".join(splits[:8]))
             raise DatasetError(f"{path.name} has no row of split {split!r}, only of {listed}.")
-    files = [str(path.parent / name) for name in table[images]]
+    files = [str(path.parent / name.strip()) for name in table[images]]
     for row, file in zip(table.index, files, strict=True):
         if not Path(file).is_file():
             raise DatasetError(f"line {row + 2} of {path.name}: there is no file {printable(file)}.")
-    labels, classes = labels_of(table[label], f"column {label!r} of {path.name}")
+    labels, classes = labels_of(table[label], f"column {label!r} of {path.name}", everywhere)
     return ListedPictures(files, labels, classes)
 
 

@@ -263,7 +263,8 @@ class _Reader:
             yield values
 
     def __del__(self) -> None:
-        self.file.close()
+        if hasattr(self, "file"):  # else it could not be opened
+            self.file.close()
 
 
 _LOCAL: Final = threading.local()

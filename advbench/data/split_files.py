@@ -12,6 +12,9 @@ SPLITS: Final = frozenset(
     {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"}
 )
 _MOST: Final = 100_000  # files in a folder
+_CACHED: Final = re.compile(r"cache-.*\.arrow$")
+"""What `datasets` leaves beside the data when it has computed something of them."""
+_OF: Final = re.compile(r"-\d{5}-of-(\d{5})\.")
 
 
 def files_of_split(root: Path, split: str, endings: Sequence[str]) -> list[Path]:
@@ -26,10 +29,20 @@ def files_of_split(root: Path, split: str, endings: Sequence[str]) -> list[Path]
         endings: of the names of files that count, in small letters.
 
     Raises:
-        DatasetError: no file, none of this split, or several folders that could be meant.
+        DatasetError: no file, none of this split, fewer than their names say, or several folders of them.
     """
     if not root.is_dir():
         return [root]
+    files = _files_of_split(root, split, endings)
+    totals = {int(match[1]) for path in files if (match := _OF.search(path.name))}
+    if len(totals) == 1 and all(_OF.search(path.name) for path in files) and totals != {len(files)}:
+        raise DatasetError(
+            f"{len(files)} of {totals.pop()} files of the split {split!r} are there; fetch the others."
+        )
+    return files
+
+
+def _files_of_split(root: Path, split: str, endings: Sequence[str]) -> list[Path]:
     for folder in (root / split, root / "data" / split):
         if files := _files(folder, endings):
             return files
@@ -42,7 +55,7 @@ def files_of_split(root: Path, split: str, endings: Sequence[str]) -> list[Path]
         raise DatasetError(f"there is no split {split!r}, only {', '.join(known)}.")
     holding = [folder for folder in within if _files(folder, endings) or _files(folder / split, endings)]
     if len(holding) == 1:
-        return files_of_split(holding[0], split, endings)
+        return _files_of_split(holding[0], split, endings)
     if holding:
         names = ", ".join(folder.name for folder in holding[:8])
         raise DatasetError(f"it holds the folders {names}; give one of them.")
@@ -68,7 +81,11 @@ def _split_in(name: str) -> str | None:
 def _files(folder: Path, endings: Sequence[str]) -> list[Path]:
     if not folder.is_dir():
         return []
-    names = [entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(tuple(endings))]
+    names = [
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.name.lower().endswith(tuple(endings)) and not _CACHED.match(entry.name)
+    ]
     if len(names) > _MOST:
         raise DatasetError(f"{folder} holds more than {_MOST:,} files.")
     return [folder / name for name in sorted(names)]

@@ -4,7 +4,8 @@ Steps that torch's functions take are seen as they are called (`soft_steps`). St
 often classes of the user's, `torch.autograd.Function`, whose forward pass autograd does not follow. Their
 node in the graph is given the gradient that their own forward pass has when its steps are softened.
 
-What is not seen: steps in compiled or scripted code, on `.data` and under `no_grad`, and casts to integers.
+What is not seen: steps in compiled or scripted code, on `.data` and under `no_grad`, and casts to integers. A
+function of the user's that draws random numbers on a GPU meets others in the backward pass.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +69,7 @@ def _softened(network: Callable[[Tensor], Tensor], x: Tensor, width: float) -> t
         y = network(x)
     hooked = [call for call in calls if call.node.next_functions]
     for call in hooked:
-        call.node.register_hook(_gradient_of(call.forward, call.args, width))
+        call.node.register_hook(_gradient_of(call.forward, call.args, call.state, width))
     return y, mode.softened + len(hooked)
 
 
@@ -81,6 +82,8 @@ class _Call(NamedTuple):
     """Its forward pass, on a context and its arguments."""
     args: tuple[Any, ...]
     """As they were before."""
+    state: Tensor
+    """Of torch's generator before: a function that draws has the same draws again."""
 
 
 class _Context:
@@ -134,10 +137,10 @@ def _copied(args: Sequence[Any]) -> tuple[Any, ...]:
 def _watching(own: Callable[..., Any], mode: Softening, calls: list[_Call]) -> Callable[..., Any]:
     @wraps(own)
     def forward(ctx: Any, *args: Any) -> Any:
-        taken, copied = mode.taken, _copied(args)
+        taken, copied, state = mode.taken, _copied(args), torch.get_rng_state()
         y = own(ctx, *args)
         if mode.taken > taken and isinstance(y, Tensor):
-            calls.append(_Call(ctx, own, copied))
+            calls.append(_Call(ctx, own, copied, state))
         return y
 
     return forward
@@ -147,25 +150,27 @@ def _watch_apart(function: type[Function], mode: Softening, calls: list[_Call]) 
     """Watch a function whose forward pass has no context, which is set up afterwards."""
     own: Callable[..., Any] = function.forward
     set_up: Callable[..., Any] = function.setup_context
-    stepped: list[tuple[Any, ...]] = []
+    stepped: list[tuple[tuple[Any, ...], Tensor]] = []
 
     @wraps(own)
     def forward(*args: Any) -> Any:
-        taken, copied = mode.taken, _copied(args)
+        taken, copied, state = mode.taken, _copied(args), torch.get_rng_state()
         y = own(*args)
-        stepped[:] = [copied] if mode.taken > taken and isinstance(y, Tensor) else []
+        stepped[:] = [(copied, state)] if mode.taken > taken and isinstance(y, Tensor) else []
         return y
 
     @wraps(set_up)
     def setup_context(ctx: Any, inputs: Any, output: Any) -> Any:
-        calls.extend(_Call(ctx, lambda _, *args: own(*args), args) for args in stepped)
+        calls.extend(_Call(ctx, lambda _, *args: own(*args), args, state) for args, state in stepped)
         return set_up(ctx, inputs, output)
 
     function.forward = staticmethod(forward)  # type: ignore[method-assign]  # `_watched` puts it back
     function.setup_context = staticmethod(setup_context)  # type: ignore[method-assign]  # `_watched` puts it back
 
 
-def _gradient_of(forward: Callable[..., Any], args: tuple[Any, ...], width: float) -> Callable[..., Any]:
+def _gradient_of(
+    forward: Callable[..., Any], args: tuple[Any, ...], state: Tensor, width: float
+) -> Callable[..., Any]:
     """A hook that puts the gradient through soft steps in the place of a function's own.
 
     It must not hold the node, which holds the hook: such a circle through C++ is never freed.
@@ -175,7 +180,8 @@ def _gradient_of(forward: Callable[..., Any], args: tuple[Any, ...], width: floa
         if outer[0] is None:
             return None
         given = [_as_leaf(arg) for arg in args]
-        with torch.enable_grad(), Softening(width):
+        with torch.random.fork_rng(devices=[]), torch.enable_grad(), Softening(width):
+            torch.set_rng_state(state)
             # What is changed in place must not be a leaf.
             passed = [arg.clone() if isinstance(arg, Tensor) else arg for arg in given]
             y = forward(_Context(len(given)), *passed)

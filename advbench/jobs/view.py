@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from advbench.errors import AdvbenchError, InputError, RunFolderError
+from advbench.errors import AdvbenchError, InputError, RunFolderError, printable
 from advbench.files import write_whole
 from advbench.jobs.report_page import page_of, pictures_of
 from advbench.jobs.settings.shared import style_of_words
@@ -110,7 +110,7 @@ def _index(settings: ViewSettings, style: Style, watcher: Watcher) -> str:
             title=f"Runs in {folder.resolve().name or folder}",
             runs=shelf.runs,
             closed=shelf.closed,
-            notes=[*there.left_out, *notes],
+            notes=[*there.left_out, *shelf.left_out, *notes],
             pictures=pictures,
             style=style,
         )
@@ -126,12 +126,14 @@ class _Shelf:
         runs: those that could be read.
         closed: the others, each with the reason.
         keeping: those that have kept examples: when each began, its folder and its name.
+        left_out: why there may be more.
     """
 
     home: Path
     runs: list[IndexedRun] = field(default_factory=list)
     closed: list[tuple[str, str]] = field(default_factory=list)
     keeping: list[tuple[str, Path, str]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def open(self, path: Path) -> None:
         """Take what a folder holds; of a sweep that cannot be read as one, its runs one by one."""
@@ -141,10 +143,10 @@ class _Shelf:
             self._take(path)
         except AdvbenchError as error:
             self.close(path, str(error))
-            if is_sweep(path):
-                for run in (
-                    find_folders(path / "runs", (MANIFEST,)).folders if (path / "runs").is_dir() else ()
-                ):
+            if is_sweep(path) and (path / "runs").is_dir():
+                there = find_folders(path / "runs", (MANIFEST,))
+                self.left_out += there.left_out
+                for run in there.folders:
                     self.open(run)
 
     def close(self, path: Path, reason: str) -> None:
@@ -187,4 +189,4 @@ class _Shelf:
             self.runs.append(IndexedRun(name=self._name(path), rows=failed))
 
     def _name(self, path: Path) -> str:
-        return path.relative_to(self.home).as_posix()
+        return printable(path.relative_to(self.home).as_posix())

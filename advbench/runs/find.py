@@ -69,7 +69,7 @@ def find_folders(home: Path, names: tuple[str, ...]) -> FoundFolders:
             break
     if deeper:
         result.left_out.append(f"Folders more than {DEEPEST} levels down are not looked at.")
-    if waiting:
+    if waiting or entries > MOST_ENTRIES:
         result.left_out.append(
             f"{len(result.folders)} folders are shown, and more may lie there: name one inside."
         )

@@ -141,3 +141,11 @@ def test_the_doctor_names_the_file(project: Path, capsys: pytest.CaptureFixture[
     Path("advbench.toml").unlink()
     assert cli.main(["doctor"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "settings file: none"
+
+
+def test_a_place_behind_the_name_of_a_data_set_is_the_one_place(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("advbench.toml").write_text('[attack]\ndata_root = "elsewhere"\n')
+    assert cli.main(["attack", "--model", "digits-cnn", "--dataset", "csv:none.csv"]) == 2
+    assert "data set 'csv' at none.csv: there is no such folder" in capsys.readouterr().err

@@ -46,6 +46,8 @@ def test_a_column_that_is_unclear_is_asked_for(names: list[str], wanted: str | N
         (["dog", "cat", "dog"], [1, 0, 1], ["cat", "dog"]),
         (["1", "cat"], [0, 1], ["1", "cat"]),
         (["01", "2"], [1, 2], []),
+        ([" 0", "10 ", " 2"], [0, 10, 2], []),
+        ([" dog", "cat "], [1, 0], ["cat", "dog"]),
     ],
 )
 def test_labels_are_numbers_as_they_are_or_names_in_their_order(
@@ -62,6 +64,7 @@ def test_labels_are_numbers_as_they_are_or_names_in_their_order(
         (["5000000"], "column 'y' has 5000000 in row 1, which is the number of no class."),
         (["cat", ""], "column 'y' has nothing in row 2; expected a whole number or a name."),
         ([None], "column 'y' has nothing in row 1; expected a whole number or a name."),
+        (["0.0", "11.0"], "column 'y' has '0.0'; expected whole numbers without a point, or names."),
         ([0.5], "column 'y' has 0.5 in row 1; expected a whole number or a name."),
         ([[1]], "column 'y' has [1] in row 1; expected a whole number or a name."),
     ],
@@ -69,3 +72,8 @@ def test_labels_are_numbers_as_they_are_or_names_in_their_order(
 def test_what_is_no_label_is_told_with_its_row(values: list[Any], sentence: str) -> None:
     with pytest.raises(DatasetError, match=re.escape(sentence)):
         labels_of(values, "column 'y'")
+
+
+def test_names_that_other_splits_have_count_too() -> None:
+    labels, classes = labels_of(["bee", "cat"], "column 'y'", ["ant", "bee", "cat", ""])
+    assert (labels.tolist(), classes) == ([1, 2], ["ant", "bee", "cat"])

@@ -86,3 +86,11 @@ def test_a_list_that_is_no_file_or_no_text_is_refused(root: Path) -> None:
     assert "there is no test.csv." in refusal("csv", place(root))
     (root / "test.csv").write_bytes(b"path,label\n\xff\xfe,1\n")
     assert "test.csv is no table of comma-separated text" in refusal("csv", place(root))
+
+
+def test_a_class_has_one_number_in_every_split(root: Path) -> None:
+    rows = "pictures/0.png, ant,train\npictures/1.png, bee,test\npictures/2.png, cat,test\n"
+    (root / "all.csv").write_text("path, label,split\n" + rows)
+    train, test = (read_list(root / "all.csv", split) for split in ("train", "test"))
+    assert list(train.classes) == list(test.classes) == ["ant", "bee", "cat"]
+    assert (train.labels.tolist(), test.labels.tolist()) == ([0], [1, 2])

@@ -198,3 +198,11 @@ def test_metadata_that_say_nothing_sensible_are_passed_over(tmp_path: Path) -> N
     for text in (b"{", b"[]", b'{"info": 1}', b'{"info": {"features": [1]}}'):
         made = table().replace_schema_metadata({b"huggingface": text})
         assert len(read("hf", place(save_parquet(made, tmp_path / "a.parquet"))).y) == 6
+
+
+def test_a_file_that_is_gone_later_is_told(tmp_path: Path) -> None:
+    path = save_parquet(table(FEATURES), tmp_path / "a.parquet")
+    images = load_dataset("hf", place(path))
+    path.unlink()
+    with pytest.raises(DatasetError, match=r"a\.parquet cannot be read: No such file"):
+        images[0]

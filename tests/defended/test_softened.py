@@ -3,7 +3,7 @@
 import gc
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -159,3 +159,43 @@ def test_a_defense_inside_keeps_its_substitute() -> None:
     rounded = pixels().round().requires_grad_()
     (expected,) = torch.autograd.grad(Softened(Of(torch.sign), 0.3)(rounded).sum(), rounded)
     assert torch.equal(grad, expected)
+
+
+class Stochastic(Function):
+    """The sign of noisy values."""
+
+    seen: ClassVar[list[Tensor]] = []
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        noise = torch.rand_like(x.detach())
+        Stochastic.seen.append(noise)
+        return (x + noise - 0.5).sign()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return grads[0]
+
+
+def test_a_function_that_draws_has_the_same_draws_in_the_backward_pass() -> None:
+    Stochastic.seen.clear()
+    x = torch.linspace(-1, 1, 8).view(2, 4).requires_grad_()
+    torch.manual_seed(5)
+    softened = Softened(Calling(Stochastic), 0.3)(x)
+    state = torch.get_rng_state()
+    softened.sum().backward()
+    forward, backward = Stochastic.seen
+    assert torch.equal(forward, backward)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+class Calling(nn.Module):
+    """A function of the user's as a network."""
+
+    def __init__(self, function: type[Function]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.function.apply(x)
+        return result

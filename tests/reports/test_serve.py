@@ -61,3 +61,17 @@ def test_a_port_that_is_taken_is_told() -> None:
     with page_server(PAGE) as server, pytest.raises(InputError) as caught:
         page_server(PAGE, server.server_port)
     assert f"--port {server.server_port} cannot be used: " in str(caught.value)
+
+
+def test_a_browser_that_leaves_is_no_news(capsys: pytest.CaptureFixture[str]) -> None:
+    with page_server(PAGE) as server:
+        for error, is_told in (
+            (BrokenPipeError(), False),
+            (TimeoutError(), False),
+            (KeyError(), True),
+        ):
+            try:
+                raise error
+            except Exception:
+                server.handle_error(None, ("127.0.0.1", 1))  # type: ignore[arg-type]  # what is told needs none
+            assert bool(capsys.readouterr().err) is is_told

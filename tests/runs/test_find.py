@@ -70,3 +70,12 @@ def test_a_folder_that_may_not_be_looked_into_is_told(tmp_path: Path) -> None:
     (tmp_path / "shut").mkdir(mode=0o000)
     ((path, reason),) = find_folders(tmp_path, NAMES).unread
     assert (path.name, reason) == ("shut", "it cannot be looked into: Permission denied")
+
+
+def test_one_folder_with_too_many_names_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find, "MOST_ENTRIES", 3)
+    for number in range(5):
+        (tmp_path / f"{number}.txt").touch()
+    assert find_folders(tmp_path, NAMES).left_out == [
+        "0 folders are shown, and more may lie there: name one inside."
+    ]

@@ -14,7 +14,7 @@ class InitSettings:
     file: Path = option(Path("sweep.toml"), help="The file to write.", argument=True)
     model: str | None = option(None, like=shared.NAMED_MODEL, panel=None)
     checkpoint: Path | None = option(None, help="The model's weights.", shown="none")
-    dataset: str | None = option(None, like=shared.DATASET, panel=None)
+    dataset: str | None = option(None, like=shared.DATASET, help="Data set to take images from.", panel=None)
     data_root: Path | None = option(None, help="Folder that holds the data set.", shown="data")
     defenses: tuple[str, ...] = option(
         (),

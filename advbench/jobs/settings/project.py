@@ -18,7 +18,7 @@ from advbench.errors import InputError, SpecError, nearest
 from advbench.jobs.sweep import toml_lines
 from advbench.jobs.toml_text import Toml, parse_toml, read_text
 
-from .commands import COMMANDS
+from .commands import COMMANDS, GIVES_WAY
 from .option import Setting, settings_of
 
 SETTINGS_FILE: Final = "advbench.toml"
@@ -36,27 +36,6 @@ _LIBRARIES: Final = ("timm", "hf", "foolbox", "torchattacks", "art", "any", "ref
 
 _BEFORE_COLON: Final = re.compile(r"([^\s:+,=@|()\[\]{}'\"]+)\s*:(?!\s*[\w-]+\s*=)")
 _OWN_FILE: Final = re.compile(r"(?<![^\s+=,|])([^\s:+,=@|()\[\]{}'\"]+\.py)(?=\s*:)")
-
-_GIVES_WAY: Final[Mapping[str, tuple[str, ...]]] = {
-    "first": ("limit",),
-    "limit": ("first",),
-    "norm": ("eps", "step_size"),
-    "normalization": ("mean", "std"),
-    "mean": ("normalization",),
-    "std": ("normalization",),
-    "scratch": ("checkpoint",),
-    "checkpoint": ("scratch", "weights", "members"),
-    "model": (
-        *("checkpoint", "members", "weights", "mean", "std", "normalization", "space", "random_model"),
-        *("classes", "class_index", "surrogate", "source"),
-    ),
-    "dataset": ("split", "image_size", "channels", "classes", "class_index"),
-    "json": ("formats",),
-    "formats": ("json",),
-    "serve": ("out",),
-    "out": ("serve", "port"),
-}
-"""Fields that the command line has set, and those of the file that describe what it has replaced."""
 
 
 class Value(NamedTuple):
@@ -197,7 +176,7 @@ def of_start(file: ProjectFile | None, command: str, typed: frozenset[str]) -> F
     """
     if file is None:
         return None
-    gone = typed.union(*(_GIVES_WAY.get(name, ()) for name in typed))
+    gone = typed.union(*(GIVES_WAY.get(name, ()) for name in typed))
     values = {name: value for name, value in file.tables.get(command, {}).items() if name not in gone}
     return FromFile(file=file, command=command, values=values) if values else None
 
@@ -308,7 +287,9 @@ class _Reading:
 
     def _check_names(self, setting: Setting, written: str, read: Any, place: toml_lines.Path) -> None:
         """Refuse names of code in a file that was found, and that nobody has named."""
-        if self.named or _holds_paths(setting):
+        if (
+            self.named or _holds_paths(setting) or setting.name == "dataset"
+        ):  # which is looked up, and no code
             return
         for text in read if isinstance(read, list) else [read]:
             code = [word for word in _BEFORE_COLON.findall(str(text)) if word not in _LIBRARIES]
@@ -326,6 +307,11 @@ class _Reading:
             return [self._from_here(setting, text) for text in read]
         if _holds_paths(setting):
             return str(home / Path(read).expanduser())
+        if setting.name == "dataset":
+            name, colon, place = read.partition(":")
+            there = home / Path(place).expanduser()
+            is_elsewhere = not colon or (name == "hf" and not there.exists())
+            return read if is_elsewhere else f"{name}:{there}"
         if isinstance(read, str):
             return _OWN_FILE.sub(lambda match: str(home / match.group()), read)
         return read

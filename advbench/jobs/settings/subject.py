@@ -73,12 +73,14 @@ def subject_of(settings: object, **others: Any) -> SubjectOptions:
     `dataset="hf:pets"` is short for `dataset="hf"` and `data_root="pets"`.
 
     Raises:
-        SpecError: a place behind the data set's name, and a `data_root` beside it.
+        SpecError: nothing behind the colon of a data set's name, or a place there and a `data_root` too.
     """
     shared = {field.name for field in fields(SubjectOptions)} & vars(settings).keys()
     values = {name: getattr(settings, name) for name in shared}
     name, colon, place = (values["dataset"] or "").partition(":")
     if colon:
+        if not place:
+            raise SpecError(f"--dataset {name}: lacks its place: write {name}:PATH, or {name} alone.")
         if values["data_root"] != USUAL_ROOT:
             raise SpecError(
                 f"--dataset {name}:{place} and --data-root {values['data_root']} name two places; give one."

@@ -311,3 +311,26 @@ def test_a_key_is_of_one_option_alone() -> None:
     for settings_class in COMMANDS.values():
         keys = [setting.key for setting in settings_of(settings_class).values()]
         assert len(keys) == len(set(keys))
+
+
+def test_a_data_set_may_have_its_place_seen_from_the_file(here: Path) -> None:
+    assert values('[attack]\ndataset = "csv:lists/a.csv"\n') == {"dataset": "csv:lists/a.csv"}
+    assert values('[attack]\ndataset = "hf:owner/name"\n') == {"dataset": "hf:owner/name"}  # of the hub
+    (here / "advbench.toml").unlink()
+    (here.parent / ".git").mkdir()
+    (here.parent / "pets").mkdir()
+    (here.parent / "advbench.toml").write_text('[attack]\ndataset = "hf:pets"\n')
+    source = of_start(found(), "attack", frozenset())
+    assert source is not None
+    assert source.values["dataset"].given == "hf:../pets"
+
+
+@pytest.mark.parametrize(
+    ("typed", "gone"),
+    [
+        ("model", 'black_box = true\nblack_box_form = "nhwc"\nreject_class = "3"\n'),
+        ("dataset", 'image_column = "a"\nlabel_column = "b"\n'),
+    ],
+)
+def test_what_describes_another_model_or_data_set_gives_way(here: Path, typed: str, gone: str) -> None:
+    assert values(f"[attack]\n{gone}seed = 2\n", typed) == {"seed": 2}

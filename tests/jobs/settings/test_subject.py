@@ -69,6 +69,8 @@ def test_a_place_may_stand_behind_the_name_of_the_data_set() -> None:
     assert (subject.dataset, subject.data_root) == ("hf", Path("C:/pets"))
     with pytest.raises(SpecError, match=r"--dataset csv:a\.csv and --data-root b name two places; give one"):
         subject_of(RunSettings(dataset="csv:a.csv", data_root=Path("b")))
+    with pytest.raises(SpecError, match="--dataset csv: lacks its place: write csv:PATH, or csv alone"):
+        subject_of(RunSettings(dataset="csv:"))
 
 
 def test_columns_are_told_as_far_as_they_are_given() -> None:
