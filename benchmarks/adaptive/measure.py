@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def measure(line: Line, folder: Path) -> Measured:
         return Measured(**known["measured"])
     x, y = attacked()
     adaptive = int(line.adaptive(x, y, line.eps).sum())
-    _run(line, folder / "run")
+    run_quietly(line.words, folder / "run")
     measured = read_table(folder / "run", adaptive)
     kept.write_text(json.dumps({"words": line.words, "measured": asdict(measured)}))
     return measured
@@ -63,10 +64,18 @@ def read_table(run: Path, adaptive: int) -> Measured:
     )
 
 
-def _run(line: Line, out: Path) -> None:
-    """Run the command in this process, with its words kept to itself."""
+def run_quietly(words: Sequence[str], out: Path) -> None:
+    """Run a command in this process, with its words kept to itself.
+
+    Args:
+        words: behind `advbench`.
+        out: the run's folder.
+
+    Raises:
+        RuntimeError: it fails; with what it has printed.
+    """
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        code = cli.main([*line.words, "--quiet", "--out", str(out)])
+        code = cli.main([*words, "--quiet", "--out", str(out)])
     if code:
-        raise RuntimeError(f"advbench {' '.join(line.words)}: exit code {code}\n{printed.getvalue()}")
+        raise RuntimeError(f"advbench {' '.join(words)}: exit code {code}\n{printed.getvalue()}")

@@ -5,8 +5,6 @@ folder has are not done again.
 """
 
 import argparse
-import contextlib
-import io
 import os
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,7 +12,7 @@ from typing import Final, NamedTuple
 import pandas as pd
 import torch
 
-from advbench import cli
+from benchmarks.adaptive.measure import run_quietly
 from benchmarks.binarised.networks import ROOT
 
 _RUNGS: Final = ("clean", "shattered", "bpda", "gradient_free", "worst")
@@ -68,11 +66,7 @@ def main() -> None:
     print("|:--|:--|--:|--:|--:|--:|--:|--:|")
     for number, case in enumerate(CASES):
         run = options.out / f"{number}-{case.factory}"
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            code = cli.main([*words_of(case, options.data_root), "--quiet", "--out", str(run)])
-        if code:
-            raise SystemExit(printed.getvalue())
+        run_quietly(words_of(case, options.data_root), run)
         print(row_of(case, run), flush=True)
 
 
