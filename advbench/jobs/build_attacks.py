@@ -276,9 +276,10 @@ def label_only_attack(options: RunSettings, threat: Threat) -> Named:
     full = full_attack(options.label_only or LABEL_ONLY, {})
     entry = ATTACKS.get(full.spec.name)
     if entry is not None and entry.needs != "labels":
+        asks = entry.needs if entry.needs.startswith("as ") else f"for {entry.needs}"
         raise SpecError(
-            f"the label-only rung takes an attack that asks for labels alone; {full.spec.name} needs "
-            f"more. Give --label-only {LABEL_ONLY}."
+            f"the label-only rung takes an attack that asks for labels alone; {full.spec.name} asks {asks}. "
+            f"Give --label-only {LABEL_ONLY}."
         )
     attack = registry.build(full.factory, full.spec, "attack")
     return Named({str(full.spec): attack}, {str(full.spec): _settings_of(attack, threat, {})})
