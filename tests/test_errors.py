@@ -9,6 +9,7 @@ from advbench.errors import (
     AdvbenchError,
     InputError,
     RunError,
+    StoppedError,
     first_line,
     nearest,
     printable,
@@ -25,8 +26,8 @@ def test_every_error_is_an_advbench_error_and_what_the_user_gave_wrong_ends_with
     wrong_input = {each for each in classes if issubclass(each, InputError)}
     assert {each.exit_code for each in wrong_input} == {2}
     assert all(issubclass(each, ValueError) for each in wrong_input)
-    assert {each for each in classes if each.exit_code == 1} == {AdvbenchError, RunError}
-    assert set(classes) - wrong_input == {AdvbenchError, RunError}
+    assert {each for each in classes if each.exit_code == 1} == {AdvbenchError, RunError, StoppedError}
+    assert set(classes) - wrong_input == {AdvbenchError, RunError, StoppedError}
 
 
 class OutOfMemoryError(RuntimeError):

@@ -32,7 +32,8 @@ def index(**changes: Any) -> Index:
             IndexedRun(name=EVIL, rows=[replace(NAMED, model=EVIL, attack=EVIL, verdict=EVIL)], images="b"),
             IndexedRun(name="second", rows=[replace(NONE, attack="pgd:steps=80"), OTHER], images="a" * 8),
             IndexedRun(name="empty", rows=[]),
-            IndexedRun(name="sweep", rows=[FAILED]),
+            IndexedRun(name="sweep", rows=[FAILED], images="c"),
+            IndexedRun(name="unknown", rows=[FAILED]),
         ],
         closed=[(EVIL, EVIL)],
         notes=[EVIL],
@@ -112,6 +113,8 @@ found.compared = table();
 found.pairing = document.getElementById("pairing").textContent;
 set("other", "sweep");
 found.apart = document.getElementById("pairing").textContent;
+set("other", "unknown");
+found.unknown = document.getElementById("pairing").textContent;
 const verdict = document.querySelector("select[data-row=verdict]");
 verdict.value = "masked"; verdict.dispatchEvent(new Event("change"));
 found.shown = document.querySelectorAll("table.sortable tbody tr:not([hidden])").length;
@@ -155,6 +158,7 @@ def test_in_a_browser_it_compares_filters_and_sorts(tmp_path: Path) -> None:
     assert masked[-1] == "masked → not robust"
     assert found["pairing"].startswith("attack: pgd:steps=40 → pgd:steps=80; Both runs have the same images")
     assert "other images each" in found["apart"]
+    assert "Whether the runs have the same images is not known." in found["unknown"]
     assert found["shown"] == 1
     assert found["said"] == "1 rows"
     assert found["sort"] == "ascending"
