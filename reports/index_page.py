@@ -61,7 +61,10 @@ class Index:
 def index_page(content: Index) -> str:
     """The page; everything that comes from records, files and names is escaped."""
     rows = [row for run in content.runs for row in run.rows]
-    counts = f"{len(content.runs)} runs, {len(rows)} rows"
+    counts = ", ".join(
+        f"{count} {what}{'s' * (count != 1)}"
+        for count, what in ((len(content.runs), "run"), (len(rows), "row"))
+    )
     if content.closed:
         counts += f"; {len(content.closed)} that could not be read: see the end"
     body = [
