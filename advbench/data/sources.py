@@ -4,14 +4,13 @@ Each takes the folder, the split, whether a download is allowed, and the size to
 returns images in [0, 1] without any normalisation.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from advbench.data.arrays import open_npy, open_npz
@@ -24,6 +23,7 @@ from advbench.data.picture_folder import open_folder
 from advbench.data.picture_tables import ENDINGS, open_tables
 from advbench.data.pictures import PictureFile
 from advbench.data.pixels import Channels, Reading
+from advbench.data.published import open_published
 from advbench.data.shards import open_shards
 from advbench.data.split_files import files_of_split
 from advbench.errors import DatasetError, first_line
@@ -174,22 +174,9 @@ def _pictures(
 
 
 def _torchvision(place: Place, name: str, **split: Any) -> LabelledImages:
-    import torchvision.datasets  # noqa: PLC0415  # a second to import
-
     _own_channels(place)
     _no_columns(place)
-    dataset_class = getattr(torchvision.datasets, name)
-    try:
-        dataset = dataset_class(
-            str(place.root), transform=_pixels(place.image_size), download=place.download, **split
-        )
-        labels = np.asarray(dataset.labels if name == "SVHN" else dataset.targets, dtype=np.int64)
-    except Exception as error:  # a damaged file can make its reader raise anything
-        raise DatasetError("its files are missing, damaged, or not as published.") from error
-    if len(labels) != len(dataset.data):
-        raise DatasetError(f"damaged: {len(dataset.data)} images, but {len(labels)} labels.")
-    classes = getattr(dataset, "classes", [str(number) for number in range(int(labels.max()) + 1)])
-    return LabelledImages(dataset, labels, classes)
+    return open_published(name, place.root, place.image_size, download=place.download, **split)
 
 
 _SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
@@ -220,19 +207,6 @@ def _channels(place: Place) -> Channels | None:
             return channels
         case other:
             raise DatasetError(f"--channels must be 1 (grey) or 3 (RGB), got {other}.")
-
-
-def _pixels(image_size: int | None) -> Callable[[Any], Tensor]:
-    """Images to float32 in [0, 1]; with a size, resized to 256/224 of it and cropped to the centre."""
-    from torchvision.transforms import v2  # noqa: PLC0415  # a second to import
-
-    resize = (
-        [] if image_size is None else [v2.Resize(round(image_size * 256 / 224)), v2.CenterCrop(image_size)]
-    )
-    transform: Callable[[Any], Tensor] = v2.Compose(
-        [*resize, v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
-    )
-    return transform
 
 
 def _as_they_are(place: Place) -> None:
