@@ -239,6 +239,7 @@ def everywhere(run: Path, where: str, column: str, change: Callable[[Any], Any],
     """Forge records of a rung in the whole and in their parts, what is made of them, and every digest."""
     files = [run / "samples.parquet", *parts_of(run)]
     chosen = samples_of(run).query(where).head(most)
+    assert len(chosen), where
     key = ["defense", "attack", "rung", "index"]
     wanted = pd.MultiIndex.from_frame(chosen[key])
     for path in files:

@@ -1,12 +1,13 @@
 """Records of a run against what they must be, and against those of the same attacks, made again."""
 
+from collections.abc import Container
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from advbench.results.indicators import LATE
-from advbench.results.records import SAMPLE_TYPES
+from advbench.results.records import LOSS_COLUMNS, SAMPLE_TYPES
 from advbench.results.table import Cell, Heading
 
 _KEY: Final = ["defense", "attack", "rung", "index"]
@@ -56,8 +57,16 @@ def _differs(
     return ~np.isclose(one, other, rtol=_CLOSE, atol=_CLOSE, equal_nan=True)
 
 
-def check_records(samples: pd.DataFrame, heading: Heading, indices: list[int]) -> str | None:
+def check_records(
+    samples: pd.DataFrame, heading: Heading, indices: list[int], adapting: Container[str] = ()
+) -> str | None:
     """What is wrong with a run's records, which must be one an image and rung, of its images.
+
+    Args:
+        samples: the records.
+        heading: what the run's table is about.
+        indices: of its images.
+        adapting: the rows whose model adapts, so that static examples are made for them.
 
     Returns:
         A sentence, or None if nothing is wrong.
@@ -68,8 +77,19 @@ def check_records(samples: pd.DataFrame, heading: Heading, indices: list[int]) -
         if sorted(cell_indices) != sorted(indices):
             rung = " · ".join(filter(None, cell))
             return f"{rung} has {len(cell_indices)} records, not one for each of its {len(indices)} images"
-    return (
-        f"there are records of a rung that was not run: {next(iter(indices_by_cell))}"
-        if indices_by_cell
-        else None
-    )
+    if indices_by_cell:
+        return f"there are records of a rung that was not run: {next(iter(indices_by_cell))}"
+    return _attacked_where_nothing_is(samples, adapting)
+
+
+def _attacked_where_nothing_is(samples: pd.DataFrame, adapting: Container[str]) -> str | None:
+    """Which record of clean images, or of examples that were made elsewhere, tells of an attack's course."""
+    still = samples["rung"].isin(["clean", "static"])
+    still &= ~samples["defense"].map(lambda defense: defense in adapting).astype(bool)
+    course = samples[["steps", "queries", "flat_gradient"]].any(axis=1)
+    course |= samples[["late_gain", *LOSS_COLUMNS]].notna().any(axis=1)
+    if not (still & course).any():
+        return None
+    first = samples[still & course].iloc[0]
+    place = " · ".join(filter(None, (first["defense"], first["attack"], first["rung"])))
+    return f"{place} tells of the course of an attack, and none was run there (image {first['index']})"

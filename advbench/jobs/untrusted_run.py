@@ -24,6 +24,7 @@ from advbench.results.judging import MAJORITY, Judge, check_rule
 from advbench.results.records import ASKABLE, Rung
 from advbench.results.table import Heading
 from advbench.runs.manifest import Manifest
+from advbench.runs.read import StandIn
 from advbench.runs.typed_json import Count, Index
 
 Kept = Literal["all", "successful"]
@@ -38,15 +39,7 @@ class _ClassNames:
     count: Count
 
 
-@dataclass(frozen=True, kw_only=True)
-class _StandIn:
-    """A surrogate, or what static examples were made on."""
-
-    name: str
-    state: str = ""
-
-
-NOTHING: Final = _StandIn(name="")
+NOTHING: Final = StandIn(name="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +78,8 @@ class _Settings:
     reject_class: str | None = None
     space: SpaceName | None = None
     preparation: Mapping[str, Any] | None = None
-    surrogate: _StandIn | None = None
-    source: _StandIn | None = None
+    surrogate: StandIn | None = None
+    source: StandIn | None = None
     label_only: Mapping[str, Any] = field(default_factory=dict)
     black_box: str | None = None
 
@@ -154,27 +147,9 @@ class Claims:
     checkpoint_sha256: str | None
     members_sha256: tuple[str, ...]
     preparation: Mapping[str, Any] | None
-    surrogate: _StandIn
+    surrogate: StandIn
     source: str
     manifest: Manifest
-
-    @property
-    def misnamed(self) -> str:
-        """What the table is said to be about and the settings, which the run was hashed with, do not say."""
-        heading, subject = self.heading, self.subject
-        pairs: dict[str, tuple[Any, Any]] = {
-            "model": (heading.model, self.model),
-            "data set": (heading.dataset, subject.dataset),
-            "norm": (heading.norm, subject.norm),
-            "radius": (heading.eps, subject.eps),
-            "attack": (heading.attacks, self.attacks),
-            "gradient-free attack": (heading.gradient_free, self.gradient_free),
-            "label-only attack": (heading.label_only, self.label_only),
-            "rung": (heading.rungs, self.rungs),
-            "surrogate": ("" if heading.surrogate is None else heading.surrogate.name, self.surrogate.name),
-            "source": (heading.source, self.source),
-        }
-        return next((name for name, (claim, known) in pairs.items() if claim != known), "")
 
 
 def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from advbench.data.batches import batches, read_batch
+from advbench.defended.adaptation import adaptation_in
 from advbench.defended.left_as_found import prepared
 from advbench.defended.surrogate import MADE_BY_RUNS
 from advbench.errors import RunFolderError
@@ -27,6 +28,7 @@ from advbench.jobs.objects import NO_OBJECTS, Objects, check_given_again
 from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.keywords import said_in_keywords, settings_from_keywords, with_keywords
 from advbench.jobs.settings.verify import VerifySettings
+from advbench.jobs.share_of_batches import sentences_of
 from advbench.jobs.state_digest import state_digest
 from advbench.jobs.untrusted_run import Claims, claims_of
 from advbench.jobs.verify_parts import check_parts
@@ -43,6 +45,7 @@ from advbench.regular_files import is_regular, read_regular
 from advbench.results.detecting import same_thresholds
 from advbench.results.table import Heading
 from advbench.runs.manifest import entry, open_manifest
+from advbench.runs.read import misnamed
 from advbench.runs.samples import LARGEST, SAMPLES, read_samples
 from advbench.speed.batch_size import BatchSize
 
@@ -144,6 +147,7 @@ def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterat
     settlement, detectors = _settled(claims, subject)
     if detectors is not None:
         yield detectors
+    yield from _check_protocols(heading, settlement)
     samples, records = _check_samples(settings.run, heading, subject)
     yield records
     if samples is None:
@@ -173,8 +177,8 @@ def _check_manifest(claims: Claims) -> Check:
     """Whether the settings are those of the run, and the table is said to be about nothing else."""
     if not claims.manifest.hash_holds:
         return Check("run.json", False, "its settings are not those that the run was hashed with")
-    if claims.misnamed:
-        return Check("run.json", False, f"its heading and its settings name another {claims.misnamed}")
+    if name := misnamed(claims.manifest):
+        return Check("run.json", False, f"its heading and its settings name another {name}")
     return Check("run.json", True, "its settings are those that the run was hashed with")
 
 
@@ -300,6 +304,15 @@ def _settled(claims: Claims, subject: Subject) -> tuple[Settlement, Check | None
     return settlement, Check("detectors", not wrong, sentence)
 
 
+def _check_protocols(heading: Heading, settlement: Settlement) -> Iterator[Check]:
+    """Whether the table says in which batches a model that adapts was judged."""
+    sentences = sentences_of(settlement.chains)
+    if sentences:
+        untold = [sentence for sentence in sentences if sentence not in heading.notes]
+        wrong = f"the notes do not say {untold[0]!r}" if untold else ""
+        yield Check("protocols", not wrong, wrong or "; ".join(sentences))
+
+
 def _check_samples(run: Path, heading: Heading, subject: Subject) -> tuple[pd.DataFrame | None, Check]:
     """The records, if they can be used at all."""
     expected = len(heading.cells()) * len(subject.indices)
@@ -309,7 +322,9 @@ def _check_samples(run: Path, heading: Heading, subject: Subject) -> tuple[pd.Da
         return None, Check("records", False, f"{SAMPLES}: {error.strerror}")
     except RunFolderError as error:
         return None, Check("records", False, f"{SAMPLES}: {error}")
-    wrong = check_records(samples, heading, subject.indices)
+    chains = defense_chains(subject.defenses.objects)
+    adapting = {defense for defense, chain in chains.items() if adaptation_in(chain) is not None}
+    wrong = check_records(samples, heading, subject.indices, adapting)
     return (None if wrong else samples), Check(
         "records", not wrong, wrong or f"{expected}, one an image and rung"
     )

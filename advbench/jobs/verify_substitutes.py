@@ -18,6 +18,7 @@ from advbench.defended.substitutes import LEARNED
 from advbench.defended.surrogate import DISTILLED
 from advbench.evaluation.choose_substitutes import Options, options_for, read_candidates, search_file
 from advbench.evaluation.expected_indicators import faults_of
+from advbench.evaluation.plan import substitutes_of
 from advbench.evaluation.search_substitutes import ALL, order_of, words_of
 from advbench.evaluation.soft_steps import SOFT_NAMES
 from advbench.jobs.check import Check
@@ -88,8 +89,12 @@ def check_substitutes(
         faults += _networks(manifest, heading, LEARNED)
         faults += _networks(manifest, heading, DISTILLED)
         faults += _of_surrogate(manifest, heading)
-    elif manifest.candidates:
-        faults.append("there are candidates, and no rung for them")
+    else:
+        if manifest.candidates:
+            faults.append("there are candidates, and no rung for them")
+        for defense, words in substitutes_of(chains).items():
+            if chains[defense] and heading.substitutes[defense] != words:
+                faults.append(f"{defense}: {heading.substitutes[defense]!r:.60} is named, and none was used")
     names = "; ".join(filter(None, heading.substitutes.values())) or "none"
     yield Check(f"{SUBSTITUTES}/", not faults, "; ".join(faults[:3]) or f"{names}: as the run's search tells")
 

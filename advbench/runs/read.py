@@ -10,12 +10,14 @@ import pandas as pd
 
 from advbench.errors import RunFolderError
 from advbench.regular_files import read_regular
+from advbench.results.judging import MAJORITY
 from advbench.results.records import ASKABLE, Row
 from advbench.results.table import Heading, rows_of
 from advbench.runs.manifest import Manifest, open_manifest
 from advbench.runs.provenance import origin_of
 from advbench.runs.samples import LARGEST, SAMPLES, read_samples
 from advbench.runs.seal import digest_of
+from advbench.runs.typed_json import Count
 
 _MOST: Final = 100_000_000  # records
 
@@ -34,6 +36,19 @@ class FinishedRun:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StandIn:
+    """A surrogate, or what static examples were made on.
+
+    Args:
+        name: as it was given.
+        state: a digest of its parameters and code.
+    """
+
+    name: str
+    state: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Named:
     """What a run's settings, which it was hashed with, call what its table is about."""
 
@@ -45,6 +60,10 @@ class _Named:
     gradient_free: Mapping[str, Any] = field(default_factory=dict)
     label_only: Mapping[str, Any] = field(default_factory=dict)
     rungs: tuple[str, ...]
+    surrogate: StandIn | None = None
+    source: StandIn | None = None
+    judge: str = MAJORITY
+    judge_draws: Count = 1
 
 
 class Records(NamedTuple):
@@ -103,13 +122,19 @@ def check_own_word(manifest: Manifest) -> None:
         raise RunFolderError(f"{manifest.where}: not the settings that the run was hashed with. {advice}")
     if manifest.seal is not None and digest_of(manifest.values) != manifest.seal.entries:
         raise RunFolderError(f"{manifest.where}: not what it was when the run was sealed. {advice}")
-    if name := _misnamed(manifest):
+    if name := misnamed(manifest):
         raise RunFolderError(f"{manifest.where}: its heading and its settings name another {name}. {advice}")
 
 
-def _misnamed(manifest: Manifest) -> str:
-    """What the heading says and the settings do not; empty where there is nothing."""
+def misnamed(manifest: Manifest) -> str:
+    """What a table is said to be about and the settings, which the run was hashed with, do not say.
+
+    Raises:
+        RunFolderError: entries that no run has written.
+    """
     settings, heading = manifest.group("settings", _Named), manifest.heading
+    judging = None if heading.judging is None else (heading.judging.rule, heading.judging.draws)
+    by_majority = settings.judge == MAJORITY
     pairs: dict[str, tuple[object, object]] = {
         "model": (heading.model, settings.model),
         "data set": (heading.dataset, settings.dataset),
@@ -119,5 +144,12 @@ def _misnamed(manifest: Manifest) -> str:
         "gradient-free attack": (heading.gradient_free, "".join(settings.gradient_free)),
         "label-only attack": (heading.label_only, "".join(settings.label_only)),
         "rung": (heading.rungs, tuple(rung for rung in ASKABLE if rung in settings.rungs)),
+        "surrogate": ("" if heading.surrogate is None else heading.surrogate.name, _name(settings.surrogate)),
+        "source": (heading.source, _name(settings.source or settings.surrogate)),
+        "judge": (judging, None if by_majority else (settings.judge, settings.judge_draws)),
     }
     return next((name for name, (claim, known) in pairs.items() if claim != known), "")
+
+
+def _name(stand_in: StandIn | None) -> str:
+    return "" if stand_in is None else stand_in.name

@@ -13,6 +13,7 @@ from advbench.errors import RunFolderError
 from advbench.jobs.settings.verify import VerifySettings
 from advbench.jobs.untrusted_run import claims_of, recorded_of
 from advbench.runs.manifest import Manifest
+from advbench.runs.read import misnamed
 
 VERIFY = VerifySettings(run=Path("run"))
 
@@ -31,7 +32,7 @@ def changed(said: Mapping[str, Any], group: str = "", **values: Any) -> Manifest
 
 def test_an_honest_run_claims_what_it_was_told(said: dict[str, Any]) -> None:
     claims = claims_of(changed(said), VERIFY)
-    assert claims.misnamed == ""
+    assert misnamed(claims.manifest) == ""
     assert (claims.model, claims.attacks, claims.rungs) == (
         "digits-cnn",
         ("pgd:steps=2",),
@@ -45,7 +46,7 @@ def test_an_honest_run_claims_what_it_was_told(said: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "misnamed"),
+    ("values", "name"),
     [
         ({"model": "other"}, "model"),
         ({"dataset": "mnist"}, "data set"),
@@ -54,12 +55,15 @@ def test_an_honest_run_claims_what_it_was_told(said: dict[str, Any]) -> None:
         ({"attacks": ["pgd:steps=3"]}, "attack"),
         ({"gradient_free": "square"}, "gradient-free attack"),
         ({"rungs": ["shattered"]}, "rung"),
+        ({"source": "resnet20"}, "source"),
+        ({"surrogate": {"name": "distill", "agreeing": 1, "n": 1, "stepwise": False}}, "surrogate"),
+        ({"judging": {"rule": "any:4", "draws": 21, "random": []}}, "judge"),
     ],
 )
 def test_a_heading_that_says_other_than_the_settings_is_found(
-    values: dict[str, Any], misnamed: str, said: dict[str, Any]
+    values: dict[str, Any], name: str, said: dict[str, Any]
 ) -> None:
-    assert claims_of(changed(said, "heading", **values), VERIFY).misnamed == misnamed
+    assert misnamed(changed(said, "heading", **values)) == name
 
 
 def test_what_costs_time_or_memory_is_bounded(said: dict[str, Any]) -> None:
