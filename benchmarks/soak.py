@@ -64,16 +64,19 @@ def live_through(run: Run, kinds: Sequence[Trouble], expected: pd.DataFrame) -> 
     """
     losses: list[str] = []
     blamed = 0
+    torn = False  # by hand, since the run was last whole: parts without their examples are made again
     for trouble in kinds:
         before = run.parts()
         ended = trouble.disturb(run)
         blamed += ended.err.count("a fault of advbench")
         if "Traceback" in ended.err:
             losses.append(f"{trouble.name}: a traceback")
-        if not trouble.removes and not before <= run.parts():
+        torn |= trouble.removes
+        if not torn and not before <= run.parts():
             losses.append(f"{trouble.name}: {len(before - run.parts())} finished parts are gone")
         if ended.code == 0 and (missing := _missing(run, expected, removed=trouble.removes)):
             losses.append(f"{trouble.name}: it ended with 0, and {missing}")
+        torn &= trouble.removes or ended.code != 0
     for _ in range(PEACEFUL):
         ended = run.in_peace()
         if ended.code == 0:
