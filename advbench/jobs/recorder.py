@@ -242,7 +242,7 @@ class Recorder:
             if HTML in formats or (folder.path / PAGE_FILE).exists():
                 folder.write_text(PAGE_FILE, page_of_run(run.records, self.settings.style))
         finally:
-            folder.seal()
+            folder.seal(self.settings.sign)
         return run_of(folder.path, folder.manifest, evaluation.heading, evaluation.samples)
 
     def _ending(self, evaluation: Evaluation) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from advbench.jobs.watcher import Unwatched, Watcher
 from advbench.names.adaptation import adapts
 from advbench.reports.formats import FILE_NAMES, HTML, formats_of
 from advbench.runs.folder import check_free
+from advbench.runs.signature import check_key
 from advbench.speed.working_copy import Copies
 
 _NEAR_CHANCE = 1.5
@@ -53,6 +54,8 @@ def perform(
     ranks = Ranks() if ranks is None else ranks
     watcher = Unwatched() if watcher is None else watcher
     asked = formats_of(settings.formats, [*FILE_NAMES, HTML])
+    if settings.sign is not None:
+        check_key(settings.sign)
     job = assemble(left_of(settings), ranks, objects)
     manifest = manifest_of(settings, job, ranks)
     if adapts(settings.defenses):  # a batch is attacked whole

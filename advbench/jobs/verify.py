@@ -33,7 +33,7 @@ from advbench.jobs.state_digest import state_digest
 from advbench.jobs.untrusted_run import Claims, claims_of
 from advbench.jobs.verify_parts import check_parts
 from advbench.jobs.verify_rungs import check_rungs
-from advbench.jobs.verify_seal import check_seal
+from advbench.jobs.verify_seal import check_seal, check_signature
 from advbench.jobs.verify_statistics import check_statistics
 from advbench.jobs.verify_substitutes import check_indicators, check_substitutes
 from advbench.jobs.verify_tables import check_tables
@@ -123,6 +123,7 @@ def check_run(settings: VerifySettings, objects: Objects = NO_OBJECTS) -> Iterat
     claims = claims_of(manifest, settings)
     yield _check_manifest(claims)
     yield from check_seal(manifest, settings.seal)
+    yield from check_signature(manifest, settings.signers)
     checkpoint = _check_checkpoint(claims) if objects.model is None else _check_module(claims, objects.model)
     yield checkpoint
     if not checkpoint.holds:

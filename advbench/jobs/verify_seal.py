@@ -1,17 +1,19 @@
 """A run's files and its `run.json` against its seal."""
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from advbench.files import sha256
 from advbench.jobs.check import Check
-from advbench.regular_files import is_regular
+from advbench.regular_files import is_regular, read_regular
 from advbench.reports.formats import FILE_NAMES
 from advbench.runs.folder import CANDIDATES, files_of_run, is_file_of_run
-from advbench.runs.manifest import MANIFEST, Manifest
+from advbench.runs.manifest import LARGEST_MANIFEST, MANIFEST, Manifest
 from advbench.runs.samples import SAMPLES
 from advbench.runs.seal import Seal, breaches, digest_of
+from advbench.runs.signature import SIGNATURE, signer_of
 
 _SHORTEST: Final = 16
 """Digits of a published seal that tell it from all others."""
@@ -54,6 +56,30 @@ def check_seal(manifest: Manifest, published: str | None = None) -> Iterator[Che
             yield Check(name, True, "as sealed")
 
 
+def check_signature(manifest: Manifest, signers: Path | None) -> Iterator[Check]:
+    """Whether somebody of a list has signed the run; whatever there is without a list is only told.
+
+    A signature starts another program, so that nothing is done about one that nobody has asked for.
+
+    Args:
+        manifest: the run's `run.json`.
+        signers: who may have signed it; None where nobody asks.
+
+    Raises:
+        InputError: no such list, or no `ssh-keygen`.
+    """
+    signature = manifest.path / SIGNATURE
+    if signers is None:
+        if is_regular(signature):
+            yield Check("signature", True, f"{SIGNATURE} is not looked at; --signers FILE says who may sign")
+        return
+    account = read_regular(manifest.path / MANIFEST, LARGEST_MANIFEST)
+    who, fault = signer_of(account, signature, signers)
+    if not fault and json.dumps(json.loads(account)) != json.dumps(manifest.values):
+        fault = f"{MANIFEST} was changed meanwhile"
+    yield Check("signature", not fault, fault or f"by {who}")
+
+
 def _fault(manifest: Manifest, seal: Seal, published: str | None) -> str:
     """What is wrong with the seal itself; empty where nothing is."""
     if published is not None and not _is(seal.digest, published):
@@ -73,7 +99,7 @@ def _is(digest: str, published: str) -> bool:
 
 def _beside(folder: Path) -> str:
     """What else lies in the folder, which no number rests on."""
-    own = {name.split("/")[0] for name in files_of_run(folder)} | {MANIFEST}
+    own = {name.split("/")[0] for name in files_of_run(folder)} | {MANIFEST, SIGNATURE}
     own |= {"parts", "adversarial", "substitutes"}
     strangers = sorted(path.name for path in folder.iterdir() if path.name not in own)
     more = ", ..." if len(strangers) > 3 else ""

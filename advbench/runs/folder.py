@@ -29,6 +29,7 @@ from advbench.runs.manifest import MANIFEST, differences, keeps_examples, read_m
 from advbench.runs.provenance import OF_A_START, origin_of
 from advbench.runs.samples import LARGEST, PARTS, SAMPLES, frame_of, pack_samples, read_table
 from advbench.runs.seal import SEAL, seal_of
+from advbench.runs.signature import SIGNATURE, sign
 
 ADVERSARIAL = "adversarial"
 SUBSTITUTES = "substitutes"
@@ -37,6 +38,7 @@ INDICATORS = "indicators.csv"
 
 _FILES = (
     MANIFEST,
+    SIGNATURE,
     SAMPLES,
     "table.csv",
     "table.md",
@@ -126,15 +128,21 @@ class RunFolder(ClaimedFolder):
         """Write a table."""
         self._write(name, text.encode())
 
-    def seal(self, **entries: Any) -> None:
+    def seal(self, key: Path | None = None) -> None:
         """Write the last `run.json`, which ends the run: with a digest of everything that it leaves.
 
         Args:
-            entries: what there is to say beside.
+            key: whom to sign it with; without one, a signature of what was there before is taken away.
+
+        Raises:
+            RunError: it could not be signed.
         """
-        self.manifest.update(entries, files=self.written)
+        (self.path / SIGNATURE).unlink(missing_ok=True)
+        self.manifest.update(files=self.written)
         seal = seal_of(self.path, files_of_run(self.path), self.manifest)
         self.update(**{SEAL: asdict(seal)})
+        if key is not None:
+            sign(self.account, key)
 
     def load(self, name: str) -> bytes | None:
         """What the search for substitutes has kept under a name, in this start or an earlier one."""
@@ -369,9 +377,11 @@ def _present(path: Path) -> Iterator[Path]:
 
 
 def files_of_run(path: Path) -> list[str]:
-    """The paths, in a run's folder, of the files that a seal holds: all that a run writes but `run.json`."""
+    """The paths, in a run's folder, of what a seal holds: all but `run.json` and its signature."""
     whole = [name for pattern in _FILES for name in path.glob(pattern) if is_regular(name)]
-    return sorted(name.relative_to(path).as_posix() for name in whole if name != path / MANIFEST)
+    return sorted(
+        name.relative_to(path).as_posix() for name in whole if name.name not in (MANIFEST, SIGNATURE)
+    )
 
 
 def is_file_of_run(name: str) -> bool:

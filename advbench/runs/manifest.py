@@ -22,8 +22,8 @@ LATER: Final = "later"
 """Marks fields of attacks and defenses that came later: their default is what was done before, and is no part
 of what describes them, so that runs which were begun before go on."""
 
-_LARGEST = 64 << 20  # bytes; a seal has about 130 a file
-_LARGEST_COSINE: Final = 1.001  # up to rounding
+LARGEST_MANIFEST = 64 << 20  # bytes; a seal has about 130 a file
+LARGEST_MANIFEST_COSINE: Final = 1.001  # up to rounding
 _EARLIEST_RULES: Final = 1  # of verdicts, before runs wrote down which
 
 Group = TypeVar("Group")
@@ -147,7 +147,7 @@ class Manifest:
         return tuple(
             candidate
             for candidate in candidates
-            if candidate.agreement is None or abs(candidate.agreement) <= _LARGEST_COSINE
+            if candidate.agreement is None or abs(candidate.agreement) <= LARGEST_MANIFEST_COSINE
         )
 
     def group(self, name: str, kind: type[Group]) -> Group:
@@ -181,7 +181,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     file = path / MANIFEST
     try:
-        manifest = json.loads(read_regular(file, _LARGEST))
+        manifest = json.loads(read_regular(file, LARGEST_MANIFEST))
     except (FileNotFoundError, NotADirectoryError, IrregularFileError) as error:
         raise RunFolderError(f"{path} is not a run's folder: there is no {MANIFEST} in it.") from error
     except OSError as error:

@@ -28,8 +28,8 @@ VARIABLE: Final = "ADVBENCH_SETTINGS"
 
 _ROOTS: Final = (".git", ".hg", ".svn")
 
-_BY_HAND: Final = ("overwrite", "trust_program", "no_limit", "debug")
-"""What is said anew on each command line: it replaces files, or lifts what protects the user."""
+_BY_HAND: Final = ("overwrite", "trust_program", "no_limit", "debug", "sign")
+"""What is said anew on each command line: it replaces or signs files, or lifts what protects the user."""
 
 _LIBRARIES: Final = ("timm", "hf", "foolbox", "torchattacks", "art", "any", "refuse", "head")
 """Words before a colon that are no module: nothing is imported for them but what is installed."""

@@ -325,6 +325,14 @@ class RunSettings:
     successful_only: bool = option(
         False, help="Of these, only the ones that fool the model.", panel=shared.OUTPUT
     )
+    sign: Path | None = option(
+        None,
+        help="Sign the run with this SSH key, by ssh-keygen.",
+        panel=shared.OUTPUT,
+        shown="no signature",
+        in_files=False,
+        changes_numbers=False,
+    )
     formats: str = option(
         "csv,markdown",
         word="--format",

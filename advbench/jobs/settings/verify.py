@@ -42,6 +42,11 @@ class VerifySettings:
     seal: str | None = option(
         None, help="The seal's digest as it was published, or its first 16 digits.", shown="not known"
     )
+    signers: Path | None = option(
+        None,
+        help="Who may have signed the run: a file of allowed signers, as ssh-keygen reads it.",
+        shown="no look at a signature",
+    )
     no_limit: bool = option(
         False, help="Also compute what takes more steps or draws than a run from elsewhere may ask for."
     )
