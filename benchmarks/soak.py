@@ -29,6 +29,7 @@ from benchmarks.soak_troubles import Run, Trouble, troubles
 
 WORDS = ["attack", "--defense", "round", "--bpda", "--steps", "60", "--batch-size", "16", "--first", "96"]
 WORDS += ["--save-adversarial", "--out", "run"]
+LADDER = ["--ladder", "--gradient-free", "square:queries=300"]
 KEYS = ["defense", "attack", "rung", "index"]
 PEACEFUL = 3
 """How often the undisturbed command may be needed until it ends with 0: a death may cost it one."""
@@ -41,13 +42,15 @@ class Episode(NamedTuple):
     losses: tuple[str, ...]
     blamed: int
     """How often `advbench` called something a fault of its own."""
+    ranks_killed: int = 0
+    """How many processes of `torchrun` were killed."""
 
 
-def undisturbed(home: Path) -> tuple[pd.DataFrame, float]:
+def undisturbed(home: Path, words: Sequence[str] = WORDS) -> tuple[pd.DataFrame, float]:
     """The records of a run that nobody disturbs, in the order of `KEYS`, and how many seconds it takes."""
     shutil.rmtree(home, ignore_errors=True)
     began = time.monotonic()
-    calm = Run(home, WORDS, 0.0)
+    calm = Run(home, words, 0.0)
     outcome = calm.in_peace()
     if outcome.code:
         raise SystemExit(outcome.err)
@@ -85,7 +88,7 @@ def live_through(run: Run, kinds: Sequence[Trouble], expected: pd.DataFrame) -> 
         return Episode(_names(kinds), (*losses, f"it never ends in peace: {ended.err[-300:]}"), blamed)
     if missing := _missing(run, expected):
         losses.append(f"in the end {missing}")
-    return Episode(_names(kinds), tuple(losses), blamed)
+    return Episode(_names(kinds), tuple(losses), blamed, run.ranks_killed)
 
 
 def _names(kinds: Iterable[Trouble]) -> tuple[str, ...]:
@@ -129,7 +132,7 @@ def _read(log: Path) -> list[Episode]:
     if not log.exists():
         return []
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    return [Episode(tuple(line["troubles"]), tuple(line["losses"]), line["blamed"]) for line in lines]
+    return [Episode(**line) for line in lines]
 
 
 def _summary(episodes: list[Episode], absent: list[str]) -> str:
@@ -140,6 +143,8 @@ def _summary(episodes: list[Episode], absent: list[str]) -> str:
     blamed = sum(episode.blamed for episode in episodes)
     line = f"{len(episodes)} runs, {counts.total()} troubles ({by_kind}): {lost} losses"
     line += f", {blamed} blamed on advbench"
+    if killed := sum(episode.ranks_killed for episode in episodes):
+        line += f"; processes of torchrun killed: {killed}"
     return line + (f"; not tried here: {', '.join(absent)}" if absent else "")
 
 
@@ -151,22 +156,26 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("soak"))
+    parser.add_argument("--only", action="append", help="a trouble by its name; repeat it for more")
+    parser.add_argument("--ladder", action="store_true", help="disturb a run of every rung")
     options = parser.parse_args()
     options.out.mkdir(exist_ok=True)
     log = options.out / "soak.jsonl"
     episodes = _read(log)
-    calm, seconds = undisturbed(options.out / "calm")
+    words = [*WORDS, *(LADDER if options.ladder else [])]
+    calm, seconds = undisturbed(options.out / "calm", words)
     began = time.monotonic()
     with troubles(options.out) as (known, absent):
         while time.monotonic() - began < 60.0 * options.minutes:
             number = len(episodes)
             choice = random.Random(f"{options.seed}/{number}")  # noqa: S311  # troubles, not secrets
-            kinds = choice.choices(known, k=choice.randint(1, 4))
+            wanted = [trouble for trouble in known if trouble.name in (options.only or [trouble.name])]
+            kinds = choice.choices(wanted, k=choice.randint(1, 4))
             for trouble in kinds:
                 trouble.moments.seed(f"{options.seed}/{number}/{trouble.name}")
             home = options.out / f"run-{number}"
             shutil.rmtree(home, ignore_errors=True)
-            episode = live_through(Run(home, WORDS, seconds), kinds, calm)
+            episode = live_through(Run(home, words, seconds), kinds, calm)
             episodes.append(episode)
             with log.open("a", encoding="utf-8") as lines:
                 print(json.dumps(episode._asdict()), file=lines)

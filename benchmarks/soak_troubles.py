@@ -44,6 +44,7 @@ class Run:
         self.home = home
         self.words = list(words)
         self.seconds = seconds
+        self.ranks_killed = 0
         home.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -186,6 +187,7 @@ def _kill_a_rank(run: Run, moments: random.Random) -> Ended:
         workers = _workers(process)
         if process.poll() is None and workers:
             moments.choice(workers).kill()
+            run.ranks_killed += 1
     return ended(process)
 
 
