@@ -13,7 +13,7 @@ from advbench.jobs.settings.subject import SubjectOptions
 from advbench.models.checkpoint.load import Loaded
 from advbench.models.libraries import load_library
 from advbench.models.onnx_file import EXTRA, OnnxFile, read_onnx
-from advbench.models.onnx_model import Judge, OnnxModel
+from advbench.models.onnx_model import CPU, Judge, OnnxModel
 from advbench.models.onnx_twin import Comparison, NoTwinError, Twin, check_readable, compared, make_twin
 from advbench.models.registry import PIXELS
 from advbench.names.grammar import Spec
@@ -61,7 +61,7 @@ def load_onnx(
     loaded = Loaded(
         OnnxModel(judge, twin, device),
         f"ONNX, {judge.provider}",
-        (*notes, *_probabilities(file, judge)),
+        (*notes, *_probabilities(file, judge), *_halves(file, judge)),
         remarks,
         normalization=PIXELS if takes_levels else None,
         normalization_keys=("levels of uint8",) if takes_levels else (),
@@ -107,6 +107,20 @@ def _twin(
         sentence = f"the ONNX file has no gradient: {error}; it is attacked without gradients alone"
         return None, None, (sentence,)
     return twin, comparison, ((comparison.sentence,) if comparison.straight else ())
+
+
+def _halves(file: OnnxFile, judge: Judge) -> tuple[str, ...]:
+    """A word on a file in float16, which onnxruntime (up to 1.32) computes in float32 on the CPU.
+
+    It rounds nothing between two operators that have no kernel for float16, as nearly all have none, even
+    where it is told to optimise nothing (`InsertCastTransformer`).
+    """
+    if judge.provider != CPU or not file.computes_in_half:
+        return ()
+    return (
+        "the ONNX file computes in float16, and onnxruntime computes it in float32 on the CPU: it rounds and "
+        "overflows less than on a GPU, and a defense that rounds to float16 may do nothing here",
+    )
 
 
 def _probabilities(file: OnnxFile, judge: Judge) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ _BITS: Final = {
     15: 128,  # complex128
 }
 """Bits of an element by TensorProto.DataType; strings are not among them."""
+_HALF: Final = 10  # float16
 
 
 class OnnxFile(NamedTuple):
@@ -56,6 +57,24 @@ class OnnxFile(NamedTuple):
             "producer": printable(f"{model.producer_name} {model.producer_version}".strip()),
             **({"external": [path.name for path in self.external]} if self.external else {}),
         }
+
+    @property
+    def computes_in_half(self) -> bool:
+        """Whether an operator other than a conversion is given float16."""
+        halves = {value.name for value in self.model.graph.input if _is_half(value)}
+        halves |= {tensor.name for tensor in _tensors(self.model) if tensor.data_type == _HALF}
+        for node in _nodes(self.model):
+            if node.op_type != "Cast" and not halves.isdisjoint(node.input):
+                return True
+            if any(
+                one.i == _HALF if one.name == "to" else one.t.data_type == _HALF for one in node.attribute
+            ):
+                halves.update(node.output)
+        return False
+
+
+def _is_half(value: Any) -> bool:
+    return bool(value.type.tensor_type.elem_type == _HALF)
 
 
 def names_onnx(name: str) -> bool:

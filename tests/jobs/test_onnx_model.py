@@ -10,6 +10,9 @@ import torch
 
 import advbench
 from advbench.errors import InputError, ModelError
+from advbench.jobs.onnx_model import _halves
+from advbench.models.onnx_file import read_onnx
+from advbench.models.onnx_model import Judge
 from tests.onnx_files import digits_file, linear_file, onnx_or_skip
 
 pytestmark = pytest.mark.filterwarnings(
@@ -96,3 +99,27 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no ONNX model"):
         attacked(tmp_path / "text.onnx")
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(("between", "is_told"), [((), False), (("Neg", "Neg"), True)])
+def test_a_file_that_computes_in_float16_is_told_to_be_computed_in_float32(
+    between: tuple[str, ...], is_told: bool, tmp_path: Path
+) -> None:
+    """A conversion there and back does round; with an operator between, onnxruntime 1.32 rounds nothing."""
+    onnx = onnx_or_skip()
+    make, kind = onnx.helper.make_node, onnx.TensorProto
+    nodes = [make("Cast", ["x"], ["half0"], to=kind.FLOAT16)]
+    nodes += [make(name, [f"half{i}"], [f"half{i + 1}"]) for i, name in enumerate(between)]
+    nodes += [make("Cast", [f"half{len(between)}"], ["back"], to=kind.FLOAT)]
+    nodes += [make("Flatten", ["back"], ["flat"])]
+    file = read_onnx(linear_file(tmp_path / "net.onnx", nodes))
+    assert file.computes_in_half is is_told
+    x = torch.full((1, 1, 2, 2), 2049.0)
+    rounded = x.half().float().flatten(1)
+    weights = torch.arange(12.0).reshape(4, 3) / 10 - 0.5
+    judge = Judge(file, torch.device("cpu"))
+    same = torch.allclose(judge(x), rounded @ weights, rtol=1e-6)
+    assert same is not is_told, "onnxruntime has changed: the note is to go"
+    remarks = _halves(file, judge)
+    assert bool(remarks) is is_told
+    assert all("computes it in float32 on the CPU" in remark for remark in remarks)
