@@ -90,6 +90,7 @@ class Recorder:
         self.folder: RunFolder | None = None
         self.digests: list[dict[int, bytes]] = []
         self.tally = Tally()
+        self.searched: dict[str, bytes] = {}
 
     @property
     def names(self) -> tuple[str, str]:
@@ -181,6 +182,7 @@ class Recorder:
             return self.ranks.await_post(f"search/{name}", self._idle)
         contents = self.folder.load(name)
         if contents is not None:
+            self.searched[name] = contents
             self._tell(name, contents)
         return contents
 
@@ -188,6 +190,7 @@ class Recorder:
         """Keep what the search for substitutes has found or fitted, and tell the other processes."""
         assert self.folder is not None
         if self.ranks.leads:
+            self.searched[name] = contents
             self.folder.save(name, contents)
             self._tell(name, contents)
 
@@ -228,6 +231,9 @@ class Recorder:
         """
         folder = self.folder
         assert folder is not None
+        for name, contents in self.searched.items():
+            if folder.load(name) != contents:  # somebody has removed it meanwhile
+                folder.save(name, contents)
         folder.write_samples(evaluation.samples)
         if evaluation.candidates:
             folder.write_text(CANDIDATES, candidates_csv(evaluation.candidates, self.origin))

@@ -2,11 +2,13 @@
 
 import json
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import advbench
 from advbench import cli
 from advbench.errors import InputError, RunError
 from advbench.evaluation.attack_batch import RungDone
@@ -186,3 +188,29 @@ def test_the_examples_that_were_asked_for_are_kept(successful_only: bool, kept: 
     indices = [index for examples in done.examples for index in examples.indices.tolist()]
     assert sorted(set(attacked[indices])) == kept
     assert len(indices) == sum(attacked.isin(kept))
+
+
+@pytest.mark.usefixtures("empty")
+def test_what_the_search_has_kept_is_there_in_the_end_though_somebody_removed_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keep = Recorder.keep
+
+    def keep_and_remove(recorder: Recorder, done: RungDone) -> None:
+        keep(recorder, done)
+        shutil.rmtree("run/substitutes")
+        monkeypatch.setattr(Recorder, "keep", keep)
+
+    monkeypatch.setattr(Recorder, "keep", keep_and_remove)
+    run = advbench.run(
+        defenses=["bit-depth:bits=2"],
+        substitutes=["learned", "identity"],
+        bpda=True,
+        first=12,
+        steps=1,
+        save_adversarial=True,
+        out="run",
+    )
+    names = {path.name.partition("-")[0] for path in (run.path / "substitutes").iterdir()}
+    assert names == {"search", "learned"}
+    assert all(check.holds for check in advbench.verify(run.path))
