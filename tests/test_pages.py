@@ -12,6 +12,7 @@ import pytest
 from advbench.attacks import ATTACKS
 from advbench.names.registry import ANY_NAME
 from docs.made.commands import commands
+from tests.forked import Ended, run_command, run_script
 from tests.pages import ROOT, Example, Page, commands_of, page, pages
 
 PAGES = pages()
@@ -19,7 +20,6 @@ BLOCKS = {block: known for known in reversed(PAGES) for block in known.blocks}
 """Every block of commands, with a page that has it; a block that stands on several pages runs once."""
 EXAMPLES = {example: known.name for known in reversed(PAGES) for example in known.examples_alone}
 LIBRARIES = {name.removesuffix(ANY_NAME) for name in ATTACKS if name.endswith(ANY_NAME)}
-PROGRAMS = {"advbench": "advbench", "torchrun": "torch.distributed.run"}
 
 OPTIONS = {"--help", *re.findall(r"`(--[a-z][\w-]*)`", commands())}
 OTHERS_OPTIONS = {
@@ -45,13 +45,22 @@ def assert_same_table(printed: str, promised: str) -> None:
     assert number.sub(" ", printed).strip() == number.sub(" ", promised).strip()
 
 
+def _torchrun(words: list[str], folder: Path) -> Ended:
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
 def assert_prints(example: Example, folder: Path) -> None:
     """Run a script in a folder, and compare."""
     script = folder / "example.py"
     script.write_text(example.code, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", script], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = run_script(script, folder)
     assert done.returncode == 0, done.stderr
     assert_same_table(done.stdout, example.printed)
 
@@ -99,13 +108,8 @@ def test_commands_print_what_the_page_says(
         pytest.importorskip(library, reason=f"{library} is not installed: pip install 'advbench[{library}]'")
     for command, promised in commands_of(block):
         program, *arguments = shlex.split(command)
-        done = subprocess.run(
-            [sys.executable, "-m", PROGRAMS[program], *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        assert program in ("advbench", "torchrun")
+        done = (run_command if program == "advbench" else _torchrun)(arguments, tmp_path)
         assert done.returncode == 0, done.stderr
         assert_same_table(done.stdout, promised)
     for example in BLOCKS[block].examples_behind(block):
