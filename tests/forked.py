@@ -8,6 +8,7 @@ import io
 import multiprocessing
 import os
 import runpy
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -43,6 +44,19 @@ def run_command(
 def run_script(script: Path, folder: Path) -> Ended:
     """What `python -W error SCRIPT` comes to in a folder."""
     return _ended(_script, [str(script)], folder, {})
+
+
+def run_launched(words: Sequence[str], folder: Path) -> Ended:
+    """What `torchrun WORDS` comes to in a folder, with processes that are started as ever."""
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
 
 
 def _ended(

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.slow
 COMMAND = [sys.executable, "-m", "advbench", "attack", "--defense", "round", "--bpda", "--steps", "60"]
 COMMAND += ["--batch-size", "32", "--out", "run"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}  # two runs beside each other on two cores
-KILLS = 20
+KILLS = 10
 
 
-def test_twenty_kills_leave_the_samples_of_a_run_that_was_not_killed(tmp_path: Path) -> None:
+def test_ten_kills_leave_the_samples_of_a_run_that_was_not_killed(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()

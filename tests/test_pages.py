@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 from advbench.attacks import ATTACKS
 from advbench.names.registry import ANY_NAME
 from docs.made.commands import commands
-from tests.forked import Ended, run_command, run_script
+from tests.forked import run_command, run_launched, run_script
 from tests.pages import ROOT, Example, Page, commands_of, page, pages
 
 PAGES = pages()
@@ -43,17 +41,6 @@ def assert_same_table(printed: str, promised: str) -> None:
         assert abs(int(count) - int(promised_count)) <= max(2, int(n) // 1000), printed
     number = re.compile(r"[-+\d.,\s]+|─+")
     assert number.sub(" ", printed).strip() == number.sub(" ", promised).strip()
-
-
-def _torchrun(words: list[str], folder: Path) -> Ended:
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
 
 
 def assert_prints(example: Example, folder: Path) -> None:
@@ -109,7 +96,7 @@ def test_commands_print_what_the_page_says(
     for command, promised in commands_of(block):
         program, *arguments = shlex.split(command)
         assert program in ("advbench", "torchrun")
-        done = (run_command if program == "advbench" else _torchrun)(arguments, tmp_path)
+        done = (run_command if program == "advbench" else run_launched)(arguments, tmp_path)
         assert done.returncode == 0, done.stderr
         assert_same_table(done.stdout, promised)
     for example in BLOCKS[block].examples_behind(block):

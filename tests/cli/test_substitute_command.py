@@ -2,12 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from tests.forked import Ended, run_command, run_launched
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 MODULE = """
@@ -26,12 +26,10 @@ ATTACK = (
 )
 
 
-def advbench(folder: Path, words: str, processes: int = 0) -> subprocess.CompletedProcess[str]:
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)] if processes else []
-    command = [sys.executable, *launcher, "-m", "advbench", *words.split()]
-    return subprocess.run(
-        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=200
-    )
+def advbench(folder: Path, words: str, processes: int = 0) -> Ended:
+    if not processes:
+        return run_command(words.split(), folder, ENVIRONMENT)
+    return run_launched(["--nproc-per-node", str(processes), "-m", "advbench", *words.split()], folder)
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.run import RunSettings
 from advbench.jobs.sweep import run as module
 from advbench.models.network import WEIGHTS
+from tests.forked import run_command
 
 COMMAND = [sys.executable, "-m", "advbench", "sweep", "sweep.toml", "--out", "out"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80"}
@@ -352,7 +353,7 @@ def test_a_killed_sweep_goes_on_where_it_was_and_ends_in_the_same_table(tmp_path
     for folder in (whole, killed):
         folder.mkdir()
         (folder / "sweep.toml").write_text(LONG)
-    subprocess.run(COMMAND, cwd=whole, env=ENVIRONMENT, check=True, capture_output=True)
+    assert run_command(COMMAND[3:], whole, ENVIRONMENT).returncode == 0
     kept: set[Path] = set()
     for _ in range(4):
         process = subprocess.Popen(
@@ -365,7 +366,7 @@ def test_a_killed_sweep_goes_on_where_it_was_and_ends_in_the_same_table(tmp_path
         assert kept <= parts(killed), "a finished part is never lost"
         kept = parts(killed)
     assert kept
-    subprocess.run(COMMAND, cwd=killed, env=ENVIRONMENT, check=True, capture_output=True)
+    assert run_command(COMMAND[3:], killed, ENVIRONMENT).returncode == 0
     tables = [(folder / "out/table.csv").read_bytes() for folder in (whole, killed)]
     assert tables[0] == tables[1]
     assert kept <= parts(killed)

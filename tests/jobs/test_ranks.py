@@ -21,6 +21,7 @@ from torch.utils.data import TensorDataset
 from advbench.errors import RunError
 from advbench.evaluation.ladder import merge
 from advbench.jobs.ranks import Ranks, follows, join_ranks
+from tests.forked import run_command
 from tests.small import Network, run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
@@ -67,9 +68,7 @@ def launch(folder: Path, *words: str, processes: int = 2, restarts: int = 0) -> 
 
 def alone(folder: Path, *words: str) -> pd.DataFrame:
     folder.mkdir()
-    subprocess.run(
-        [sys.executable, *ATTACK, *words], cwd=folder, env=ENVIRONMENT, check=True, capture_output=True
-    )
+    assert run_command([*ATTACK[2:], *words], folder, ENVIRONMENT).returncode == 0
     return samples_of(folder)
 
 
@@ -90,13 +89,12 @@ def test_two_processes_give_the_table_of_one_and_speak_with_one_voice(tmp_path: 
     assert ranks == {"0000", "0001"}
     manifest = json.loads((tmp_path / "run/run.json").read_text())
     assert manifest["execution"]["processes"] == 2
-    verified = [sys.executable, "-m", "advbench", "verify", "run"]
-    subprocess.run(verified, cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True)
+    assert run_command(["verify", "run"], tmp_path, ENVIRONMENT).returncode == 0
 
 
 @pytest.mark.slow
 def test_a_run_goes_on_however_many_processes_share_it(tmp_path: Path) -> None:
-    words = ["--first", "120", "--steps", "400", "--batch-size", "8", "--out", "run"]
+    words = ["--first", "120", "--steps", "200", "--batch-size", "8", "--out", "run"]
     launched = launch(tmp_path, *words, processes=4)
     launched.wait_for_parts(6)
     launched.process.kill()
@@ -104,25 +102,23 @@ def test_a_run_goes_on_however_many_processes_share_it(tmp_path: Path) -> None:
         worker.kill()
     launched.process.communicate()
     before = launched.parts()
-    subprocess.run(
-        [sys.executable, *ATTACK, *words], cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True
-    )
+    assert run_command([*ATTACK[2:], *words], tmp_path, ENVIRONMENT).returncode == 0
     assert set(before) <= set(launched.parts())
     expected = alone(tmp_path / "alone", *words)
     pd.testing.assert_frame_equal(samples_of(tmp_path), expected, rtol=1e-4)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [[], ["--overwrite", "--save-adversarial"]])
+@pytest.mark.parametrize(("kills", "more"), [(1, []), (3, ["--overwrite", "--save-adversarial"])])
 def test_killed_processes_are_started_again_and_lose_at_most_their_batches_in_flight(
-    more: list[str], tmp_path: Path
+    kills: int, more: list[str], tmp_path: Path
 ) -> None:
-    words = ["--steps", "200", "--batch-size", "24", "--out", "run", *more]
+    words = ["--steps", "100", "--batch-size", "24", "--out", "run", *more]
     expected = alone(tmp_path / "alone", *words)
     moments = random.Random(0)  # moments, not secrets
-    launched = launch(tmp_path, *words, restarts=4)
+    launched = launch(tmp_path, *words, restarts=kills)
     kept: list[str] = []
-    for kill in range(4):
+    for kill in range(kills):
         launched.wait_for_parts(len(kept) + 3)
         time.sleep(moments.uniform(0.0, 1.0))
         assert launched.process.poll() is None, "the run ended before it was killed often enough"
@@ -133,13 +129,12 @@ def test_killed_processes_are_started_again_and_lose_at_most_their_batches_in_fl
     code, out, err = launched.finish()
     assert code == 0, err
     assert out.count("BPDA accuracy") == 1
-    assert err.count("going on with an earlier start") == 4
+    assert err.count("going on with an earlier start") == kills
     pd.testing.assert_frame_equal(samples_of(tmp_path), expected, rtol=1e-4)
     parts = [pd.read_parquet(each) for each in (tmp_path / "run/parts").iterdir()]
     assert not pd.concat(parts).duplicated(["index", "rung", "defense"]).any(), "nothing is done twice"
     if more:
-        verified = [sys.executable, "-m", "advbench", "verify", "run"]
-        subprocess.run(verified, cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True)
+        assert run_command(["verify", "run"], tmp_path, ENVIRONMENT).returncode == 0
 
 
 @pytest.mark.slow
