@@ -60,8 +60,8 @@ def kind_of(output: Tensor, count: int) -> Kind | None:
     inside = bool(((output >= 0.0) & (output <= 1.0)).all())
     if output.dim() == 1 or (output.dim() == 2 and output.shape[1] == 1):
         return "probability" if inside else "logit"
-    if output.dim() != 2 or not inside:
-        return None
+    if output.dim() != 2 or not inside or bool(((output == 0.0) | (output == 1.0)).all()):
+        return None  # one-hot answers are labels, which have no logarithm to follow
     return "probabilities" if bool(((output.float().sum(1) - 1.0).abs() < _SUM).all()) else None
 
 

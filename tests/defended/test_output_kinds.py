@@ -40,6 +40,7 @@ KINDS: dict[str, tuple[Tensor, Kind | None]] = {
     "one probability": (Z[:, :1].sigmoid(), "probability"),
     "scores in [0, 1]": (Z.sigmoid(), None),
     "labels": (Z.argmax(1), None),
+    "one-hot labels": (nn.functional.one_hot(Z.argmax(1), 3).float(), None),
     "NaN": (Z * torch.nan, None),
     "a picture": (Z[:, :, None].sigmoid(), None),
     "an image too few": (Z[:1, :1], None),
