@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from advbench.defended.clips import clipped_from_inside
+from advbench.defended.loss_scale import scaled_gradient
 from advbench.defended.model import DefendedModel
+from advbench.defended.own_precision import underflows
 from advbench.errors import AdvbenchError, ModelError, first_line, ran_out_of_memory
 
 Model = Callable[[Tensor], Tensor]
@@ -30,7 +32,8 @@ def loss_and_gradient(model: Model, x: Tensor, loss: Loss) -> Ascent:
 
     Only the input's gradient is computed, in the pieces that a defended model asks for, so that memory does
     not grow with the batch. Where the model gives none (a defense that cuts the graph), it
-    is zero, which is what an attack that follows it would see. At the bounds of a clip it is that from inside
+    is zero, which is what an attack that follows it would see. Through float16 the loss is scaled
+    (`advbench.defended.loss_scale`). At the bounds of a clip it is that from inside
     (`advbench.defended.clips`). Behind a random defense all three are means over its draws: the expectation
     over transformation of Athalye, Engstrom, Ilyas, Kwok 2018, section 2.
 
@@ -46,12 +49,18 @@ def loss_and_gradient(model: Model, x: Tensor, loss: Loss) -> Ascent:
     if isinstance(model, DefendedModel):
         pieces = model.pieces(len(x))
         seen = [model.draws()] if len(pieces) == 1 else [model.showing(piece).draws() for piece in pieces]
+        scaled = model.underflows
     else:
         network = model if isinstance(model, nn.Module) else None
+        scaled = network is not None and underflows(network)
         pieces, seen = [slice(0, len(x))], [[partial(clipped_from_inside, model, network=network)]]
     ascents = [
         _joined(
-            [_one_piece(draw, x, loss, piece) for draw, piece in zip(draws, pieces, strict=True)], torch.cat
+            [
+                _one_piece(draw, x, loss, piece, scaled=scaled)
+                for draw, piece in zip(draws, pieces, strict=True)
+            ],
+            torch.cat,
         )
         for draws in zip(*seen, strict=True)
     ]
@@ -67,14 +76,17 @@ def _joined(ascents: list[Ascent], join: Callable[[list[Tensor]], Tensor]) -> As
 
 
 @torch.enable_grad()
-def _one_piece(model: Model, x: Tensor, loss: Loss, piece: slice) -> Ascent:
+def _one_piece(model: Model, x: Tensor, loss: Loss, piece: slice, *, scaled: bool) -> Ascent:
     x = x[piece].detach().requires_grad_()
     with _refusal_named(model, x):
         logits = model(x)
         losses = loss(logits, piece)
         grad = None
         if losses.requires_grad:
-            (grad,) = torch.autograd.grad(losses.sum(), x, allow_unused=True)
+            if scaled:
+                grad = scaled_gradient(losses, logits, x)
+            else:
+                (grad,) = torch.autograd.grad(losses.sum(), x, allow_unused=True)
     return Ascent(logits.detach(), losses.detach(), torch.zeros_like(x) if grad is None else grad)
 
 

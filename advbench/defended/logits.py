@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from advbench.defended.left_as_found import prepared
+from advbench.defended.output_kinds import ReadAs, kind_of, words_of
+from advbench.defended.own_precision import in_float32
 
 
 class Way(NamedTuple):
@@ -66,18 +68,22 @@ class LogitsOf(nn.Module):
         """Logits, `(n, k)`; an output that is a tensor by itself is handed on."""
         output = self.network(x)
         logits: Tensor = output if isinstance(output, Tensor) else self.take(output)
-        return logits
+        return in_float32(logits)
 
 
-def logits_alone(network: nn.Module, x: Tensor) -> tuple[nn.Module, str]:
-    """A network that returns logits, and a word on how; it is called once, on a few images.
+def logits_alone(
+    network: nn.Module, x: Tensor, more: Callable[[], Tensor] | None = None
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """A network that returns logits, and words on how; it is called once, on a few images.
 
     Args:
         network: what a user named.
         x: images as the network takes them, `(n, c, h, w)`.
+        more: gives further images, which it is shown where its numbers seem to be no logits, but
+            probabilities or one number for two classes; None to take all numbers for logits.
 
     Returns:
-        The network itself and no word where it returns a tensor, or nothing that holds one, or fails: who
+        The network itself and no words where it returns logits, or nothing that holds any, or fails: who
         checks its logits will say so.
     """
     devices = [x.device] if x.device.type == "cuda" else []
@@ -85,9 +91,16 @@ def logits_alone(network: nn.Module, x: Tensor) -> tuple[nn.Module, str]:
         try:
             output: Any = network(x)
         except Exception:  # the user's network may raise anything
-            return network, ""
-    way = None if isinstance(output, Tensor) else way_to_logits(output)
-    if way is None:
-        return network, ""
-    word = f"the model returns {type(output).__name__}; {way.words} is taken for the logits"
-    return LogitsOf(network, way), word
+            return network, ()
+        way = None if isinstance(output, Tensor) else way_to_logits(output)
+        words: tuple[str, ...] = ()
+        if way is not None:
+            words = (f"the model returns {type(output).__name__}; {way.words} is taken for the logits",)
+            network, output = LogitsOf(network, way), way.take(output)
+        if more is None or not isinstance(output, Tensor) or kind_of(output, len(x)) is None:
+            return network, words
+        several = more()
+        kind = kind_of(network(several), len(several))
+    if kind is None:
+        return network, words
+    return ReadAs(network, kind), (*words, words_of(kind))

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from advbench.defended.logits import LogitsOf
 from advbench.defended.mates import Mates
 from advbench.defended.members import MEMBERS
 from advbench.defended.normalized import Normalized
+from advbench.defended.output_kinds import ReadAs
+from advbench.defended.own_precision import HALVES, InOwnPrecision, underflows
 from advbench.defended.placement import Placement as Placement  # noqa: PLC0414  # they are imported together
 from advbench.defended.placement import usual_place as usual_place  # noqa: PLC0414
 from advbench.defended.random_model import RandomModel, draws_inside, goes_alone, streams_of_model
@@ -36,6 +38,9 @@ from advbench.names.grammar import INPUT, LOGITS
 
 Scores = dict[int, Tensor]
 """Of one forward pass: a column `(n, 1)` a detector, by its number in the chain."""
+
+
+_WRAPPERS: Final = (Normalized, LogitsOf, InOwnPrecision, ReadAs, RandomModel)
 
 
 class Answers(NamedTuple):
@@ -104,6 +109,7 @@ class DefendedModel(nn.Module):
             for number, placement in enumerate(placements)
             if placement.at != LOGITS and isinstance(unwrapped(placement.defense), Head)
         ]
+        self.underflows = underflows(model)
         self.label: int | None = None
         self.tells_scores = False
         inside = sorted(set(self.places) - {INPUT, LOGITS})
@@ -310,7 +316,7 @@ class DefendedModel(nn.Module):
                     "a module before or after it."
                 )
             reached.add(place)
-            if output.dtype == torch.bfloat16:  # the network's choice alone (`working_copy.in_bfloat16`)
+            if output.dtype in HALVES:  # the network's choice alone (also `working_copy.in_bfloat16`)
                 return self._through(place, output.float(), draws, scores).to(output.dtype)
             return self._through(place, output, draws, scores)
 
@@ -321,7 +327,7 @@ def network_of(model: nn.Module) -> nn.Module:
     """The user's own network, without the wrappers that defenses, normalisation, draws and counting add."""
     if isinstance(model, DefendedModel | CountedModel):
         return network_of(model.model)
-    if isinstance(model, Normalized | LogitsOf | RandomModel | Adapting | Readouts | WithoutRefusal):
+    if isinstance(model, (*_WRAPPERS, Adapting, Readouts, WithoutRefusal)):
         return network_of(model.network)
     if isinstance(model, UNDER_GRADIENT):
         return network_of(decider_of(model))
@@ -379,4 +385,4 @@ def _refusing(model: nn.Module) -> WithoutRefusal | None:
         return _refusing(model.model)
     if isinstance(model, UNDER_GRADIENT):
         return _refusing(decider_of(model))
-    return _refusing(model.network) if isinstance(model, Normalized | LogitsOf | RandomModel) else None
+    return _refusing(model.network) if isinstance(model, _WRAPPERS) else None

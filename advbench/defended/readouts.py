@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from advbench.defended.own_precision import in_float32
+
 _BELOW = 5.0  # how far below the two classes of the readout the others stay
 
 
@@ -70,7 +72,7 @@ class Readouts(nn.Module):
             return logits.flatten(1)
         with _inputs_of(self.head) as inputs:
             self.network(x)
-        return inputs[-1].flatten(1)
+        return in_float32(inputs[-1]).flatten(1)
 
 
 def last_layer(network: nn.Module, x: Tensor) -> nn.Module | None:
@@ -97,7 +99,11 @@ def last_layer(network: nn.Module, x: Tensor) -> nn.Module | None:
     finally:
         for handle in handles:
             handle.remove()
-    heads = [leaf for leaf, output in calls if output.shape == logits.shape and torch.equal(output, logits)]
+    heads = [
+        leaf
+        for leaf, output in calls
+        if output.shape == logits.shape and torch.equal(output.to(logits.dtype), logits)
+    ]
     return heads[0] if heads else None
 
 

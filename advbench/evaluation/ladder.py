@@ -11,8 +11,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from advbench.data.batches import Batch, Images, check_mapstyle
+from advbench.data.batches import Batch, Images, check_mapstyle, read_batch
 from advbench.defended.left_as_found import in_full_precision, prepared
+from advbench.defended.own_precision import in_own_precision, keeps_precision, own_precision
 from advbench.defended.surrogate import NO_STAND_INS, StandIns
 from advbench.draws.sampling import DRAWS
 from advbench.errors import InputError
@@ -143,6 +144,7 @@ def evaluate(
         raise InputError(f"batch_size must be {AUTO!r} or a whole number of at least 1, got {batch_size!r}.")
     check_mapstyle(dataset)
     chosen = chosen_images(dataset, indices)
+    model = _with_images_in_float32(model, dataset, chosen)
     chains = bound(model, defense_chains(defenses or {}))
     if not isinstance(copies, Copies):
         raise InputError(f"copies must be Copies(...), got {copies!r:.60}; fast=False makes none.")
@@ -172,9 +174,21 @@ def evaluate(
         adapts = any(plan.adaptation(defense) is not None for defense in chains)
         if adapts and stand_ins != NO_STAND_INS:
             raise InputError("a surrogate and a source do not go together with a model that adapts.")
+        if adapts and keeps_precision(model):
+            raise InputError("a model that adapts is computed in float32: call model.float().")
         wanted_copies = Copies(fast=False) if adapts else copies if fast else replace(copies, fast=False)
         at_its_speed = at_speed(plan.counted(), chosen, batch_size, wanted_copies, observer.note)
         return _climb(at_its_speed, chosen, options, observer)
+
+
+def _with_images_in_float32(model: nn.Module, dataset: Images, chosen: Sequence[int]) -> nn.Module:
+    """The model; one in another precision takes and gives float32 at its ends."""
+    known: object = model  # whatever a caller has in its place; the plan says so better
+    if not isinstance(known, nn.Module) or not own_precision(model) or keeps_precision(model):
+        return model
+    with torch.inference_mode(False), in_full_precision():
+        device = next(model.parameters()).device
+        return in_own_precision(model, read_batch(dataset, chosen[:1]).to(device).x)
 
 
 def _texts(given: str | Sequence[str]) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from advbench.defended.backward import name_of
 from advbench.defended.black_box import black_box_in, counting_in
 from advbench.defended.counting import Shown
 from advbench.defended.model import DefendedModel, Placement, usual_place
+from advbench.defended.own_precision import keeps_precision
 from advbench.defended.random_model import draws_inside
 from advbench.defended.surrogate import AlongItself, Surrogate, along_surrogate
 from advbench.draws.draws import Draws
@@ -124,7 +125,7 @@ class Plan:
         wrong = {
             parameter.dtype for parameter in self.model.parameters() if parameter.is_floating_point()
         } - {torch.float32}
-        if wrong:
+        if wrong and not keeps_precision(self.model):
             raise InputError(
                 f"advbench computes in float32, the model is in {wrong.pop()}: call model.float()."
             )

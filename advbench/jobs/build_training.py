@@ -15,6 +15,7 @@ from advbench.data.load import find_dataset, load_dataset
 from advbench.data.sampling import balanced_sample
 from advbench.defended.contract import checked_logits
 from advbench.defended.left_as_found import prepared
+from advbench.defended.own_precision import own_precision
 from advbench.errors import InputError, ModelError
 from advbench.jobs.build_subject import (
     choose_device,
@@ -182,6 +183,12 @@ def _check_model(
     """Refuse a model that cannot be trained, or cannot take these images, before anything is written."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError("the model has no parameters to train; programs (TorchScript, .pt2) are fixed.")
+    precision = own_precision(model)
+    if "16" in precision:
+        raise ModelError(
+            f"the model is in {precision}, in which small updates of weights are lost: train it in float32 "
+            "(model.float()); --precision computes in 16 bits beside that."
+        )
     if "apart" in ways and not any(isinstance(module, BatchNorm) for module in model.modules()):
         raise ModelError("--apart perturbs BatchNorm, and the model has no such layer.")
     with prepared(model):

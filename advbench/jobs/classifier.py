@@ -1,7 +1,8 @@
 """A classifier from its words: the network, its weights, where its logits are, and its normalisation."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +17,7 @@ from advbench.defended.left_as_found import prepared
 from advbench.defended.logits import logits_alone
 from advbench.defended.members import Members
 from advbench.defended.normalized import Normalized
+from advbench.defended.own_precision import in_own_precision, own_precision
 from advbench.defended.random_model import RandomModel, draws_inside
 from advbench.defended.reject import WithoutRefusal
 from advbench.defended.smoothed import Smoothing, read_smoothing, smoothed
@@ -41,6 +43,9 @@ from advbench.models.registry import PIXELS, Normalization
 from advbench.names.adaptation import adapts
 from advbench.names.grammar import parse_spec, reject_of
 from advbench.speed.batch_size import AUTO, filled_up, own_size
+
+_LOOKED: Final = 64
+"""Images that are shown to a network whose numbers may be no logits."""
 
 _PIXELS_TAKEN: Final = Chosen(PIXELS, "a module given in Python takes pixels")
 
@@ -128,11 +133,11 @@ def load_classifier(
         images = fitted(images, indices, whole) if library is None else library.images(images)
         x = read_batch(images, indices[:1]).to(device).x
         x = x if library is None else library.network_input(x)
-        takes = _own_size(whole, x, at_once)
+        with_casts = in_own_precision(whole, x)
+        takes = _own_size(with_casts, x, at_once)
         batch = x.expand(max(1, takes), -1, -1, -1).contiguous()
-        network, word = logits_alone(whole, batch)
-        if source.others:
-            network = Members([network, *(logits_alone(other.network, batch)[0] for other in source.others)])
+        more = partial(_several, images, indices[: takes or _LOOKED], library, batch)
+        network, words = _with_logits([with_casts, *(other.network for other in source.others)], batch, more)
     if options.reject_class is not None:
         network = WithoutRefusal(network, reject_of(options.reject_class))
     if random:
@@ -157,13 +162,20 @@ def load_classifier(
     if smoothing is not None:
         wrapped = smoothed(wrapped, sigma=smoothing.sigma, draws=smoothing.draws)
     provenance = _provenance(options, source, weights.sha256, library)
-    sentences = (word,) if library is None else (comparison, *library.notes(pictures))
+    sentences = words if library is None else (*words, comparison, *library.notes(pictures))
     notes = (*source.notes, *source.loaded.notes, *filter(None, sentences))
-    looked = sum(looks.images.values())
     head = source.head if options.reject_class is None else None  # it has a class more, on purpose
-    remarks = source.loaded.remarks
     classifier = Classifier(
-        wrapped.to(device), name, provenance, chosen, head, notes, remarks, looked, takes, library
+        wrapped.to(device),
+        name,
+        provenance,
+        chosen,
+        head,
+        notes,
+        source.loaded.remarks,
+        sum(looks.images.values()),
+        takes,
+        library,
     )
     return classifier, images
 
@@ -260,6 +272,26 @@ def _drawn_alone(network: nn.Module, takes: int) -> RandomModel:
             "it one: let its forward pass take `draws`, or write it for any number of images."
         )
     return RandomModel(network)
+
+
+def _with_logits(
+    networks: Sequence[nn.Module], batch: Tensor, more: Callable[[], Tensor]
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """A network, or the members of an ensemble, that takes float32 and gives logits, and words on how."""
+    read = [logits_alone(in_own_precision(network, batch), batch, more) for network in networks]
+    network, words = read[0] if len(read) == 1 else (Members([member for member, _ in read]), read[0][1])
+    precision = own_precision(network)
+    return network, (*words, *filter(None, (precision and f"the model computes in {precision}, as it is",)))
+
+
+def _several(
+    images: LabelledImages, indices: Sequence[int], library: OfLibrary | None, like: Tensor
+) -> Tensor:
+    """Several images as a network takes them, as many as it takes where that is fixed."""
+    x = read_batch(images, indices).to(like.device).x
+    x = x if library is None else library.network_input(x)
+    missing = max(0, len(like) - len(x))
+    return torch.cat([x, x[-1:].expand(missing, *x.shape[1:])])
 
 
 def _own_size(network: nn.Module, x: Tensor, wanted: int | str) -> int:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from advbench.defended.counting import count_also
 from advbench.defended.gradient import seconds_a_gradient
 from advbench.defended.model import network_of
+from advbench.defended.own_precision import own_precision
 from advbench.errors import SpecError, first_line, printable, ran_out_of_memory
 from advbench.speed.agreement import CLOSELY, ROUGHLY, Tolerance, disagreement
 from advbench.speed.folding import fold_batch_norm, watch_forward
@@ -57,6 +58,11 @@ class Copies:
 
     def of(self, model: nn.Module, x: Tensor, places: Collection[str], note: Callable[[str], None]) -> Made:
         """The copies; arguments as for `working_copy`."""
+        precision = own_precision(model)
+        if precision:
+            if self.precision == "bf16":
+                note(f"--precision changes nothing: the model computes in {precision} by itself")
+            return Made(None, None)
         working = working_copy(model, x, places, note) if self.fast else model
         rough = None
         if self.precision == "bf16" or (self.precision == "auto" and multiplies_bfloat16(x.device)):

@@ -68,7 +68,7 @@ NOWHERE: dict[str, Callable[[Tensor], Any]] = {
 @pytest.mark.parametrize(("inside", "expected"), INSIDE.values(), ids=INSIDE.keys())
 def test_logits_inside_are_taken_and_that_is_said(inside: Callable[[Tensor], Any], expected: str) -> None:
     network = Returns(inside)
-    model, word = logits_alone(network, X)
+    model, (word,) = logits_alone(network, X)
     assert expected in word
     assert torch.equal(model(X), Returns(lambda z: z)(X))
     assert network_of(Normalized(model, [0.5], [0.25])) is network
@@ -78,12 +78,12 @@ def test_logits_inside_are_taken_and_that_is_said(inside: Callable[[Tensor], Any
 @pytest.mark.parametrize("inside", [*NOWHERE.values(), lambda z: z], ids=[*NOWHERE, "a tensor"])
 def test_other_networks_are_left_as_they_are(inside: Callable[[Tensor], Any]) -> None:
     network = Returns(inside)
-    assert logits_alone(network, X) == (network, "")
+    assert logits_alone(network, X) == (network, ())
 
 
 def test_a_network_that_fails_is_left_to_whoever_checks_it() -> None:
     network = nn.Linear(7, 2)
-    assert logits_alone(network, X) == (network, "")
+    assert logits_alone(network, X) == (network, ())
 
 
 def test_looking_draws_nothing_from_the_global_generator() -> None:

@@ -37,9 +37,12 @@ def test_what_python_callers_get_wrong_is_said(
         run(network, data, **changes)
 
 
-def test_models_that_do_not_compute_in_float32_are_refused(network: Network, data: TensorDataset) -> None:
-    with pytest.raises(InputError, match=r"model\.float"):
-        run(network.double(), data)
+def test_a_model_in_float64_has_the_table_of_the_same_one_in_float32(
+    network: Network, data: TensorDataset
+) -> None:
+    expected = [row.rates for row in run(network, data).rows]
+    assert [row.rates for row in run(network.double(), data).rows] == expected
+    assert next(network.parameters()).dtype == torch.float64, "it is left as it was"
 
 
 def numpy_rounding_in_place(x: Tensor) -> Tensor:

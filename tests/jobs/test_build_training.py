@@ -113,6 +113,10 @@ def make():
 
 def frozen():
     return make().requires_grad_(False)
+
+
+def half():
+    return make().half()
 """
 
 
@@ -122,6 +126,7 @@ def frozen():
         ("make", {}, ""),
         ("make", {"apart": True}, "--apart perturbs BatchNorm, and the model has no such layer."),
         ("frozen", {}, "the model has no parameters to train"),
+        ("half", {}, "the model is in float16, in which small updates of weights are lost"),
     ],
 )
 def test_a_network_must_have_what_is_trained(

@@ -163,3 +163,52 @@ def test_weights_that_are_not_there_are_asked_for(
     with pytest.raises(CheckpointError) as refused:
         load(digits, model, **said)
     assert message in str(refused.value)
+
+
+class Head(nn.Module):
+    """The bundled network, in half precision or with another head."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.flatten = nn.Flatten()
+        self.linear = nn.Linear(64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z: Tensor = self.linear(self.flatten(x))
+        match self.way:
+            case "probabilities":
+                return 20.0 * z.softmax(1) / 20.0
+            case "one logit":
+                return 30.0 * (z[:, :1] - z[:, :1].mean())
+            case "one probability":
+                return z[:, 0].sigmoid()
+            case _:
+                return z
+
+
+@pytest.mark.parametrize(
+    ("way", "half", "notes"),
+    [
+        ("logits", False, []),
+        ("logits", True, ["the model computes in float16, as it is"]),
+        ("probabilities", False, ["the model returns probabilities"]),
+        ("one logit", False, ["read as the logit z of the second of two classes"]),
+        (
+            "one probability",
+            True,
+            ["read as the probability p of the second of two classes", "the model computes in float16"],
+        ),
+    ],
+)
+def test_what_a_model_returns_and_computes_in_stands_in_the_notes(
+    digits: LabelledImages, way: str, half: bool, notes: list[str]
+) -> None:
+    network = Head(way)
+    classifier = load(digits, "net", own=network.half() if half else network)
+    assert len(classifier.notes) == len(notes)
+    for note, expected in zip(classifier.notes, notes, strict=True):
+        assert expected in note
+    logits = classifier.model(torch.stack([digits[index][0] for index in range(3)]))
+    assert logits.dtype == torch.float32
+    assert logits.shape == (3, 2 if way.startswith("one") else 3)
