@@ -134,4 +134,7 @@ def test_serving_ends_with_an_interrupt(runs: Path) -> None:
         with urllib.request.urlopen(address, timeout=20) as response:
             assert b"Robustness of digits-cnn" in response.read()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+        try:
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()  # a parent that ignores the signal passes that on, and nothing else ends it
