@@ -65,6 +65,11 @@ def kind_of(output: Tensor, count: int) -> Kind | None:
     return "probabilities" if bool(((output.float().sum(1) - 1.0).abs() < _SUM).all()) else None
 
 
+def reading_of(model: nn.Module) -> str:
+    """What a model's numbers are taken for, as `kind_of` calls it; empty where they are logits."""
+    return next((str(module.kind) for module in model.modules() if isinstance(module, ReadAs)), "")
+
+
 def words_of(kind: Kind) -> str:
     """What the table says of such numbers."""
     return _READINGS[kind].words

@@ -9,6 +9,7 @@ import numpy as np
 
 from advbench.data.batches import Images
 from advbench.data.images import LabelledImages
+from advbench.defended.output_kinds import reading_of
 from advbench.draws.calls import ATTACK_DRAWS
 from advbench.files import sha256
 from advbench.jobs.black_box import black_box_settings
@@ -63,6 +64,7 @@ def manifest_of(options: RunSettings, job: Job, ranks: Ranks) -> dict[str, Any]:
             **({"members": [sha256(path) for path in options.members]} if options.members else {}),
             **({"smooth": options.smooth} if options.smooth else {}),
             **black_box_settings(subject.classifier.model),
+            **({"read_as": kind} if (kind := reading_of(subject.classifier.model)) else {}),
             **({"random_model": True} if options.random_model else {}),
             **({"attack_draws": ATTACK_DRAWS} if subject.draws else {}),
             **({} if options.judging.rule == MAJORITY else {"judge": options.judging.rule}),

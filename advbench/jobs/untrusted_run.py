@@ -82,6 +82,7 @@ class _Settings:
     source: StandIn | None = None
     label_only: Mapping[str, Any] = field(default_factory=dict)
     black_box: str | None = None
+    read_as: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +130,7 @@ class Claims:
         preparation: how a library's model prepared pictures; None for any other.
         surrogate: what was differentiated in place of the model; without a name where nothing was.
         source: what the static examples were made on, by name; empty for the undefended model.
+        read_as: what the model's numbers were taken for; empty for logits.
         manifest: all of it.
     """
 
@@ -149,6 +151,7 @@ class Claims:
     preparation: Mapping[str, Any] | None
     surrogate: StandIn
     source: str
+    read_as: str
     manifest: Manifest
 
 
@@ -192,6 +195,7 @@ def claims_of(manifest: Manifest, settings: VerifySettings) -> Claims:
         preparation=run_settings.preparation,
         surrogate=run_settings.surrogate or NOTHING,
         source=(run_settings.source or run_settings.surrogate or NOTHING).name,
+        read_as=run_settings.read_as,
         manifest=manifest,
     )
 

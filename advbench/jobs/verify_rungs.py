@@ -1,10 +1,12 @@
 """Whether kept examples do on every rung what the records say, judged again."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from advbench.defended.output_kinds import reading_of
 from advbench.errors import RunFolderError
 from advbench.evaluation.judge_again import (
     LOSS_ELSEWHERE,
@@ -56,7 +58,7 @@ def check_rungs(
         seed=claims.subject.seed,
         judge_draws=claims.judge,
         order=subject.indices,
-        loss_room=LOSS_HERE if is_here(claims.manifest.values, subject.device) else LOSS_ELSEWHERE,
+        loss_room=_loss_room(claims, subject),
     )
     findings = recheck(evidence, _examples(settings.run, damaged), as_8bit=settings.as_8bit)
     holds = not damaged
@@ -66,6 +68,13 @@ def check_rungs(
     yield Check(f"{ADVERSARIAL}/", holds, sentence)
     for finding in findings:
         yield Check(" · ".join(filter(None, finding.cell)), not finding.faults, _say(finding))
+
+
+def _loss_room(claims: Claims, subject: Subject) -> float:
+    """How far losses may be off; boundless where an earlier version took probabilities for logits."""
+    if claims.read_as != reading_of(subject.classifier.model):
+        return math.inf
+    return LOSS_HERE if is_here(claims.manifest.values, subject.device) else LOSS_ELSEWHERE
 
 
 def _examples(run: Path, damaged: list[str]) -> Iterator[Examples]:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 import advbench as ab
-from tests.forging import fit, seal
+from tests.forging import fit, manifest_of, repack, seal, write_manifest
 from tests.jobs.test_tampering import disagreeing
 from tests.tampering_steps import candidate, edited, in_both
 
@@ -31,6 +31,20 @@ class Hard(nn.Module):
 
 def soft(model):
     return model.network
+"""
+SOFT: Final = """
+import torch
+
+import advbench
+
+
+class Soft(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = advbench.load_model("digits-cnn")
+
+    def forward(self, x):
+        return self.network(x).softmax(1)
 """
 HARD: Final = {"model": "own.py:Hard"}
 RUNS: Final[Mapping[str, dict[str, Any]]] = {
@@ -169,3 +183,21 @@ def test_tampering_with_them_is_found(kind: Kind, home: Path, tmp_path: Path) ->
         assert not disagreeing(ab.verify(run, **own)), "it takes no attack to find it"
     wrong = disagreeing(ab.verify(run, deep=kind.deep, **own))
     assert any(name.startswith(kind.blamed) for name in wrong), wrong
+
+
+def test_losses_of_a_version_that_took_probabilities_for_logits_are_not_held_to_their_logarithms(
+    home: Path, tmp_path: Path
+) -> None:
+    (home / "soft.py").write_text(SOFT)
+    own: dict[str, Any] = {"model": "soft.py:Soft"}
+    run = ab.run(**own, **SMALL, normalization="none", out=tmp_path / "run").path
+    assert manifest_of(run)["settings"]["read_as"] == "probabilities"
+    assert not disagreeing(ab.verify(run, **own))
+    in_both("rung == 'shattered' and queries > 0", "loss", lambda loss: loss + 0.3)(run)
+    assert disagreeing(ab.verify(run, **own)) == ["none · pgd:steps=2 · shattered"]
+    values = manifest_of(run)
+    del values["settings"]["read_as"]
+    write_manifest(run, values)
+    repack(run)
+    fit(run)
+    assert not disagreeing(ab.verify(run, **own))
