@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .square import Square as Square
     from .suites import autoattack as autoattack
     from .suites import strongest as strongest
+    from .tabu import Tabu as Tabu
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -31,6 +32,7 @@ __getattr__, __dir__ = lazy_names(
         "Relay": ".relay",
         "Selective": ".selective",
         "Square": ".square",
+        "Tabu": ".tabu",
         "autoattack": ".suites",
         "fgsm": ".pgd",
         "orthogonal": ".selective",

@@ -6,14 +6,14 @@ from advbench.errors import SpecError, nearest
 from advbench.threat.attack import Attack
 
 from .hard_label import HardLabel
-from .square import Square
 from .suites import strongest
+from .tabu import Tabu
 
 Gives = Literal["gradients", "scores", "labels"]
 
 CANNOT: Final[dict[Gives, str]] = {
     "gradients": "",
-    "scores": "the model gives no gradient, so that no attack has followed one: Square, by scores alone",
+    "scores": "the model gives no gradient, so that no attack has followed one: tabu, by scores alone",
     "labels": "the model gives classes alone, so that nothing has followed gradients or scores: hard-label",
 }
 """What a row is to say of what could not be done."""
@@ -23,7 +23,7 @@ def auto(*, gives: Gives = "gradients", steps: int = 50, queries: int = 5000) ->
     """The strongest attack for what a model gives; a run finds out by itself, where a spec does not say.
 
     Args:
-        gives: `gradients` (then `strongest`), `scores` (Square), or `labels` (`hard-label`).
+        gives: `gradients` (then `strongest`), `scores` (`tabu`), or `labels` (`hard-label`).
         steps: gradient steps, as those of `strongest`.
         queries: forward passes an image; `strongest` takes three fifths of them.
 
@@ -34,7 +34,7 @@ def auto(*, gives: Gives = "gradients", steps: int = 50, queries: int = 5000) ->
         case "gradients":
             return strongest(steps=steps, queries=max(1, queries * 3 // 5))
         case "scores":
-            return Square(queries=queries)
+            return Tabu(queries=queries)
         case "labels":
             return HardLabel(queries=queries)
         case _:

@@ -37,6 +37,7 @@ class Best:
             NaN before there were as many.
         first: the loss after the first gradient step, `(n,)`; NaN before.
         curve: the loss after `LOSS_MARKS` gradient steps, `(n, len(LOSS_MARKS))`; NaN before.
+        lanes: batches are filled up to multiples of so many images anyway (see `DefendedModel`).
     """
 
     goal: int
@@ -49,6 +50,7 @@ class Best:
     recent: Tensor
     first: Tensor
     curve: Tensor
+    lanes: int = LANES
 
     @classmethod
     def nothing(cls, model: Model, x: Tensor, goal: int) -> "Best":
@@ -58,15 +60,17 @@ class Best:
         near the boundary, and an attack that goes on brings the image further over it. The images of a model
         that adapts to its batch stay together.
         """
-        if isinstance(model, DefendedModel) and (model.is_random or model.goes_together):
-            goal = NEVER
+        lanes = LANES
+        if isinstance(model, DefendedModel):
+            goal = NEVER if model.is_random or model.goes_together else goal
+            lanes = min(lanes, model.lanes)
         zero = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         loss = torch.full((len(x),), -torch.inf, device=x.device)
         flat = torch.ones(len(x), dtype=torch.bool, device=x.device)
         recent = torch.full((len(x), LATE + 1), torch.nan, device=x.device)
         curve = torch.full((len(x), len(LOSS_MARKS)), torch.nan, device=x.device)
         costs = zero.clone(), zero.clone()
-        return cls(goal, x.clone(), zero, loss, *costs, flat, recent, recent[:, 0].clone(), curve)
+        return cls(goal, x.clone(), zero, loss, *costs, flat, recent, recent[:, 0].clone(), curve, lanes)
 
     def offer(
         self, rows: Tensor, x_adv: Tensor, rank: Tensor, loss: Tensor, grad: Tensor | None = None
@@ -141,16 +145,16 @@ class Best:
     def still_wanted(self, rows: Tensor) -> Tensor | None:
         """Which of `rows` to go on with, as an index; None for all of them, or where no shorter size fits.
 
-        All that are not settled stay, and up to seven of the others: models are given multiples of eight
-        images anyway (`DefendedModel`).
+        All that are not settled stay, and of the others as many as fill the last lanes: up to seven, and none
+        where each image that is shown counts, as with a black box.
         """
-        return unsettled_first(self.rank[rows] < self.goal)
+        return unsettled_first(self.rank[rows] < self.goal, self.lanes)
 
 
-def unsettled_first(unsettled: Tensor) -> Tensor | None:
-    """The unsettled ones and up to seven others, as an index of `(m,)` bool; None for all of them."""
+def unsettled_first(unsettled: Tensor, lanes: int) -> Tensor | None:
+    """The unsettled ones of `(m,)` bool, filled up to `lanes` with others, as an index; None for all."""
     count = int(unsettled.sum())
-    size = -(-count // LANES) * LANES
+    size = -(-count // lanes) * lanes
     return None if size >= len(unsettled) > 0 else unsettled.argsort(descending=True, stable=True)[:size]
 
 

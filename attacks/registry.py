@@ -41,6 +41,13 @@ ATTACKS: Final = {
         needs="scores",
         cost="queries x F",
     ),
+    "tabu": Entry(
+        factory="advbench.attacks.tabu:Tabu",
+        summary="random search with squares that were tried the longest ago",
+        source="Andriushchenko et al. 2020; Glover 1989",
+        needs="scores",
+        cost="queries x F",
+    ),
     "hard-label": Entry(
         factory="advbench.attacks.hard_label:HardLabel",
         summary="the shortest ray to another class: signs flipped in windows, or the boundary's normal",
@@ -57,7 +64,7 @@ ATTACKS: Final = {
     ),
     "auto": Entry(
         factory="advbench.attacks.auto:auto",
-        summary="the strongest attack that the model allows: strongest, square or hard-label",
+        summary="the strongest attack that the model allows: strongest, tabu or hard-label",
         source="as theirs",
         needs="as the model gives",
         cost="as that attack",

@@ -24,6 +24,7 @@ class Search:
         rank: what they achieve, as in `Best`.
         loss: their loss.
         asked: forward passes that are not booked yet.
+        tried: when each pixel was last part of a proposal, `(m, c h w)`; `(m, 0)` where nobody asks.
     """
 
     best: Best
@@ -34,13 +35,15 @@ class Search:
     rank: Tensor
     loss: Tensor
     asked: Tensor
+    tried: Tensor
 
     @classmethod
-    def begun(cls, best: Best, x: Tensor, y: Tensor) -> "Search":
+    def begun(cls, best: Best, x: Tensor, y: Tensor, *, remembers: bool = False) -> "Search":
         """At what was found for a whole batch, images `(n, c, h, w)` and labels `(n,)`."""
         rows = torch.arange(len(x), device=x.device)
         now = best.x_adv.clone(memory_format=torch.contiguous_format)
-        return cls(best, rows, x, y, now, best.rank.clone(), best.loss.clone(), torch.zeros_like(rows))
+        tried = torch.zeros_like(now, dtype=torch.float32).flatten(1)[:, : None if remembers else 0]
+        return cls(best, rows, x, y, now, best.rank.clone(), best.loss.clone(), torch.zeros_like(rows), tried)
 
     def take(self, which: Tensor) -> "Search":
         """The search of some of the images."""
@@ -55,18 +58,27 @@ class Search:
             rank: their ranks, `(m,)`.
             loss: their losses, `(m,)`; NaN counts as the least that there is.
         """
-        unsettled = self.rank < self.best.goal
-        self.asked += unsettled
-        higher = (rank > self.rank) | ((rank == self.rank) & (loss > self.loss))
-        taken = (higher & unsettled).nonzero().flatten()
+        taken = self.judge(rank, loss).nonzero().flatten()
         if len(taken) > 0:
             self.now[taken] = x_adv[taken]
-            self.rank[taken] = rank[taken]
-            self.loss[taken] = ranked(loss[taken]).to(self.loss.dtype)
+
+    def judge(self, rank: Tensor, loss: Tensor) -> Tensor:
+        """Which proposals beat what is there, `(m,)` bool; their ranks and losses are taken, pixels are not.
+
+        Args:
+            rank: as for `offer`.
+            loss: as for `offer`.
+        """
+        unsettled = self.rank < self.best.goal
+        self.asked += unsettled
+        taken = unsettled & ((rank > self.rank) | ((rank == self.rank) & (loss > self.loss)))
+        self.rank = torch.where(taken, rank, self.rank)
+        self.loss = torch.where(taken, ranked(loss).to(self.loss.dtype), self.loss)
+        return taken
 
     def still_wanted(self) -> Tensor | None:
         """Which images to go on with, as an index; None for all of them (see `Best.still_wanted`)."""
-        return unsettled_first(self.rank < self.best.goal)
+        return unsettled_first(self.rank < self.best.goal, self.best.lanes)
 
     def note(self) -> None:
         """Book what was found and what it has cost."""

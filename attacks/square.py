@@ -1,8 +1,10 @@
 """Square attack: random search with squares, which asks for scores alone and never for a gradient."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -23,7 +25,8 @@ from .search import Search
 # Andriushchenko, Croce, Flammarion, Hein 2020, appendix: of 10,000 queries, when the share of pixels halves.
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 _SCHEDULE = 10_000
-_BLOCK = 50  # proposals whose numbers are drawn together
+BLOCK: Final = 50
+"""Proposals whose numbers are drawn together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,24 +69,15 @@ class Square:
         start: Tensor | None = None,
     ) -> Attempt:
         """Adversarial examples for `x`; see `Attack` and `WarmAttack`."""
-        best = Best.nothing(model, x, goal=1)
         if start is None:
             start = stripes(x, threat, draws) if threat.norm == "linf" else tiles(x, threat, draws)
-        logits = model(start)
-        best.offer(torch.arange(len(x), device=x.device), start, _rank(logits, y), margin(logits, y))
-        search = Search.begun(best, x, y)
-        for first in range(1, self.queries, _BLOCK):
-            block = range(first, min(first + _BLOCK, self.queries))
-            search = self._block(model, search, threat, draws, block)
-            if len(search.rows) == 0:
-                break
-        search.note()
-        return Attempt(best.x_adv, best.steps, best.queries, torch.zeros_like(best.flat))
+        search = first_query(model, start, x, y)
+        return in_blocks(search, self.queries, partial(self._block, model, threat, draws))
 
-    def _block(self, model: Model, search: Search, threat: Threat, draws: Draws, block: range) -> Search:
+    def _block(self, model: Model, threat: Threat, draws: Draws, search: Search, block: range) -> Search:
         """Some proposals one after another, whose numbers are drawn together; returns what is left."""
         c = search.x.shape[1]
-        numbers = draws.take(search.rows).stream(block[0]).uniform((_BLOCK, 5 + c))[:, : len(block)]
+        numbers = draws.take(search.rows).stream(block[0]).uniform((BLOCK, 5 + c))[:, : len(block)]
         sides = [self._side(query, search.x) for query in block]
         corners = Corners.of(search.x, threat, sides, numbers) if threat.norm == "linf" else None
         for place, side in enumerate(sides):
@@ -96,20 +90,49 @@ class Square:
                 break
             if corners is None:
                 x_adv = window_lp(search.now, search.x, threat, side, numbers[:, place])
+                search.offer(x_adv, *rank_and_loss(model(x_adv), search.y))
             else:
-                x_adv = corners.written_into(search.now, place)
-            logits = model(x_adv)
-            search.offer(x_adv, _rank(logits, search.y), margin(logits, search.y))
+                written = corners.write(search.now, place)
+                written.keep(search.now, search.judge(*rank_and_loss(model(search.now), search.y)))
         return search
 
     def _side(self, query: int, x: Tensor) -> int:
         """The side of a window: its share of the pixels halves at fixed parts of the queries."""
-        share = share_of_windows(query, self.queries, self.share)
-        return int(max(1, min(round(math.sqrt(share * x.shape[2] * x.shape[3])), *x.shape[2:])))
+        return side_of_windows(share_of_windows(query, self.queries, self.share), x)
 
 
-def _rank(logits: Tensor, y: Tensor) -> Tensor:
-    return fooled(predict(logits), y).long()
+def first_query(model: Model, start: Tensor, x: Tensor, y: Tensor, *, remembers: bool = False) -> Search:
+    """A search that has asked for `start`, `(n, c, h, w)`; see `Search`."""
+    best = Best.nothing(model, x, goal=1)
+    best.offer(torch.arange(len(x), device=x.device), start, *rank_and_loss(model(start), y))
+    return Search.begun(best, x, y, remembers=remembers)
+
+
+def in_blocks(search: Search, queries: int, block_of: Callable[[Search, range], Search]) -> Attempt:
+    """What a search has come to after so many queries, the first among them.
+
+    Args:
+        search: after its first query.
+        queries: forward passes an image.
+        block_of: makes the queries of a range, and returns the images that are left.
+    """
+    for first in range(1, queries, BLOCK):
+        search = block_of(search, range(first, min(first + BLOCK, queries)))
+        if len(search.rows) == 0:
+            break
+    search.note()
+    best = search.best
+    return Attempt(best.x_adv, best.steps, best.queries, torch.zeros_like(best.flat))
+
+
+def rank_and_loss(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """What a proposal achieves, 0 or 1, and its margin; `(n,)` both."""
+    return fooled(predict(logits), y).long(), margin(logits, y)
+
+
+def side_of_windows(share: float, x: Tensor) -> int:
+    """The side of square windows that cover a share of the pixels of images `(n, c, h, w)`."""
+    return int(max(1, min(round(math.sqrt(share * x.shape[2] * x.shape[3])), *x.shape[2:])))
 
 
 def share_of_windows(query: int, queries: int, first: float) -> float:

@@ -278,6 +278,7 @@ _OF_NAMES: Final = {
     "autoattack": "croce2020autoattack",
     "fab": "croce2020fab",
     "square": "andriushchenko2020",
+    "tabu": "andriushchenko2020",
     "hard-label": "chen2020",
     "fmn": "pintor2021",
     "selective": "bryniarski2022",

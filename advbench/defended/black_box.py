@@ -7,6 +7,7 @@ what it may be asked in all, and in a second, can be bounded.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -79,12 +80,12 @@ class Meter:
         self.asked += count
 
 
-def asked(function: Function, array: Array, count: int, meter: Meter) -> Any:
+def asked(function: Function, array: Callable[[], Array], count: int, meter: Meter) -> Any:
     """What a function answers; a call that fails is repeated.
 
     Args:
         function: what is asked.
-        array: what it is called with, written anew for each repetition.
+        array: makes what it is called with, anew for each repetition: the function may write to it.
         count: how many images these are.
         meter: counts them.
 
@@ -94,7 +95,7 @@ def asked(function: Function, array: Array, count: int, meter: Meter) -> Any:
     for attempt in range(meter.retries + 1):
         meter.before_call(count)
         try:
-            return function(array.copy() if meter.retries else array)
+            return function(array())
         except (AdvbenchError, UnreadableError):
             raise
         except Exception as error:  # the user's function may raise anything
@@ -192,10 +193,9 @@ def answers(  # noqa: PLR0917  # a function, what it is given, and what is made 
         AdvbenchError: the function fails, or nothing more may be asked.
     """
     parts = []
-    for array in takes.arrays(x):
-        count = 1 if takes.one_at_a_time else len(array)
-        output = asked(function, array, count, meter)
-        parts.append(read(array_of(_listed(output) if takes.one_at_a_time else output, count, classes)))
+    for images in torch.split(x, 1) if takes.one_at_a_time else (x,):
+        output = asked(function, partial(takes.array, images), len(images), meter)
+        parts.append(read(array_of(_listed(output) if takes.one_at_a_time else output, len(images), classes)))
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 

@@ -18,6 +18,7 @@ _LARGEST: Final = (1 << 31) - 1  # bytes; a message of protobuf has no more
 _KNOWN: Final = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 """Domains whose operators onnxruntime brings along."""
 
+_DIGITS: Final = 20  # of a number of bytes; more of them than any file has
 _EXTERNAL: Final = 1  # TensorProto.EXTERNAL
 _BITS: Final = {
     **dict.fromkeys((1, 6, 12), 32),  # float, int32, uint32
@@ -188,24 +189,35 @@ def _external_bytes(path: Path, tensor: Any, external: set[Path]) -> int:
     location = entries.get("location", "")
     shown = printable(location)[:100]
     folder = path.parent.resolve()
+    if "\0" in location:
+        raise CheckpointError(f"{path} is damaged: external weights, {shown!r} is no file's name.")
     try:
         file = (folder / location).resolve()
-        if not location or Path(location).is_absolute() or not file.is_relative_to(folder):
-            raise CheckpointError(
-                f"{path} is refused: its external weights {shown!r} lie outside its folder."
-            )
-        check_regular(file)
-        size = file.stat().st_size
-        offset = int(entries.get("offset") or 0)
-        length = int(entries.get("length") or max(0, size - offset))
+        is_beside = bool(location) and not Path(location).is_absolute() and file.is_relative_to(folder)
+        if is_beside:
+            check_regular(file)
+            size = file.stat().st_size
     except OSError as error:
         reason = "are not there" if error.errno == errno.ENOENT else f"cannot be read ({error.strerror})"
         raise CheckpointError(
             f"the external weights {shown!r} of {path} {reason}. Put them beside it, under that name."
         ) from error
-    except (ValueError, RuntimeError) as error:
+    except RuntimeError as error:  # a link to itself
         raise CheckpointError(f"{path} is damaged: external weights, {first_line(error)}.") from error
+    if not is_beside:
+        raise CheckpointError(f"{path} is refused: its external weights {shown!r} lie outside its folder.")
+    offset = _number(path, entries.get("offset") or "0")
+    length = _number(path, entries.get("length") or str(max(0, size - offset)))
     if offset < 0 or length < 0 or offset + length > size:
         raise CheckpointError(f"{path.parent / shown} is truncated, or not the weights of {path.name}.")
     external.add(file)
     return length
+
+
+def _number(path: Path, text: str) -> int:
+    try:
+        return int(text[:_DIGITS])
+    except ValueError:
+        raise CheckpointError(
+            f"{path} is damaged: external weights, {printable(text)[:40]!r} is no number of bytes."
+        ) from None

@@ -138,6 +138,16 @@ def test_unsettled_images_go_on_and_so_many_others_as_fill_a_multiple_of_eight(
     assert (None if found is None else found.tolist()) == wanted
 
 
+def test_a_model_whose_batches_are_not_filled_up_is_shown_unsettled_images_alone() -> None:
+    model = DefendedModel(torch.nn.Flatten(), ())
+    best = Best.nothing(model, torch.zeros(9, 1, 1, 1), goal=1)
+    rows = torch.arange(6)
+    best.offer(rows, best.x_adv[rows], torch.ones_like(rows), torch.zeros(6))
+    wanted = best.still_wanted(torch.arange(9))
+    assert wanted is not None
+    assert wanted.tolist() == [6, 7, 8]
+
+
 def test_a_batch_without_images_stays_one() -> None:
     best = nothing(0)
     none = torch.arange(0)

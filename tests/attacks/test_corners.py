@@ -19,9 +19,13 @@ def test_each_proposal_is_one_square_of_its_side_with_a_bound_of_the_ball_in_eac
     now = torch.full_like(x, -1.0)
     lower, upper = (THREAT.project(x + sign * 0.2, x) for sign in (-1.0, 1.0))
     for place, side in enumerate(SIDES):
-        x_adv = proposals(x).written_into(now, place)
+        x_adv = now.clone()
+        change = proposals(x).write(x_adv, place)
         written = x_adv != now
-        assert (now == -1.0).all(), "what was found so far stays as it is"
+        kept = x_adv.clone()
+        change.keep(kept, torch.arange(len(x)) % 2 == 0)
+        assert kept[::2].equal(x_adv[::2])
+        assert (kept[1::2] == -1.0).all(), "what is not taken is as it was"
         for image, inside, low, high in zip(x_adv, written, lower, upper, strict=True):
             rows, columns = inside[0].any(1).nonzero().flatten(), inside[0].any(0).nonzero().flatten()
             assert (len(rows), len(columns)) == (side, side)
@@ -35,5 +39,7 @@ def test_each_proposal_is_one_square_of_its_side_with_a_bound_of_the_ball_in_eac
 def test_some_of_the_images_get_the_proposals_that_they_get_among_all() -> None:
     x = torch.rand(6, 1, 7, 7, generator=torch.Generator().manual_seed(0))
     which = torch.tensor([4, 1])
-    whole = proposals(x).written_into(x, 1)
-    assert proposals(x).take(which).written_into(x[which], 1).equal(whole[which])
+    whole, some = x.clone(), x[which]
+    proposals(x).write(whole, 1)
+    proposals(x).take(which).write(some, 1)
+    assert some.equal(whole[which])

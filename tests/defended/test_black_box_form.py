@@ -19,18 +19,18 @@ from advbench.errors import ModelError, SpecError
 
 def test_arrays_have_the_layout_and_the_range_that_were_asked_for() -> None:
     x = torch.tensor([0.0, 0.5, 1.0, 0.2, 0.4, 0.6]).view(1, 3, 1, 2)
-    (array,) = Takes("nhwc", "uint8").arrays(x)
+    array = Takes("nhwc", "uint8").array(x)
     assert array.dtype == np.uint8
     assert array.shape == (1, 1, 2, 3)
     assert array[0, 0, 0].tolist() == [0, 255, 102]
-    (image,) = Takes("chw", "float").arrays(x)
+    image = Takes("chw", "float").array(x)
     assert image.dtype == np.float32
     assert np.array_equal(image, x[0].numpy())
 
 
 def test_every_level_of_8_bits_comes_back_as_it_was() -> None:
     levels = torch.arange(256).float() / 255
-    (array,) = Takes("nchw", "uint8").arrays(levels.view(1, 1, 16, 16))
+    array = Takes("nchw", "uint8").array(levels.view(1, 1, 16, 16))
     assert array.ravel().tolist() == list(range(256))
 
 

@@ -52,7 +52,7 @@ def test_only_an_open_auto_is_settled() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "gives", "word"), [(Cut(), "scores", "Square"), (Classes(), "labels", "hard")]
+    ("model", "gives", "word"), [(Cut(), "scores", "tabu"), (Classes(), "labels", "hard")]
 )
 def test_the_row_says_what_could_not_be_done(tmp_path: Path, model: Any, gives: str, word: str) -> None:
     x = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 0.1 + 0.45

@@ -53,7 +53,34 @@ def test_external_weights_elsewhere_are_refused(tmp_path: Path, location: str) -
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value=location)
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(CheckpointError, match="lie outside its folder"):
+    with pytest.raises(
+        CheckpointError, match=r"net\.onnx is refused: its external .* lie outside its folder"
+    ):
+        read_onnx(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("offset", "x", "external weights, 'x' is no number of bytes"),
+        ("length", "9" * 5000, "w.bin is truncated"),
+        ("offset", "-1", "w.bin is truncated"),
+        ("location", "w\0.bin", "is no file's name"),
+    ],
+)
+def test_external_weights_of_no_number_or_name_are_told_in_a_line(
+    tmp_path: Path, key: str, value: str, message: str
+) -> None:
+    onnx = onnx_or_skip()
+    path = linear_file(tmp_path / "net.onnx")
+    onnx.save(onnx.load(str(path)), str(path), save_as_external_data=True, location="w.bin", size_threshold=0)
+    model = onnx.load(str(path), load_external_data=False)
+    entries = model.graph.initializer[0].external_data
+    for entry in [entry for entry in entries if entry.key == key]:
+        entries.remove(entry)
+    entries.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match=message):
         read_onnx(path)
 
 
