@@ -219,7 +219,8 @@ def _refuse_order(measurement: Measured, images: LabelledImages) -> None:
     orders = [
         order
         for answers in measurement.answers.values()
-        if (order := other_order(measurement.labels, answers.predictions, images.classes)) is not None
+        for labels in [measurement.labels[: len(answers.predictions)]]  # one may have been ruled out early
+        if (order := other_order(labels, answers.predictions, images.classes)) is not None
     ]
     if orders:
         best = max(orders, key=lambda order: order.right / order.n)

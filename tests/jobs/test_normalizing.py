@@ -194,3 +194,19 @@ def test_candidates_that_are_too_near_end_the_run_with_the_ways_on(monkeypatch: 
         "(--mean 0 --std 1)."
     )
     assert json.loads(json.dumps(Chosen(PIXELS, "usual").account)) == {"by": "usual"}
+
+
+def test_a_candidate_that_was_ruled_out_early_is_held_to_the_images_that_it_has_seen() -> None:
+    """Its order of classes is looked at where the network guesses under all that are left."""
+    seen = Answers(predictions=[1, 0] * 8, losses=[0.0] * 16)
+    guesses = Answers(predictions=[0] * 64, losses=[0.0] * 64)
+    images = load_dataset("digits", Place(root=Path(), split="test"))
+    measured = Measured(
+        constants={"none": PIXELS, "half": HALF},
+        answers={"none": guesses, "half": seen},
+        labels=[0, 1] * 32,
+        standing=Standing("none", ("none",), at_chance=True),
+        alike={},
+    )
+    with pytest.raises(InputError, match="another order"):
+        normalizing._refuse_order(measured, images)

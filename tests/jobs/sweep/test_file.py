@@ -21,7 +21,7 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_option_of_attack_is_a_setting() -> None:
-    own = {"out", "overwrite", "fail_on", "min_robust", "json", "quiet", "debug"}
+    own = {"out", "overwrite", "sign", "fail_on", "min_robust", "json", "quiet", "debug"}
     own |= {"columns", "sort", "percent", "digits", "detector", "head", "episodic", "stream"}
     assert {each.name for each in file_settings().values()} == set(settings_of(RunSettings)) - own
     assert set(VALUES) == set(file_settings()), "each has an example here"
