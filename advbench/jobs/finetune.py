@@ -30,7 +30,8 @@ from advbench.models.checkpoint.formats import Format
 from advbench.models.checkpoint.read import read_state_dicts
 from advbench.reports.training import TRAINING_FILES
 from advbench.results.trained import Measured, Paired
-from advbench.runs.folder import check_free, unfinished_run
+from advbench.runs.earlier_start import unfinished_run
+from advbench.runs.folder import check_free
 from advbench.runs.provenance import now, origin_of
 from advbench.training.feed import plan_of_epoch
 from advbench.training.folder import LAST, STATE, TrainingFolder, open_training_folder

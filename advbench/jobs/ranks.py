@@ -64,7 +64,7 @@ class Ranks:
             path: the folder; None for a new one.
             manifest: what is run.
         """
-        from advbench.runs.folder import holds_start_of  # noqa: PLC0415  # imports pandas; --help must not
+        from advbench.runs.earlier_start import holds_start_of  # noqa: PLC0415  # --help needs none of it
 
         begun = self.restarted and path is not None and holds_start_of(path, manifest)
         return asked and not begun

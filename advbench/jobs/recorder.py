@@ -32,6 +32,7 @@ from advbench.results.indicators import Indicator
 from advbench.results.records import join_samples
 from advbench.results.shown import added_up
 from advbench.results.table import warnings_told
+from advbench.runs.earlier_start import unfinished_run
 from advbench.runs.examples import Examples
 from advbench.runs.folder import (
     CANDIDATES,
@@ -40,7 +41,6 @@ from advbench.runs.folder import (
     RunFolder,
     join_folder,
     open_folder,
-    unfinished_run,
 )
 from advbench.runs.listings import candidates_csv, indicators_csv
 from advbench.runs.provenance import now

@@ -10,12 +10,11 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from advbench.errors import RunFolderError
+from advbench.errors import RunError, RunFolderError
 from advbench.files import (
     FolderLock,
     half_written,
     is_as_named,
-    is_free,
     is_named_after,
     short_digest,
     write_whole,
@@ -82,6 +81,8 @@ class RunFolder(ClaimedFolder):
         damaged: how many of its parts could not be read, and so are done again.
         shown: how many images earlier starts have shown to the model, as their parts say it.
         written: SHA-256 of each file that is not a part.
+        promised: parts, examples and what the search has kept, by their paths in the folder: they are there
+            when the run ends.
     """
 
     rank: int = 0
@@ -90,6 +91,7 @@ class RunFolder(ClaimedFolder):
     damaged: int = 0
     shown: dict[str, int] = field(default_factory=lambda: added_up([]))
     written: dict[str, str] = field(default_factory=dict)
+    promised: set[str] = field(default_factory=set)
 
     @property
     def origin(self) -> dict[str, str]:
@@ -114,10 +116,13 @@ class RunFolder(ClaimedFolder):
             contents = pack_examples(examples, self.origin)
             companion = self._part_name(contents, "safetensors")
             write_whole(self.path / ADVERSARIAL / companion, contents)
+            self.promised.add(f"{ADVERSARIAL}/{companion}")
         contents = pack_samples(
             samples, {**self.origin, _COMPANION: companion, SHOWN: json.dumps(dict(shown))}
         )
-        write_whole(self.path / PARTS / self._part_name(contents, "parquet"), contents)
+        name = self._part_name(contents, "parquet")
+        write_whole(self.path / PARTS / name, contents)
+        self.promised.add(f"{PARTS}/{name}")
         self.parts += 1
 
     def write_samples(self, samples: pd.DataFrame) -> None:
@@ -135,11 +140,19 @@ class RunFolder(ClaimedFolder):
             key: whom to sign it with; without one, a signature of what was there before is taken away.
 
         Raises:
-            RunError: it could not be signed.
+            RunError: it could not be signed, or somebody has removed what it had finished.
         """
         (self.path / SIGNATURE).unlink(missing_ok=True)
         self.manifest.update(files=self.written)
-        seal = seal_of(self.path, files_of_run(self.path), self.manifest)
+        present = files_of_run(self.path)
+        missing = sorted(self.promised.difference(present))
+        if missing:
+            more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
+            raise RunError(
+                f"of the run's files, {self.path / missing[0]}{more} were removed while it went on. The same "
+                "command makes what is missing."
+            )
+        seal = seal_of(self.path, present, self.manifest)
         self.update(**{SEAL: asdict(seal)})
         if key is not None:
             sign(self.account, key)
@@ -152,6 +165,7 @@ class RunFolder(ClaimedFolder):
         """Keep something of the search for substitutes."""
         (self.path / SUBSTITUTES).mkdir(exist_ok=True)
         write_whole(self.path / SUBSTITUTES / name, contents)
+        self.promised.add(f"{SUBSTITUTES}/{name}")
 
     def discard(self) -> None:
         """Take back a run that found nothing: its files, and its folders where nothing else is in them."""
@@ -243,26 +257,6 @@ def join_folder(path: Path, rank: int) -> RunFolder:
     return folder
 
 
-def unfinished_run(manifest: Mapping[str, Any]) -> Path | None:
-    """The latest dated folder that holds an unfinished start of this very run and that nobody writes to."""
-    for path in sorted(Path("runs").glob("*/"), reverse=True):
-        try:
-            earlier = read_manifest(path)
-        except RunFolderError:
-            continue
-        if earlier.get("status") != "done" and not differences(earlier, manifest) and is_free(path):
-            return path
-    return None
-
-
-def holds_start_of(path: Path, manifest: Mapping[str, Any]) -> bool:
-    """Whether a folder holds an earlier start of this very run, done or not."""
-    try:
-        return not differences(read_manifest(path), manifest)
-    except RunFolderError:
-        return False
-
-
 def _earlier(path: Path) -> dict[str, Any]:
     try:
         return read_manifest(path)
@@ -304,6 +298,8 @@ def _read_parts(folder: RunFolder) -> None:
         contents = _read_part(folder, part)
         if contents is not None:
             readable.append(contents)
+            folder.promised.add(f"{PARTS}/{part.name}")
+            folder.promised |= {f"{ADVERSARIAL}/{name}" for name in [contents.companion] if name}
         rank, number = (*part.name.split("-"), "")[:2]
         if number.isdigit() and rank == f"{folder.rank:04d}":
             folder.parts = max(folder.parts, int(number) + 1)

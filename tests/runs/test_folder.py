@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from advbench.errors import RunError, RunFolderError
 from advbench.files import FolderLock, is_free
 from advbench.results.records import SAMPLE_TYPES, join_samples
 from advbench.results.shown import PURPOSES
-from advbench.runs.folder import RunFolder, check_free, open_folder, unfinished_run
+from advbench.results.table import Cell
+from advbench.runs.examples import Examples
+from advbench.runs.folder import RunFolder, check_free, open_folder
 from advbench.runs.manifest import run_hash
 
 TABLES = ("samples.parquet", "table.md")
@@ -344,20 +348,27 @@ def test_a_file_system_that_cannot_lock_is_taken_as_it_is(
     open_folder(tmp_path, "run", RUN)
 
 
-def test_only_an_unfinished_start_of_the_same_run_is_found_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert unfinished_run(RUN) is None
-    paths = {}
-    for status in ("running", "interrupted", "done"):
-        folder = open_folder(None, status, {**RUN, "status": status})
-        paths[status] = folder.path
-        folder.release()
-    open_folder(None, "another", {**RUN, "settings": {"seed": 9}, "status": "running"}).release()
-    (tmp_path / "runs/zzz").mkdir()
-    assert unfinished_run(RUN) == max(paths["running"], paths["interrupted"])
-    held = [FolderLock(paths[each]) for each in ("running", "interrupted")]
-    assert unfinished_run(RUN) is None
-    held[0].release()
-    assert unfinished_run(RUN) == paths["running"]
+@pytest.mark.parametrize("gone", ["parts", "adversarial", "substitutes"])
+def test_a_run_is_not_sealed_without_what_it_has_finished(gone: str, tmp_path: Path) -> None:
+    manifest = {**RUN, "settings": {**RUN["settings"], "save_adversarial": "all"}}
+    folder = open_folder(tmp_path, "run", manifest)
+    examples = Examples(Cell("round", "pgd", "bpda"), torch.tensor([0]), torch.zeros(1, 1, 2, 2))
+    folder.add_part(records(0), examples)
+    folder.save("search-0.json", b"{}")
+    folder.write_samples(records(0))
+    shutil.rmtree(tmp_path / gone)
+    with pytest.raises(RunError, match=rf"{gone}/.* were removed while it went on"):
+        folder.seal()
+    assert "seal" not in json.loads((tmp_path / "run.json").read_text())
+
+
+def test_a_run_that_went_on_is_not_sealed_without_what_an_earlier_start_had_finished(tmp_path: Path) -> None:
+    first = open_folder(tmp_path, "run", RUN)
+    first.add_part(records(0))
+    first.release()
+    folder = open_folder(tmp_path, "run", RUN)
+    folder.add_part(records(1))
+    folder.write_samples(records(0, 1))
+    next((tmp_path / "parts").glob("0000-000000-*")).unlink()
+    with pytest.raises(RunError, match="removed while it went on"):
+        folder.seal()
