@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from advbench.defended.backward import name_of
 from advbench.defended.estimators import is_estimator, scores_of, unfit_reason
 from advbench.defended.own_functions import MODEL, form_told, made_by, stands_for
+from advbench.defended.soft_neighbours import soft_neighbours
 from advbench.errors import AdvbenchError, DefenseError, first_line, ran_out_of_memory
 from advbench.names.grammar import Spec
 
@@ -79,8 +80,8 @@ class Head:
 
     @property
     def soft(self) -> Callable[[Tensor], Tensor] | None:
-        """The head's own differentiable version; None where it has none."""
-        own = getattr(self.function, "soft", None)
+        """The head's own differentiable version, or that of nearest neighbours; None where it has none."""
+        own = getattr(self.function, "soft", None) or soft_neighbours(self.function)
         return partial(_flattened, own) if callable(own) else None
 
     @property

@@ -59,7 +59,7 @@ def test_labels_arrays_and_scores_all_come_to_scores() -> None:
 
 
 def test_a_head_lists_what_may_stand_in_for_it() -> None:
-    fitted = KNeighborsClassifier(1).fit(MEANS.numpy(), [0, 1, 2])
+    fitted = KNeighborsClassifier(1, metric="manhattan").fit(MEANS.numpy(), [0, 1, 2])
     assert Head(fitted).substitutes == ("learned", "finite-difference")
     assert Head(nearest, classes=3).substitutes == ("learned", "exact", "finite-difference")
     soft = Head(Soft())
