@@ -14,24 +14,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 import torch
 
 import advbench
-from advbench.jobs.normalizing import choose_normalization
-from advbench.jobs.order_check import check_order_of_run
-from advbench.speed import compiling
-from advbench.speed.agreement import disagreement
 
-CHECKS: Final[Mapping[str, tuple[tuple[str, Callable[..., Any]], ...]]] = {
-    "normalisation": (("advbench.jobs.classifier.choose_normalization", choose_normalization),),
-    "copies": (
-        ("advbench.speed.working_copy.disagreement", disagreement),
-        ("advbench.speed.compiling._disagreement", compiling._disagreement),
-    ),
-    "order": (("advbench.jobs.run.check_order_of_run", check_order_of_run),),
+CHECKS: Final[Mapping[str, tuple[str, ...]]] = {
+    "normalisation": ("advbench.jobs.classifier.choose_normalization",),
+    "copies": ("advbench.speed.working_copy.disagreement", "advbench.speed.compiling._disagreement"),
+    "order": ("advbench.jobs.run.check_order_of_run",),
 }
 """Each check by the names under which a run calls it."""
 
@@ -72,9 +66,9 @@ def timed() -> Iterator[dict[str, float]]:
         return call
 
     with ExitStack() as stack:
-        for check, known in CHECKS.items():
-            for name, original in known:
-                stack.enter_context(patch(name, clocked(check, original)))
+        for check, names in CHECKS.items():
+            for name in names:
+                stack.enter_context(patch(name, clocked(check, resolve_name(name))))
         yield spent
 
 

@@ -60,7 +60,7 @@ def test_what_shows_the_library_imports_public_names(name: str) -> None:
     assert imported(ROOT / name) <= set(PACKAGES)
 
 
-FUZZERS = {"fuzz_lines", "hostile_files"}
+FUZZERS = {"fuzz_lines", "hostile_files", "hostile_onnx"}
 """What they try is the command line itself, in forks of one process."""
 
 

@@ -12,6 +12,8 @@ from advbench.errors import ModelError
 Kind = Literal["probabilities", "logit", "probability"]
 """`(n, k)` probabilities; of two classes the second one's logit or probability, `(n, 1)` or `(n,)`."""
 
+PROBABILITIES: Final = "probabilities"
+
 _SUM: Final = 1e-2
 """How far a sum of probabilities in 16 bits may lie from 1."""
 
@@ -38,6 +40,8 @@ class ReadAs(nn.Module):
         super().__init__()
         self.network = network
         self.kind = kind
+        self.as_they_are = False
+        """Whether the numbers are handed on, for defenses behind the model that expect them so."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, `(n, k)`.
@@ -45,7 +49,8 @@ class ReadAs(nn.Module):
         Raises:
             ModelError: probabilities outside [0, 1], so that they are none.
         """
-        return _READINGS[self.kind].logits(in_float32(self.network(x)))
+        numbers = in_float32(self.network(x))
+        return numbers if self.as_they_are else _READINGS[self.kind].logits(numbers)
 
 
 def kind_of(output: Tensor, count: int) -> Kind | None:
@@ -67,7 +72,25 @@ def kind_of(output: Tensor, count: int) -> Kind | None:
 
 def reading_of(model: nn.Module) -> str:
     """What a model's numbers are taken for, as `kind_of` calls it; empty where they are logits."""
-    return next((str(module.kind) for module in model.modules() if isinstance(module, ReadAs)), "")
+    kinds = (
+        str(module.kind)
+        for module in model.modules()
+        if isinstance(module, ReadAs) and not module.as_they_are
+    )
+    return next(kinds, "")
+
+
+def hand_on_probabilities(model: nn.Module) -> bool:
+    """Have a model that returns probabilities hand them on as they are; whether it does."""
+    readings = [
+        module for module in model.modules() if isinstance(module, ReadAs) and module.kind == PROBABILITIES
+    ]
+    for reading in readings:
+        reading.as_they_are = True
+    return bool(readings)
+
+
+HANDED_ON: Final = "the model returns probabilities, and what stands at its logits is given them as they are"
 
 
 def words_of(kind: Kind) -> str:

@@ -12,6 +12,7 @@ from advbench.data.batches import Batch, read_batch
 from advbench.defended.distilled import Distilled, distilled, neighbours
 from advbench.defended.learned import pack_network, read_fitted
 from advbench.defended.model import network_of
+from advbench.defended.output_kinds import PROBABILITIES, reading_of
 from advbench.defended.surrogate import DISTILLED, Surrogate, moves_in_steps
 from advbench.draws.draws import Draws
 from advbench.errors import ModelError
@@ -162,7 +163,9 @@ def _distilled(plan: Plan, shares: Shares, store: Store) -> Distilled:
 
 
 def _seen(plan: Plan, x: Tensor) -> tuple[Tensor, Tensor]:
-    return x, _logits(plan, x)
+    """Images with what a network is fitted to: probabilities themselves, as the logarithm of 0 is far off."""
+    logits = _logits(plan, x)
+    return x, logits.exp() if reading_of(plan.model) == PROBABILITIES else logits
 
 
 @torch.no_grad()

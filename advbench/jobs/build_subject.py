@@ -25,10 +25,12 @@ from advbench.defended.detector import Detector
 from advbench.defended.every_place import at_every_place
 from advbench.defended.head import Head
 from advbench.defended.model import DefendedModel, Placement
+from advbench.defended.output_kinds import HANDED_ON, PROBABILITIES, hand_on_probabilities, words_of
 from advbench.defended.own_functions import Plugin
 from advbench.defended.random_model import draws_inside
 from advbench.defended.substitutes import listed
 from advbench.errors import InputError, SpecError, first_line
+from advbench.evaluation.plan import defense_chains
 from advbench.jobs.build_chain import asked_for, make_chain, with_heads
 from advbench.jobs.channels import channels_of
 from advbench.jobs.classifier import Classifier, load_classifier
@@ -40,6 +42,7 @@ from advbench.jobs.ranks import Ranks
 from advbench.jobs.settings.subject import SubjectOptions
 from advbench.jobs.state_digest import is_told_by_settings, state_digest
 from advbench.names.adaptation import adapts
+from advbench.names.grammar import LOGITS
 from advbench.results.records import UNDEFENDED
 from advbench.runs.manifest import LATER
 from advbench.speed.batch_size import AUTO
@@ -115,8 +118,19 @@ def load_subject(
     place = replace(place_of(options), channels=options.channels or channels_of(images))
     source = Source(dataset, place, objects.images, images, indices, options.seed)
     defenses, shown = _with_statistics(defenses, source, classifier)
-    classifier = classifier._replace(looks=classifier.looks + shown)
+    classifier = _read_for(defenses, classifier._replace(looks=classifier.looks + shown))
     return Subject(classifier, dataset, images, indices, threat, defenses, device)
+
+
+def _read_for(defenses: Named, classifier: Classifier) -> Classifier:
+    """The classifier, which hands defenses behind it the probabilities themselves that it returns."""
+    chains = defense_chains(defenses.objects).values()
+    if not any(link.at == LOGITS for chain in chains for link in chain):
+        return classifier
+    if not hand_on_probabilities(classifier.model):
+        return classifier
+    notes = tuple(HANDED_ON if note == words_of(PROBABILITIES) else note for note in classifier.notes)
+    return classifier._replace(notes=notes)
 
 
 def _with_statistics(defenses: Named, source: Source, classifier: Classifier) -> tuple[Named, int]:
