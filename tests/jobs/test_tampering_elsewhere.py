@@ -9,29 +9,10 @@ import pytest
 
 import advbench as ab
 from tests.forging import fit, manifest_of, repack, seal, write_manifest
+from tests.jobs.test_build_surrogate import CODE
 from tests.jobs.test_tampering import disagreeing
 from tests.tampering_steps import candidate, edited, in_both
 
-CODE: Final = """
-import torch
-from torch import nn
-
-import advbench
-
-
-class Hard(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.network = advbench.load_model("digits-cnn").eval()
-
-    def forward(self, x):
-        with torch.no_grad():
-            return nn.functional.one_hot(self.network(x).argmax(1), 10).float()
-
-
-def soft(model):
-    return model.network
-"""
 SOFT: Final = """
 import torch
 
