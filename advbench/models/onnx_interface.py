@@ -20,6 +20,7 @@ _TYPES: Final[Mapping[str, torch.dtype]] = {
 _FLOATS: Final = ("tensor(float)", "tensor(float16)", "tensor(double)")
 _LEVELS: Final = 255.0
 _CHANNELS: Final = (1, 3, 4)
+_AT_ONCE: Final = 4096  # images; a batch of fewer is filled up to what the file says
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,8 @@ def interface_of(inputs: Sequence[Any], outputs: Sequence[Any], wanted: str | No
         wanted: the output that holds the logits, by its name; None to choose it.
 
     Raises:
-        ModelError: several inputs, one that is no picture, or no output that is certainly the logits.
+        ModelError: several inputs, one that is no picture, a batch of too many images, or no output that is
+            certainly the logits.
     """
     if len(inputs) != 1:
         raise ModelError(
@@ -116,6 +118,11 @@ def interface_of(inputs: Sequence[Any], outputs: Sequence[Any], wanted: str | No
         notes.append("the ONNX file takes uint8: pixels are rounded to 256 levels in front of it")
     batch = shape[0]
     if batch is not None:
+        if batch > _AT_ONCE:
+            raise ModelError(
+                f"the ONNX file takes {batch:,} images at a time and no fewer, more than {_AT_ONCE:,}: "
+                "export it with a dynamic batch."
+            )
         notes.append(f"the ONNX file takes {batch} image{'s' * (batch > 1)} at a time")
     return Interface(
         input_name=own.name,

@@ -55,6 +55,14 @@ def test_a_fixed_batch_is_filled_up() -> None:
     assert sizes == [4, 4]
 
 
+def test_a_fixed_batch_of_too_many_images_is_refused_before_it_is_filled_up() -> None:
+    assert interface_of([value("x", [4096, 1, 2, 2])], LOGITS, None).batch == 4096
+    with pytest.raises(
+        ModelError, match=r"takes 1,048,576 images at a time .* export it with a dynamic batch"
+    ):
+        interface_of([value("x", [1 << 20, 1, 2, 2])], LOGITS, None)
+
+
 def test_other_sides_are_told() -> None:
     interface = interface_of([value("x", ["n", 3, 224, "w"])], LOGITS, None)
     with pytest.raises(ModelError, match=r"3 x 224 x any \(c x h x w\), got 1 x 8 x 8. Give --image-size"):
